@@ -1,0 +1,94 @@
+"""The one exception tree, and the shape every failure a user meets has.
+
+A failure says what happened, where, why, and what to do next. The command line turns any ``MwaaLocalError`` into those
+four lines and its exit code; nothing else in the tool prints an error.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+
+class MwaaLocalError(Exception):
+    """A foreseeable failure.
+
+    Args:
+        what: One sentence, what failed.
+        where: The file (with line), component, port or address it concerns.
+        why: The cause; for a child process, its last lines.
+        hint: The next command or edit that helps.
+    """
+
+    exit_code = 1
+    id = "error"
+
+    def __init__(self, what: str, *, where: str = "", why: str = "", hint: str = "") -> None:
+        super().__init__(what)
+        self.what = what
+        self.where = where
+        self.why = why
+        self.hint = hint
+
+    def __str__(self) -> str:
+        parts = [self.what]
+        if self.where:
+            parts.append(f"where: {self.where}")
+        if self.why:
+            parts.append(f"why: {self.why}")
+        if self.hint:
+            parts.append(f"next: {self.hint}")
+        return "\n".join(parts)
+
+    def as_dict(self) -> dict[str, Any]:
+        """The error for ``--json`` readers and status files."""
+        return {"id": self.id, "what": self.what, "where": self.where, "why": self.why, "hint": self.hint}
+
+
+class DefinitionError(MwaaLocalError):
+    """``mwaa.yaml``, a flag or a variable says something MWAA or the tool does not know."""
+
+    exit_code = 2
+    id = "definition"
+
+
+class UsageError(MwaaLocalError):
+    """The command was called in a way that has no meaning."""
+
+    exit_code = 2
+    id = "usage"
+
+
+class RequirementsError(MwaaLocalError):
+    """``requirements.txt`` cannot be resolved or installed."""
+
+    id = "requirements"
+
+
+class WorkflowFileError(MwaaLocalError):
+    """``plugins.zip``, a folder of DAGs or a startup script cannot be used."""
+
+    id = "workflow-file"
+
+
+class StartupScriptError(MwaaLocalError):
+    """The startup script ended in a way that MWAA treats as fatal (spec/10 section 3.3)."""
+
+    id = "startup-script"
+
+
+class EngineError(MwaaLocalError):
+    """Components cannot be started, stopped or asked."""
+
+    id = "engine"
+
+
+class EndpointError(MwaaLocalError):
+    """The AWS endpoint does not answer, or refuses."""
+
+    id = "aws-endpoint"
+
+
+class MachineError(MwaaLocalError):
+    """This machine lacks something: a Python, disk space, a port."""
+
+    id = "machine"
