@@ -1,0 +1,47 @@
+"""Facts about Amazon MWAA as data, each with its source; typed loaders beside them.
+
+Nothing else in the tool holds a literal AWS fact. The catalog imports nothing of ours but the exception tree.
+"""
+
+from mwaa_local.catalog.classes import ContainerSize, CountRange, EnvironmentClass, environment_class, environment_classes
+from mwaa_local.catalog.configuration import ConfigurationRow, configuration_rows
+from mwaa_local.catalog.fields import Field, fields
+from mwaa_local.catalog.limits import Limits, limits
+from mwaa_local.catalog.log_groups import LogType, log_types
+from mwaa_local.catalog.reserved import (
+    LockedOption,
+    ReservedVariable,
+    is_protected,
+    locked_options,
+    migrate_db_options,
+    protected_variables,
+    reserved_variables,
+)
+from mwaa_local.catalog.versions import Version, default_version, version, version_names
+
+__all__ = [
+    "ConfigurationRow",
+    "ContainerSize",
+    "CountRange",
+    "EnvironmentClass",
+    "Field",
+    "Limits",
+    "LockedOption",
+    "LogType",
+    "ReservedVariable",
+    "Version",
+    "configuration_rows",
+    "default_version",
+    "environment_class",
+    "environment_classes",
+    "fields",
+    "is_protected",
+    "limits",
+    "locked_options",
+    "log_types",
+    "migrate_db_options",
+    "protected_variables",
+    "reserved_variables",
+    "version",
+    "version_names",
+]

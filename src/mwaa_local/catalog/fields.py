@@ -1,0 +1,47 @@
+"""Fields of a definition and their rules (spec/01 section 5.4; design section 5 for ``Local``)."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from functools import cache
+from typing import Any
+
+from mwaa_local.catalog import _data
+
+
+@dataclass(frozen=True)
+class Field:
+    """The rule of one field; ``None`` and empty values mean no such rule.
+
+    Attributes:
+        path: Dotted path; ``*`` stands for any member name.
+        type: ``string``, ``integer``, ``number``, ``boolean``, ``map``, ``list``, ``object`` or ``any``.
+        ignored: Part of GetEnvironment's answer: accepted, not used.
+    """
+
+    path: str
+    type: str
+    required: bool = False
+    ignored: bool = False
+    default: Any = None
+    minimum: float | None = None
+    maximum: float | None = None
+    max_length: int | None = None
+    min_items: int | None = None
+    max_items: int | None = None
+    pattern: str = ""
+    key_pattern: str = ""
+    key_max_length: int | None = None
+    value_pattern: str = ""
+    value_max_length: int | None = None
+    allowed: tuple[str, ...] = ()
+    allowed_from: str = ""
+
+
+@cache
+def fields() -> dict[str, Field]:
+    """All fields by dotted path."""
+    return {
+        path: Field(path=path, **{**raw, "allowed": tuple(raw.get("allowed", ()))})
+        for path, raw in _data.read("fields.toml").items()
+    }

@@ -1,0 +1,37 @@
+"""Time limits, sizes and fixed names."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from functools import cache
+
+from mwaa_local.catalog import _data
+
+
+@dataclass(frozen=True)
+class Limits:
+    """Limits and fixed values; the data file says where each is written. Times in seconds, sizes in bytes."""
+
+    startup_script_seconds: int
+    startup_script_patience_seconds: int
+    requirements_seconds: int
+    patience_seconds: int
+    visibility_timeout_seconds: int
+    database_connect_timeout_seconds: int
+    task_heartbeat_grace_seconds: int
+    max_workers_quota: int
+    plugins_zip_bytes: int
+    constraint_injected_from: str
+    constraint_warning: str
+    constraint_forced: str
+    constraint_url: str
+    home: str
+    account_id: str
+    region: str
+    queue_prefix: str
+
+
+@cache
+def limits() -> Limits:
+    """The catalog's limits."""
+    return Limits(**_data.read("limits.toml"))
