@@ -3,7 +3,13 @@
 Nothing else in the tool holds a literal AWS fact. The catalog imports nothing of ours but the exception tree.
 """
 
-from mwaa_local.catalog.classes import ContainerSize, CountRange, EnvironmentClass, environment_class, environment_classes
+from mwaa_local.catalog.classes import (
+    ContainerSize,
+    CountRange,
+    EnvironmentClass,
+    environment_class,
+    environment_classes,
+)
 from mwaa_local.catalog.configuration import ConfigurationRow, configuration_rows
 from mwaa_local.catalog.fields import Field, fields
 from mwaa_local.catalog.limits import Limits, limits

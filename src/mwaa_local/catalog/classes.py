@@ -66,7 +66,9 @@ def _build(name: str, raw: dict[str, Any], quota: int) -> EnvironmentClass:
         tasks_per_worker=raw["tasks_per_worker"],
         worker_autoscale=raw["worker_autoscale"],
         triggers=raw["triggers"],
-        schedulers=CountRange(schedulers["minimum"], schedulers["maximum"], schedulers["default"], schedulers["default"]),
+        schedulers=CountRange(
+            schedulers["minimum"], schedulers["maximum"], schedulers["default"], schedulers["default"]
+        ),
         webservers=CountRange(
             webservers["minimum"], webservers["maximum"], webservers["default_minimum"], webservers["default_maximum"]
         ),

@@ -1,0 +1,284 @@
+"""Reading ``mwaa.yaml``: every value with the line it stands on, every field checked against the catalog."""
+
+from __future__ import annotations
+
+import difflib
+import json
+import re
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import yaml
+
+from mwaa_local.catalog import Field, environment_classes, fields, locked_options, version_names
+from mwaa_local.errors import DefinitionError
+
+_Loader = getattr(yaml, "CSafeLoader", yaml.SafeLoader)
+
+
+@dataclass(frozen=True)
+class Value:
+    """A value and where it stands: ``place`` is ``mwaa.yaml:12``, ``--airflow-version`` or a variable's name."""
+
+    value: Any
+    place: str
+
+
+def parse(path: Path) -> dict[str, Value]:
+    """The fields of a definition file by dotted path, each checked.
+
+    Raises:
+        DefinitionError: the file is no YAML, or says something MWAA or the tool does not know.
+    """
+    try:
+        text = path.read_text(encoding="utf-8")
+        node = yaml.compose(text, Loader=_Loader)
+    except UnicodeDecodeError as error:
+        raise DefinitionError(f"{path.name} is not UTF-8 text", where=str(path), why=str(error)) from error
+    except yaml.YAMLError as error:
+        mark = getattr(error, "problem_mark", None)
+        where = f"{path}:{mark.line + 1}" if mark else str(path)
+        raise DefinitionError(
+            f"{path.name} is not valid YAML",
+            where=where,
+            why=str(getattr(error, "problem", error)),
+            hint="mend the line",
+        ) from error
+    if node is None:
+        return {}
+    if not isinstance(node, yaml.MappingNode):
+        raise DefinitionError(
+            f"{path.name} must be a mapping of fields", where=f"{path}:1", hint="begin with `Name: local`"
+        )
+    result: dict[str, Value] = {}
+    # The output of `aws mwaa get-environment` has everything under one key: accept it as it is pasted.
+    pairs = list(_pairs(node, str(path)))
+    if len(pairs) == 1 and pairs[0][0] == "Environment" and isinstance(pairs[0][1], yaml.MappingNode):
+        node = pairs[0][1]
+    for key, child, place in _pairs(node, str(path)):
+        _walk(key, child, place, result, str(path))
+    return result
+
+
+def _pairs(node: yaml.MappingNode, path: str) -> Iterator[tuple[str, yaml.Node, str]]:
+    seen: set[str] = set()
+    for key_node, child in node.value:
+        place = f"{path}:{key_node.start_mark.line + 1}"
+        key = str(key_node.value)
+        if key in seen:
+            raise DefinitionError(f"field {key} is given twice", where=place, hint="keep one of them")
+        seen.add(key)
+        yield key, child, place
+
+
+def rule_of(path: str) -> Field | None:
+    """The catalog's rule of a dotted field, wildcards included."""
+    known = fields()
+    if path in known:
+        return known[path]
+    parts = path.split(".")
+    if len(parts) == 3:
+        return known.get(f"{parts[0]}.*.{parts[2]}")
+    return None
+
+
+def _unknown(path: str, place: str) -> DefinitionError:
+    parent, _, leaf = path.rpartition(".")
+    siblings = [
+        name.rpartition(".")[2]
+        for name in fields()
+        if name.rpartition(".")[0] in (parent, re.sub(r"\.\w+$", ".*", parent))
+    ]
+    close = difflib.get_close_matches(leaf, siblings, n=1, cutoff=0.6)
+    return DefinitionError(
+        f"unknown field {path}",
+        where=place,
+        why=f"fields allowed here: {', '.join(sorted(siblings)) or 'none'}",
+        hint=f"did you mean {close[0]}?" if close else "remove it, or see docs/reference/mwaa-yaml.md",
+    )
+
+
+def _walk(path: str, node: yaml.Node, place: str, result: dict[str, Value], file: str) -> None:
+    rule = rule_of(path)
+    if rule is None:
+        raise _unknown(path, place)
+    if rule.ignored:
+        return
+    if rule.type == "object":
+        if not isinstance(node, yaml.MappingNode):
+            raise DefinitionError(f"{path} must be a mapping of fields", where=place)
+        members = list(_pairs(node, file))
+        given = {key for key, _, _ in members}
+        for field in fields().values():
+            head, _, leaf = field.path.rpartition(".")
+            if field.required and head == re.sub(r"\.\w+$", ".*", path) and leaf not in given:
+                raise DefinitionError(
+                    f"{path} lacks {leaf}", where=place, why="MWAA requires both members", hint=f"add {leaf}"
+                )
+        for key, child, child_place in members:
+            _walk(f"{path}.{key}", child, child_place, result, file)
+        return
+    value = Value(_construct(node), place)
+    result[path] = value if rule.type != "map" else Value({k: v for k, v in _map(path, node, file)}, place)
+    check(path, result[path])
+
+
+def _construct(node: yaml.Node) -> Any:
+    loader = _Loader("")
+    try:
+        return loader.construct_document(node)
+    finally:
+        loader.dispose()
+
+
+def _map(path: str, node: yaml.Node, file: str) -> Iterator[tuple[str, Value]]:
+    if isinstance(node, yaml.ScalarNode) and node.tag == "tag:yaml.org,2002:null":
+        return
+    if not isinstance(node, yaml.MappingNode):
+        raise DefinitionError(f"{path} must be a mapping", where=f"{file}:{node.start_mark.line + 1}")
+    for key, child, place in _pairs(node, file):
+        value = _construct(child)
+        # YAML reads 3 and true as number and boolean; MWAA's API carries strings, and Airflow reads them back as such.
+        if isinstance(value, bool):
+            value = "True" if value else "False"
+        elif isinstance(value, int | float):
+            value = str(child.value) if isinstance(child, yaml.ScalarNode) else str(value)
+        yield key, Value(value, place)
+
+
+_TYPES: dict[str, tuple[type, ...]] = {
+    "string": (str,),
+    "integer": (int,),
+    "number": (int, float),
+    "boolean": (bool,),
+    "list": (list,),
+}
+
+
+def allowed_values(rule: Field) -> tuple[str, ...]:
+    """The closed set of values of a field, empty where it is open."""
+    if rule.allowed_from == "versions":
+        return version_names()
+    if rule.allowed_from == "classes":
+        return tuple(environment_classes())
+    return rule.allowed
+
+
+def check(path: str, given: Value) -> None:
+    """Hold one value against its rule.
+
+    Raises:
+        DefinitionError: wrong type, out of range, not allowed.
+    """
+    rule = rule_of(path)
+    if rule is None:
+        raise _unknown(path, given.place)
+    value = given.value
+    if rule.type == "map":
+        _check_map(path, value, rule)
+        return
+    expected = _TYPES.get(rule.type)
+    if expected and (not isinstance(value, expected) or (isinstance(value, bool) and bool not in expected)):
+        hint = ""
+        if rule.type == "string" and isinstance(value, int | float):
+            hint = f'put it in quotes: {path.rpartition(".")[2]}: "{value}"'
+        raise DefinitionError(
+            f"{path} must be a {rule.type}, not {json.dumps(value, default=str)}", where=given.place, hint=hint
+        )
+    allowed = allowed_values(rule)
+    if allowed and value not in allowed:
+        close = difflib.get_close_matches(str(value), allowed, n=1)
+        raise DefinitionError(
+            f"{path} {value!r} is not known",
+            where=given.place,
+            why=f"allowed: {', '.join(allowed)}",
+            hint=f"did you mean {close[0]}?" if close else "use one of the allowed values",
+        )
+    _check_range(path, value, rule, given.place)
+
+
+def _check_range(path: str, value: Any, rule: Field, place: str) -> None:
+    if isinstance(value, int | float) and not isinstance(value, bool):
+        low, high = rule.minimum, rule.maximum
+        if (low is not None and value < low) or (high is not None and value > high):
+            span = f"{low:g} to {high:g}" if high is not None and low is not None else f"at least {low:g}"
+            raise DefinitionError(
+                f"{path} {value} is out of range", where=place, why=f"allowed: {span}", hint="use a value in that range"
+            )
+    if isinstance(value, str):
+        if rule.max_length is not None and len(value) > rule.max_length:
+            raise DefinitionError(f"{path} is longer than {rule.max_length} characters", where=place)
+        if rule.pattern and not re.fullmatch(rule.pattern, value):
+            raise DefinitionError(
+                f"{path} {value!r} has a form MWAA refuses", where=place, why=f"it must match {rule.pattern}"
+            )
+    if isinstance(value, list):
+        _check_items(path, value, rule, place)
+
+
+def _check_items(path: str, value: list[Any], rule: Field, place: str) -> None:
+    if (rule.min_items is not None and len(value) < rule.min_items) or (
+        rule.max_items is not None and len(value) > rule.max_items
+    ):
+        raise DefinitionError(
+            f"{path} has {len(value)} items", where=place, why=f"allowed: {rule.min_items} to {rule.max_items}"
+        )
+    for item in value:
+        if not isinstance(item, str) or (rule.pattern and not re.fullmatch(rule.pattern, item)):
+            raise DefinitionError(
+                f"{path} item {item!r} has a form MWAA refuses",
+                where=place,
+                why=f"it must match {rule.pattern or 'text'}",
+            )
+
+
+def _check_map(path: str, value: Mapping[str, Value], rule: Field) -> None:
+    for key, item in value.items():
+        if rule.key_max_length is not None and len(key) > rule.key_max_length:
+            raise DefinitionError(
+                f"{path} key {key!r} is longer than {rule.key_max_length} characters", where=item.place
+            )
+        if rule.key_pattern and not re.fullmatch(rule.key_pattern, key):
+            raise DefinitionError(
+                f"{path} key {key!r} has a form MWAA refuses",
+                where=item.place,
+                why="keys are lower case, section.option",
+                hint=f"did you mean {key.lower()}?" if key.lower() != key else "write section.option",
+            )
+        text = item.value
+        if not isinstance(text, str) or not text:
+            raise DefinitionError(
+                f"{path} {key} needs a text value", where=item.place, why="MWAA's API carries non-empty strings only"
+            )
+        if rule.value_max_length is not None and len(text) > rule.value_max_length:
+            raise DefinitionError(f"{path} {key} is longer than {rule.value_max_length} characters", where=item.place)
+        if rule.value_pattern and not re.fullmatch(rule.value_pattern, text):
+            raise DefinitionError(
+                f"{path} {key} holds characters MWAA refuses", where=item.place, why="printable ASCII only"
+            )
+
+
+def check_options(options: Mapping[str, Value], airflow_version: str) -> None:
+    """Refuse configuration options that MWAA locks or that have no section (spec/04 sections 4 and 5.4).
+
+    Raises:
+        DefinitionError: a locked option, or a key without a section.
+    """
+    locked = {option.name: option for option in locked_options(airflow_version)}
+    for key, item in options.items():
+        if key in locked:
+            raise DefinitionError(
+                f"option {key} is locked on MWAA",
+                where=item.place,
+                why=f"it stays {locked[key].value}: {locked[key].reason}",
+                hint="remove it (spec/04 section 5.4)",
+            )
+        if "." not in key:
+            raise DefinitionError(
+                f"option {key!r} has no section",
+                where=item.place,
+                why="options are section.option",
+                hint=f"write core.{key}, say",
+            )

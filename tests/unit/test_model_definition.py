@@ -1,0 +1,180 @@
+"""A definition is read once, strictly, and remembers where each value came from (design section 5, spec/01 section 5.4)."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from mwaa_local.errors import DefinitionError
+from mwaa_local.model import load
+from mwaa_local.model.definition import variable_name
+from mwaa_local.model.secrets import load_or_create
+
+
+def definition(folder: Path, text: str) -> Path:
+    (folder / "mwaa.yaml").write_text(text, encoding="utf-8")
+    return folder
+
+
+def test_an_empty_folder_gives_mwaa_defaults(tmp_path: Path) -> None:
+    environment = load(tmp_path)
+    assert environment.name == "local"
+    assert environment.version.airflow == "3.2.1"
+    assert environment.environment_class.name == "mw1.small"
+    assert (environment.min_workers, environment.max_workers, environment.schedulers) == (1, 10, 2)
+    assert environment.parallelism == 38  # (10 x 5) / 2 x 1.5, rounded up
+    assert environment.logging["TaskLogs"].enabled
+    assert environment.local.ports.web == 8080
+    assert environment.workflow.requirements == tmp_path.resolve() / "requirements/requirements.txt"
+
+
+def test_flag_beats_variable_beats_file_beats_default(tmp_path: Path) -> None:
+    project = definition(
+        tmp_path, "AirflowVersion: 2.10.3\nEnvironmentClass: mw1.medium\nLocal: {Ports: {Web: 9000, Aws: 9001}}\n"
+    )
+    environment = load(
+        project,
+        flags={"AirflowVersion": "3.2.1", "Local.Ports.Web": None},
+        variables={"MWAA_LOCAL_AIRFLOW_VERSION": "2.10.3", "MWAA_LOCAL_PORTS_WEB": "9100", "IGNORED": "x"},
+    )
+    assert environment.version.airflow == "3.2.1"
+    assert environment.sources["AirflowVersion"].kind == "flag"
+    assert environment.local.ports.web == 9100
+    assert str(environment.sources["Local.Ports.Web"]) == "variable MWAA_LOCAL_PORTS_WEB"
+    assert environment.local.ports.aws == 9001
+    assert environment.sources["Local.Ports.Aws"].place.endswith("mwaa.yaml:3")
+    assert environment.local.ports.explicit == {"Web", "Aws"}
+    assert environment.sources["Local.Engine"].kind == "default"
+
+
+def test_variable_names() -> None:
+    assert variable_name("AirflowVersion") == "MWAA_LOCAL_AIRFLOW_VERSION"
+    assert variable_name("Local.AllowFailedRequirements") == "MWAA_LOCAL_ALLOW_FAILED_REQUIREMENTS"
+
+
+@pytest.mark.parametrize(
+    ("text", "line", "words"),
+    [
+        ("Nme: x\n", 1, ["unknown field Nme", "did you mean Name?"]),
+        ("Name: local\nLocal:\n  Engin: docker\n", 3, ["unknown field Local.Engin", "Engine"]),
+        ("Name: local\nAirflowVersion: 3.2.9\n", 2, ["'3.2.9' is not known", "3.2.1, 2.10.3"]),
+        ("AirflowVersion: 3.2\n", 1, ["must be a string", "quotes"]),
+        ("EnvironmentClass: mw1.huge\n", 1, ["mw1.micro, mw1.small"]),
+        ("MaxWorkers: many\n", 1, ["must be a integer"]),
+        ("MaxWorkers: true\n", 1, ["must be a integer"]),
+        ("MaxWorkers: 0\n", 1, ["out of range", "at least 1"]),
+        ("MaxWorkers: 26\n", 1, ["out of range for mw1.small", "1 to 25"]),
+        ("MinWorkers: 5\nMaxWorkers: 2\n", 1, ["MinWorkers 5 is greater than MaxWorkers 2"]),
+        ("EnvironmentClass: mw1.micro\nSchedulers: 2\n", 2, ["out of range for mw1.micro", "1 to 1"]),
+        ("Schedulers: 1\n", 1, ["2 to 5"]),
+        (
+            "AirflowConfigurationOptions:\n  core.multi_team: true\n",
+            2,
+            ["core.multi_team is locked", "MWAA authentication"],
+        ),
+        ("AirflowConfigurationOptions:\n  triggerer.queues_enabled: 'True'\n", 2, ["locked"]),
+        ("AirflowConfigurationOptions:\n  triggerer.queue_enabled: 'True'\n", 2, ["locked"]),
+        ("AirflowConfigurationOptions:\n  Core.Parallelism: 3\n", 2, ["lower case", "did you mean core.parallelism"]),
+        ("AirflowConfigurationOptions:\n  parallelism: 3\n", 2, ["no section"]),
+        ("AirflowConfigurationOptions:\n  core.x: ''\n", 2, ["needs a text value"]),
+        ("AirflowConfigurationOptions:\n  core.x: 'ä'\n", 2, ["printable ASCII"]),
+        ("AirflowConfigurationOptions:\n  core.x: [1]\n", 2, ["needs a text value"]),
+        ("LoggingConfiguration: {TaskLogs: {Enabled: true}}\n", 1, ["lacks LogLevel"]),
+        (
+            "LoggingConfiguration: {TaskLogs: {Enabled: true, LogLevel: LOUD}}\n",
+            1,
+            ["CRITICAL, ERROR, WARNING, INFO, DEBUG"],
+        ),
+        (
+            "LoggingConfiguration: {TaskLog: {Enabled: true, LogLevel: INFO}}\n",
+            1,
+            ["unknown field", "did you mean TaskLogs?"],
+        ),
+        ("Local: {Ports: {Web: 70000}}\n", 1, ["out of range", "1 to 65535"]),
+        ("Name: 1bad\n", 1, ["form MWAA refuses"]),
+        ("Name: local\nName: other\n", 2, ["given twice"]),
+        ("Name: [\n", 2, ["not valid YAML"]),
+        ("- a\n", 1, ["mapping of fields"]),
+        ("AirflowVersion: 2.10.3\nWebserverAccessMode: PUBLIC_AND_PRIVATE\n", 2, ["3.2.1"]),
+        ("NetworkConfiguration: {SubnetIds: [subnet-1]}\n", 1, ["1 items", "2 to 2"]),
+    ],
+)
+def test_bad_definitions_name_file_line_and_what_is_allowed(
+    tmp_path: Path, text: str, line: int, words: list[str]
+) -> None:
+    project = definition(tmp_path, text)
+    with pytest.raises(DefinitionError) as caught:
+        load(project)
+    assert caught.value.exit_code == 2
+    assert caught.value.where.endswith(f"mwaa.yaml:{line}"), str(caught.value)
+    for word in words:
+        assert word in str(caught.value)
+
+
+def test_get_environment_output_can_be_pasted_in(tmp_path: Path) -> None:
+    text = """
+Environment:
+  AirflowConfigurationOptions: {core.default_task_retries: "3"}
+  AirflowVersion: 2.10.3
+  Arn: arn:aws:airflow:us-east-1:123456789012:environment/mine
+  CreatedAt: 2024-06-01T01:00:00-00:00
+  DagS3Path: dags
+  EnvironmentClass: mw1.small
+  LastUpdate: {Status: SUCCESS}
+  LoggingConfiguration:
+    TaskLogs: {CloudWatchLogGroupArn: "arn:aws:logs:us-east-1:123456789012:log-group:airflow-mine-Task:*", Enabled: false, LogLevel: ERROR}
+  Name: mine
+  Status: AVAILABLE
+"""
+    environment = load(definition(tmp_path, text))
+    assert environment.name == "mine"
+    assert environment.option_variables() == {"AIRFLOW__CORE__DEFAULT_TASK_RETRIES": "3"}
+    assert environment.logging["TaskLogs"].enabled is False
+    assert environment.logging["WorkerLogs"].level == "INFO"
+
+
+@pytest.mark.parametrize(
+    ("yaml_value", "text"), [("3", "3"), ("true", "True"), ("0.5", "0.5"), ('"x y"', "x y"), ("1_000", "1_000")]
+)
+def test_option_values_become_the_strings_airflow_reads(tmp_path: Path, yaml_value: str, text: str) -> None:
+    environment = load(definition(tmp_path, f"AirflowConfigurationOptions: {{foo.bar: {yaml_value}}}\n"))
+    assert environment.option_variables() == {"AIRFLOW__FOO__BAR": text}
+
+
+def test_a_variable_of_the_wrong_type_names_itself(tmp_path: Path) -> None:
+    with pytest.raises(DefinitionError, match="Local.Ports.Web") as caught:
+        load(tmp_path, variables={"MWAA_LOCAL_PORTS_WEB": "abc"})
+    assert caught.value.where == "MWAA_LOCAL_PORTS_WEB"
+
+
+def test_the_id_is_stable_and_differs_per_folder(tmp_path: Path) -> None:
+    one, two = tmp_path / "one", tmp_path / "two"
+    one.mkdir()
+    two.mkdir()
+    assert load(one).id == load(one).id
+    assert load(one).id != load(two).id
+
+
+def test_missing_project_folder(tmp_path: Path) -> None:
+    with pytest.raises(DefinitionError, match="does not exist"):
+        load(tmp_path / "nowhere")
+
+
+def test_secrets_are_made_once_and_kept(tmp_path: Path) -> None:
+    path = tmp_path / "deep" / "secrets.json"
+    first = load_or_create(path)
+    assert load_or_create(path) == first
+    assert path.stat().st_mode & 0o777 == 0o600
+    assert first.fernet_key not in repr(first)
+    assert [entry.name for entry in path.parent.iterdir()] == ["secrets.json"]
+
+
+@pytest.mark.parametrize("content", ["", "{}", '{"fernet_key": 1}'])
+def test_damaged_secrets_are_an_error_and_left_alone(tmp_path: Path, content: str) -> None:
+    path: Any = tmp_path / "secrets.json"
+    path.write_text(content)
+    with pytest.raises(Exception, match="cannot be read"):
+        load_or_create(path)
+    assert path.read_text() == content
