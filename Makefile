@@ -1,0 +1,73 @@
+# Each target is one call of the tool. `make help` lists them.
+.DEFAULT_GOAL := help
+PROJECT ?= .
+MWAA := .venv/bin/mwaa-local --project $(PROJECT)
+# Any Python from 3.11 on; the first that answers.
+PYTHON ?= $(shell for p in python3 python3.13 python3.12 python3.11 $$(ls -d $$HOME/.pyenv/versions/3.1[1-9]*/bin/python3 2>/dev/null); do \
+  $$p -c 'import sys; sys.exit(sys.version_info < (3, 11))' 2>/dev/null && echo $$p && break; done)
+export MWAA_LOCAL_AIRFLOW_VERSION := $(AIRFLOW_VERSION)
+export MWAA_LOCAL_ENGINE := $(ENGINE)
+
+.PHONY: help install up down restart reset status logs shell config doctor versions smoke validate package test lint
+help: ## List the targets
+	@awk -F':.*## ' '/^[a-z-]+:.*## / {printf "  make %-10s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
+
+.venv/bin/uv:
+	@test -n "$(PYTHON)" || { echo "Python 3.11 or later is needed: apt-get install python3 python3-venv" >&2; exit 1; }
+	@$(PYTHON) -m venv .venv || { rm -rf .venv; echo "Python cannot make a virtual environment: apt-get install python3-venv" >&2; exit 1; }
+	@.venv/bin/python -m pip install --quiet --disable-pip-version-check uv
+
+.venv/.installed: pyproject.toml | .venv/bin/uv
+	@.venv/bin/uv pip install --quiet --python .venv/bin/python -e '.[docker]'
+	@touch $@
+
+.venv/.tested: pyproject.toml | .venv/bin/uv
+	@.venv/bin/uv pip install --quiet --python .venv/bin/python -e '.[dev]'
+	@touch $@ .venv/.installed
+
+install: .venv/.installed ## Make .venv with the command line in it
+
+up: install ## Start the environment (AIRFLOW_VERSION=2.10.3, ENGINE=process, PROJECT=dir)
+	@$(MWAA) up
+
+down: install ## Stop it, keep the data
+	@$(MWAA) down
+
+restart: install ## Restart every component
+	@$(MWAA) restart
+
+reset: install ## Stop it and wipe its data (asks; FORCE=1 does not)
+	@$(MWAA) reset $(if $(FORCE),--yes)
+
+status: install ## State, health, uptime and memory of every component
+	@$(MWAA) status
+
+logs: install ## Follow the components' output (COMPONENT=worker)
+	@$(MWAA) logs $(COMPONENT) --follow
+
+shell: install ## A shell inside a component (COMPONENT=worker)
+	@$(MWAA) shell $(or $(COMPONENT),worker)
+
+config: install ## Every effective Airflow value, its layer and what it overrode
+	@$(MWAA) config
+
+doctor: install ## What this machine has and what is missing
+	@$(MWAA) doctor
+
+versions: install ## Airflow versions that can be run
+	@$(MWAA) versions
+
+smoke: install ## Run the smoke DAGs and fail on any import error or failed run
+	@$(MWAA) smoke
+
+validate: install ## Say in seconds what MWAA would refuse
+	@$(MWAA) validate
+
+package: install ## Build what goes to the bucket
+	@$(MWAA) package
+
+test: .venv/.tested ## Everything that can run on this machine
+	@.venv/bin/python -m pytest $(PYTEST_ARGS)
+
+lint: .venv/.tested ## Format, lint, types, imports
+	@.venv/bin/ruff check src tests bench && .venv/bin/ruff format --check src tests bench && .venv/bin/mypy && .venv/bin/lint-imports
