@@ -1,0 +1,1 @@
+"""The AWS endpoint: the server (``server``), and how the tool speaks to one (``client``)."""

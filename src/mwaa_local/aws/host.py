@@ -1,0 +1,310 @@
+"""All that knows MiniStack from the inside: loading it, its state functions, and the corrections to it.
+
+MiniStack 1.5.33 keeps its state in module variables of ``ministack.services.*`` and writes it on a clean shutdown
+only. The other modules of this package see it through ``Host``; the exact pin of the version is what lets us reach in
+here.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import concurrent.futures
+import gzip
+import importlib.util
+import json
+import logging
+import os
+import sys
+from collections.abc import Awaitable, Callable, Mapping
+from contextvars import ContextVar
+from dataclasses import dataclass
+from functools import cache
+from pathlib import Path
+from typing import Any
+
+log = logging.getLogger("mwaa_local.aws")
+
+Response = tuple[int, dict[str, Any], Any]
+Handler = Callable[[str, str, dict[str, str], bytes, dict[str, Any]], Awaitable[Response]]
+
+# Variables that change what MiniStack is: a user's own must not reach ours.
+_FOREIGN_PREFIXES = ("MINISTACK_", "LOCALSTACK_", "AWS_", "S3_", "LAMBDA_", "IOT_", "SFTP_")
+_FOREIGN = frozenset({"AUTH", "SERVICES", "USE_SSL", "BIND_HOST", "EDGE_PORT", "CLOUDTRAIL_RECORDING", "PERSIST_STATE"})
+
+# Actions that only read, by the first word of their names.
+_READS = (
+    "Get",
+    "List",
+    "Describe",
+    "Head",
+    "Filter",
+    "BatchGet",
+    "Lookup",
+    "Query",
+    "Scan",
+    "Search",
+    "Select",
+    "Test",
+    "Decode",
+)
+
+REQUEST: ContextVar[Any] = ContextVar("mwaa_local_request", default=None)
+
+
+def configure(state: Path, *, region: str, port: int) -> None:
+    """Set the variables MiniStack reads while it is imported. For the server's entry, before ``Host``."""
+    for name in [name for name in os.environ if name in _FOREIGN or name.startswith(_FOREIGN_PREFIXES)]:
+        del os.environ[name]
+    os.environ.update(
+        {
+            "PERSIST_STATE": "1",
+            "STATE_DIR": str(state / "services"),
+            "S3_PERSIST": "1",
+            "S3_DATA_DIR": str(state / "s3"),
+            "MINISTACK_REGION": region,
+            "GATEWAY_PORT": str(port),
+            "LOG_LEVEL": "WARNING",
+            "IOT_MTLS_ENABLED": "0",
+            "SFTP_ENABLED": "0",
+            # boto inside MiniStack must not look for a user's credentials or an instance's
+            "AWS_EC2_METADATA_DISABLED": "true",
+            "AWS_CONFIG_FILE": os.devnull,
+            "AWS_SHARED_CREDENTIALS_FILE": os.devnull,
+        }
+    )
+
+
+class Host:
+    """MiniStack in this process.
+
+    Args:
+        changed: Called with a service's state name after a request changed it in a way no journal holds; an empty name
+            means that the service is not known and any may have changed.
+    """
+
+    def __init__(self, changed: Callable[[str], None]) -> None:
+        from ministack import app
+        from ministack.core import persistence, responses, router
+
+        self.app: Any = app
+        self.persistence: Any = persistence
+        self.responses: Any = responses
+        self._changed = changed
+        self._state_names = {
+            config["module"]: config.get("state_key", config["module"]) for config in app.SERVICE_REGISTRY.values()
+        }
+        # MiniStack answers this by loading all of botocore's models, for seconds, on its event loop. A signed request
+        # names a service of AWS; S3 alone has paths without a sign of the service.
+        router._is_aws_service_name = lambda name: not name.startswith("s3")
+        # Only for the protocol's name it would import botocore's clients, a second and 20 MB at the first request.
+        responses._service_model = _service_model
+        # A host with dots (127.0.0.1) made it import API Gateway to ask for custom domains, at the first request of
+        # all.
+        custom_domain = app._resolve_custom_domain_request
+        app._resolve_custom_domain_request = lambda host, path: (
+            custom_domain(host, path) if "ministack.services.apigateway_v1" in sys.modules else None
+        )
+        app.SERVICE_HANDLERS = _Handlers(self, app.SERVICE_HANDLERS)
+
+    def module(self, name: str) -> Any:
+        """A service module, imported as MiniStack does."""
+        return self.app._get_module(name)
+
+    def start(self) -> None:
+        """What MiniStack does when its server starts, without containers, scripts, IoT and SFTP."""
+        self.app._MAIN_LOOP = asyncio.get_running_loop()
+        asyncio.get_running_loop().set_default_executor(
+            concurrent.futures.ThreadPoolExecutor(max_workers=32, thread_name_prefix="aws-worker")
+        )
+        self._slim_object_versions()
+        self.app._load_persisted_state()
+        self.start_tickers()
+
+    def start_tickers(self) -> None:
+        """Start the clocks of EventBridge rules and schedules once something has loaded these services."""
+        for name in ("eventbridge", "scheduler"):
+            module = sys.modules.get(f"ministack.services.{name}")
+            if module is not None:
+                module.start_scheduler()
+
+    def stop(self) -> None:
+        """End what services may have started outside this process."""
+        if "docker" in sys.modules:
+            self.app._stop_docker_containers()
+
+    def state_functions(self) -> dict[str, Callable[[], Any]]:
+        """State name to the function that returns the state, for all loaded services."""
+        return dict(self.app._build_persistence_save_dict())
+
+    def encode_state(self, service: str, state: Any, extra: Mapping[str, Any]) -> bytes:
+        """A state file's content in MiniStack's own format, with more top-level members that it ignores."""
+        document = {**extra, "__ministack_format__": self.persistence._state_format_version(service), "payload": state}
+        return json.dumps(document, default=self.persistence._json_default).encode()
+
+    def in_scope(self, account: str, region: str) -> None:
+        """Make what follows in this context act for an account and region."""
+        self.responses.set_request_account_id(account)
+        self.responses.set_request_region(region)
+
+    def loaded_services(self) -> list[str]:
+        """Names of the services in use since the start."""
+        return sorted(self.app._loaded_modules)
+
+    def handled(
+        self, service: str, method: str, headers: Mapping[str, str], body: bytes, query: Mapping[str, Any], status: int
+    ) -> None:
+        """Note that a service answered a request, and tell if it changed something."""
+        request = REQUEST.get()
+        if request is not None:
+            request.service = service
+        if status >= 400 or method in ("GET", "HEAD", "OPTIONS"):
+            return
+        action = action_of(headers, body, query)
+        module = self.app.SERVICE_REGISTRY[service]["module"]
+        if module == "sqs" or (
+            module == "cloudwatch_logs" and action in ("PutLogEvents", "CreateLogGroup", "CreateLogStream")
+        ):
+            return  # held by their journals
+        if not action.startswith(_READS):
+            self._changed(self._state_names[module])
+        if service in ("events", "scheduler"):
+            self.start_tickers()
+
+    def _slim_object_versions(self) -> None:
+        """Keep the bytes of stored object versions on disk only: MiniStack also holds each in memory, for ever."""
+        s3 = self.module("s3")
+        persist = s3._persist_object
+
+        def persist_object(bucket: str, key: str, obj: Any) -> None:
+            persist(bucket, key, obj)
+            versions = s3._object_versions.get((bucket, key)) or []
+            current = obj.get("version_id") if isinstance(obj, dict) else None
+            for version in versions:
+                if version.get("data") is None:
+                    continue
+                if version["version_id"] == (current or "null"):
+                    path = s3._object_disk_path(bucket, key)
+                else:
+                    path = s3._version_disk_path(bucket, key, version["version_id"])
+                if path and Path(path).is_file() and Path(path).stat().st_size == version["size"]:
+                    version["data"] = None
+
+        s3._persist_object = persist_object
+
+
+class _Handlers(dict[str, Handler]):
+    """MiniStack's table of services: each call is observed, and an absent service answers as an AWS service would."""
+
+    def __init__(self, host: Host, handlers: Mapping[str, Handler]) -> None:
+        super().__init__({name: _observed(host, name, handler) for name, handler in handlers.items()})
+
+    def get(self, name: str, default: Any = None) -> Any:
+        return self[name] if name in self else _absent(name)
+
+
+def _observed(host: Host, service: str, handler: Handler) -> Handler:
+    async def handle(method: str, path: str, headers: dict[str, str], body: bytes, query: dict[str, Any]) -> Response:
+        request = REQUEST.get()
+        if request is not None:
+            request.allow(time_limit(service, headers, body, query))
+        response = await handler(method, path, headers, body, query)
+        host.handled(service, method, headers, body, query, response[0])
+        if request is not None and not isinstance(response[2], (bytes, str)):
+            request.allow(None)  # a stream (Live Tail): it lasts as long as the client wants
+        return response
+
+    return handle
+
+
+def _absent(service: str) -> Handler:
+    async def handle(_method: str, _path: str, headers: dict[str, str], body: bytes, query: dict[str, Any]) -> Response:
+        return error_response(
+            "UnknownOperationException",
+            f"The local AWS endpoint has no service '{service}': use real AWS for it (Local.Aws in mwaa.yaml).",
+            status=400,
+            headers=headers,
+            body=body,
+            query=query,
+        )
+
+    return handle
+
+
+@dataclass(frozen=True)
+class _ServiceModel:
+    """The part of a botocore model that MiniStack asks for."""
+
+    metadata: dict[str, Any]
+
+
+@cache
+def _service_model(service: str) -> _ServiceModel | None:
+    """Protocol of a service by MiniStack's name, from the head of botocore's data file, without importing botocore."""
+    from ministack.core.responses import _BOTOCORE_NAME
+
+    spec = importlib.util.find_spec("botocore")
+    if spec is None or not spec.submodule_search_locations:
+        return None
+    folder = Path(spec.submodule_search_locations[0]) / "data" / _BOTOCORE_NAME.get(service, service)
+    for path in sorted(folder.glob("*/service-2.json*"), reverse=True):
+        with gzip.open(path) if path.suffix == ".gz" else path.open("rb") as file:
+            head = file.read(16384).decode(errors="replace")
+        start = head.find('"metadata":')
+        if start >= 0:
+            metadata, _end = json.JSONDecoder().raw_decode(head[start + 11 :].lstrip())
+            return _ServiceModel(metadata)
+    return None
+
+
+def action_of(headers: Mapping[str, str], body: bytes, query: Mapping[str, Any]) -> str:
+    """The API action of a request; empty where the path tells it (REST protocols)."""
+    target = headers.get("x-amz-target", "")
+    if target:
+        return target.rsplit(".", 1)[-1]
+    named = query.get("Action")
+    if named:
+        return str(named[0] if isinstance(named, list) else named)
+    if headers.get("content-type", "").startswith("application/x-www-form-urlencoded"):
+        for part in body[:65536].split(b"&"):
+            if part.startswith(b"Action="):
+                return part[7:].decode(errors="replace")
+    return ""
+
+
+# Services whose one request may rightly take minutes (they run the user's code or wait for another's), seconds.
+_SLOW_SERVICES = frozenset(
+    {"lambda", "states", "apigateway", "cloudformation", "codebuild", "ecs", "rds", "batch", "glue", "athena"}
+)
+_SLOW_SECONDS = 930.0
+REQUEST_SECONDS = 60.0
+
+
+def time_limit(service: str, _headers: Mapping[str, str], _body: bytes, _query: Mapping[str, Any]) -> float:
+    """Seconds a request may take: SQS's longest poll and some, or long for services that run other work."""
+    return _SLOW_SECONDS if service in _SLOW_SERVICES else REQUEST_SECONDS
+
+
+def error_response(
+    code: str,
+    message: str,
+    *,
+    status: int,
+    headers: Mapping[str, str],
+    body: bytes = b"",
+    query: Mapping[str, Any] | None = None,
+) -> Response:
+    """An error in the shape that the caller's protocol has for errors."""
+    from xml.sax.saxutils import escape
+
+    scope = headers.get("authorization", "")
+    if "/s3/" in scope or (headers.get("x-amz-target") is None and action_of(headers, body, query or {})):
+        if "/s3/" in scope:
+            text = f"<Error><Code>{escape(code)}</Code><Message>{escape(message)}</Message></Error>"
+        else:
+            text = (
+                f"<ErrorResponse><Error><Type>Sender</Type><Code>{escape(code)}</Code><Message>{escape(message)}</Message>"
+                "</Error><RequestId>mwaa-local</RequestId></ErrorResponse>"
+            )
+        return status, {"Content-Type": "text/xml"}, ('<?xml version="1.0" encoding="UTF-8"?>' + text).encode()
+    content = json.dumps({"__type": code, "message": message, "Message": message}).encode()
+    return status, {"Content-Type": "application/x-amz-json-1.1", "x-amzn-errortype": code}, content

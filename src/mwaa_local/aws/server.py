@@ -1,0 +1,219 @@
+"""The AWS endpoint: ``python -m mwaa_local.aws.server --host 127.0.0.1 --port N --state DIR``.
+
+Hosts MiniStack's ASGI application in this process and keeps its data: see ``checkpoint``, ``queues`` and ``logs``.
+"""
+
+from __future__ import annotations
+
+import argparse
+import asyncio
+import contextlib
+import json
+import logging
+import signal
+import sys
+import time
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+from mwaa_local.aws import host as hosting
+
+DEFAULT_ACCOUNT = "000000000000"
+log = logging.getLogger("mwaa_local.aws")
+
+
+class Endpoint:
+    """The parts of the endpoint, wired.
+
+    Args:
+        state: Folder of everything it keeps.
+        region: Region of requests that name none.
+        logs_mb: Memory for log events, MiB.
+    """
+
+    def __init__(self, state: Path, *, region: str, logs_mb: int) -> None:
+        from mwaa_local.aws.asgi import Application
+        from mwaa_local.aws.checkpoint import Checkpoints
+        from mwaa_local.aws.host import Host
+        from mwaa_local.aws.journal import Journal
+        from mwaa_local.aws.logs import Logs
+        from mwaa_local.aws.queues import Queues
+        from mwaa_local.aws.sent import SentRecord
+
+        self._region = region
+        self._started_at = time.time()
+        self.host = Host(self._changed)
+        codec = {"encode": self.host.persistence._json_default, "decode": self.host.persistence._json_object_hook}
+        self.journals = {name: Journal(state / "journal", name, **codec) for name in ("sqs", "cloudwatch_logs")}
+        self.checkpoints = Checkpoints(self.host, state / "services", self.journals)
+        self.sent = SentRecord(state / "sent")
+        self.queues = Queues(self.host, self.journals["sqs"], self.sent, self._changed)
+        self.logs = Logs(self.host, self.journals["cloudwatch_logs"], self._changed, limit_bytes=logs_mb << 20)
+        self.application = Application(
+            self.host,
+            route=self._route,
+            changed=self._changed,
+            reset=self._reset,
+            started=self._start,
+            stopping=self._stop,
+        )
+        self._keeper: asyncio.Task[None] | None = None
+
+    def _changed(self, service: str) -> None:
+        self.checkpoints.changed(service)
+
+    async def _start(self) -> None:
+        self.host.start()
+        replayed = {
+            "sqs": self.queues.restore(self.checkpoints.covered("sqs")),
+            "cloudwatch_logs": self.logs.restore(self.checkpoints.covered("cloudwatch_logs")),
+        }
+        self.queues.install()
+        self.logs.install()
+        if any(replayed.values()):
+            log.info("replayed %s", ", ".join(f"{count} records of {name}" for name, count in replayed.items()))
+        self._keeper = asyncio.create_task(self.checkpoints.run())
+
+    async def _stop(self) -> None:
+        if self._keeper is not None:
+            self._keeper.cancel()
+            with contextlib.suppress(asyncio.CancelledError):
+                await self._keeper
+        if self.checkpoints.pending:
+            await self.checkpoints.take()
+        for journal in self.journals.values():
+            journal.sync()
+            journal.close()
+        self.sent.close()
+        self.host.stop()
+
+    async def _reset(self) -> None:
+        self.sent.clear()
+        await self.checkpoints.take(everything=True)
+
+    # -- private routes ------------------------------------------------------------------------------------------------
+
+    async def _route(
+        self, method: str, path: str, query: dict[str, list[str]], body: bytes
+    ) -> tuple[int, dict[str, Any]]:
+        parts = path.strip("/").split("/")
+        if method == "GET" and parts == ["health"]:
+            return 200, self._health()
+        if method == "POST" and parts == ["checkpoint"]:
+            return (
+                (200, self._health())
+                if await self.checkpoints.take(everything=True)
+                else (500, {"error": self.checkpoints.error})
+            )
+        if len(parts) == 3 and parts[0] == "queues":
+            account = query.get("account", [DEFAULT_ACCOUNT])[0]
+            region = query.get("region", [self._region])[0]
+            if method == "GET" and parts[2] == "tasks":
+                tasks = self.queues.tasks(account, region, parts[1])
+                return (404, {"error": "no-queue"}) if tasks is None else (200, {"queue": parts[1], "tasks": tasks})
+            if method == "POST" and parts[2] == "resend":
+                return await self._resend(account, region, parts[1], body)
+        return 404, {"error": "no-route"}
+
+    async def _resend(self, account: str, region: str, name: str, body: bytes) -> tuple[int, dict[str, Any]]:
+        """Send a task's recorded message again, unless it is there, was acknowledged, or is not on record."""
+        try:
+            task_id = str(json.loads(body)["task_id"])
+        except (ValueError, KeyError, TypeError):
+            return 400, {"error": "bad-request"}
+        sent = await asyncio.to_thread(self.sent.find, task_id)
+        present = self.queues.tasks(account, region, name)
+        if present is None:
+            return 404, {"error": "no-queue"}
+        if task_id in present:
+            return 409, {"error": "present", **present[task_id]}
+        if sent is None or (not sent.acknowledged and sent.queue != name):
+            return 404, {"error": "not-recorded"}
+        if sent.acknowledged:
+            return 410, {"error": "acknowledged"}
+        return 200, {
+            "sent": True,
+            "message_id": self.queues.send_again(account, region, name, sent.body, sent.attributes),
+        }
+
+    def _health(self) -> dict[str, Any]:
+        keeping = self.checkpoints
+        return {
+            "status": "ok",
+            "started_at": self._started_at,
+            "uptime_s": round(time.time() - self._started_at, 3),
+            "region": self._region,
+            "services": self.host.loaded_services(),
+            "checkpoint": {
+                "age_s": round(time.time() - keeping.last_finished, 3),
+                "pending": keeping.pending,
+                "seconds": round(keeping.last_seconds, 4),
+                "stall_s": round(keeping.last_stall, 4),
+                "longest_stall_s": round(keeping.longest_stall, 4),
+                "error": keeping.error,
+            },
+            "journals": {
+                name: {"bytes": journal.size, "error": journal.error} for name, journal in self.journals.items()
+            },
+            "logs": {"bytes": self.logs.bytes, "trimmed_events": self.logs.trimmed_events},
+        }
+
+
+async def _serve(endpoint: Endpoint, host: str, port: int, *, die_with_parent: bool) -> None:
+    from hypercorn.asyncio import serve
+    from hypercorn.config import Config
+
+    from mwaa_local.aws.parent import watch_parent
+
+    stop = asyncio.Event()
+    loop = asyncio.get_running_loop()
+    for number in (signal.SIGTERM, signal.SIGINT):
+        loop.add_signal_handler(number, stop.set)
+
+    def stop_from_thread() -> None:
+        loop.call_soon_threadsafe(stop.set)
+
+    if die_with_parent:
+        watch_parent(stop_from_thread)
+    config = Config()
+    config.bind = [f"[{host}]:{port}" if ":" in host else f"{host}:{port}"]
+    config.keep_alive_timeout = 75
+    config.graceful_timeout = 0.3  # a long poll would hold the exit for its ten seconds; its client simply asks again
+    config.loglevel = "WARNING"
+    config.h11_max_incomplete_size = 65536
+    await serve(endpoint.application, config, shutdown_trigger=stop.wait)  # type: ignore[arg-type]
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    """Entry point; see the module's text."""
+    parser = argparse.ArgumentParser(prog="mwaa_local.aws.server", description="The local AWS endpoint.")
+    parser.add_argument("--host", default="127.0.0.1", help="address to bind (default: %(default)s)")
+    parser.add_argument("--port", type=int, required=True, help="port to bind")
+    parser.add_argument("--state", type=Path, required=True, help="folder in which everything is kept")
+    parser.add_argument(
+        "--region", default="us-east-1", help="region of requests that name none (default: %(default)s)"
+    )
+    parser.add_argument(
+        "--logs-mb",
+        type=int,
+        default=96,
+        help="memory for log events in MiB; the oldest go first (default: %(default)s)",
+    )
+    parser.add_argument("--die-with-parent", action="store_true", help="stop when the starting process ends")
+    given = parser.parse_args(arguments)
+    state = given.state.resolve()
+    for name in ("services", "s3", "journal", "sent"):
+        (state / name).mkdir(parents=True, exist_ok=True)
+    hosting.configure(state, region=given.region, port=given.port)
+    endpoint = Endpoint(state, region=given.region, logs_mb=given.logs_mb)
+    try:
+        asyncio.run(_serve(endpoint, given.host, given.port, die_with_parent=given.die_with_parent))
+    except OSError as error:
+        print(f"The AWS endpoint cannot listen on {given.host}:{given.port}: {error}", file=sys.stderr)
+        return 1
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())
