@@ -1,0 +1,36 @@
+"""The command line: thin, one module per group of commands."""
+
+from __future__ import annotations
+
+import os
+import signal
+import sys
+
+from mwaa_local.cli import output
+from mwaa_local.errors import MwaaLocalError
+
+
+def main() -> None:
+    """Entry point of ``mwaa-local``: the one place where an exception becomes text and an exit code.
+
+    Exit codes: 0 good, 1 failed, 2 wrong use or a definition MWAA refuses, 130 interrupted; a child's own code
+    passes through.
+    """
+    debug = "--debug" in sys.argv or bool(os.environ.get("MWAA_LOCAL_DEBUG"))
+    # A reader that closes the pipe (`| head`) ends the command quietly, as with every other tool.
+    signal.signal(signal.SIGPIPE, signal.SIG_DFL)
+    try:
+        from mwaa_local.cli.app import app
+
+        app(prog_name="mwaa-local")
+    except MwaaLocalError as error:
+        output.show_error(error, debug=debug)
+        raise SystemExit(error.exit_code) from None
+    except KeyboardInterrupt:
+        output.note("interrupted")
+        raise SystemExit(130) from None
+    except Exception as error:
+        if debug:
+            raise
+        output.show_unexpected(error)
+        raise SystemExit(1) from None

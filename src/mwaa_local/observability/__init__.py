@@ -1,0 +1,1 @@
+"""Reading what an environment did: Airflow's API, task logs, the smoke test."""

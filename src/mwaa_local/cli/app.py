@@ -1,0 +1,47 @@
+"""The commands and the options they share."""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from mwaa_local import __version__
+from mwaa_local.cli import doctor, inside, inspect, lifecycle, smoke
+from mwaa_local.cli.context import Settings
+
+app = typer.Typer(
+    help="Amazon MWAA on your own machine. stdout is the result, stderr the progress.",
+    no_args_is_help=True,
+    add_completion=True,
+    pretty_exceptions_enable=False,
+    rich_markup_mode="rich",
+    context_settings={"help_option_names": ["-h", "--help"]},
+)
+
+
+def _version(wanted: bool) -> None:
+    if wanted:
+        typer.echo(f"mwaa-local {__version__}")
+        raise typer.Exit
+
+
+@app.callback()
+def shared(
+    context: typer.Context,
+    project: Annotated[Path, typer.Option(help="Folder with mwaa.yaml and the workflow files.")] = Path(),
+    engine: Annotated[str | None, typer.Option(help="auto, docker or process; beats mwaa.yaml.")] = None,
+    debug: Annotated[bool, typer.Option("--debug", help="Show tracebacks.")] = False,
+    version: Annotated[
+        bool, typer.Option("--version", callback=_version, is_eager=True, help="Show the version and leave.")
+    ] = False,
+) -> None:
+    """Options every command shares."""
+    del debug, version  # read before Typer runs, or already acted on
+    context.obj = Settings(project=project, flags={"Local.Engine": engine}, variables=dict(os.environ))
+
+
+for _group in (lifecycle, inspect, inside, smoke, doctor):
+    _group.register(app)

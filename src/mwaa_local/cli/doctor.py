@@ -1,0 +1,179 @@
+"""What this machine has, what is missing, what to do."""
+
+from __future__ import annotations
+
+import platform
+import shutil
+import socket
+import subprocess
+import sys
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from mwaa_local import catalog
+from mwaa_local.cli import output
+from mwaa_local.cli.context import Settings, settings
+from mwaa_local.errors import MwaaLocalError
+
+_GIB = 2**30
+_NEEDED_DISK = 4 * _GIB
+_NEEDED_MEMORY = 2 * _GIB
+
+
+@dataclass(frozen=True)
+class Finding:
+    """One thing looked at: ``state`` is ``ok``, ``warning`` or ``missing``."""
+
+    subject: str
+    state: str
+    detail: str
+    action: str = ""
+
+
+def register(app: typer.Typer) -> None:
+    """Mount the command."""
+    app.command()(doctor)
+
+
+def doctor(
+    context: typer.Context,
+    json: Annotated[bool, typer.Option("--json", help="The result as one JSON document.")] = False,
+) -> None:
+    """Look at this machine: Python, engines, disk, memory, ports, registries. Exit code 1 when no engine can run."""
+    chosen = settings(context)
+    findings = list(_look(chosen))
+    usable = any(finding.subject.endswith("engine") and finding.state != "missing" for finding in findings)
+    if json:
+        output.emit_json(
+            {"schema": "mwaa-local/doctor/1", "usable": usable, "findings": [vars(finding) for finding in findings]}
+        )
+    else:
+        marks = {"ok": "[green]✓[/]", "warning": "[yellow]![/]", "missing": "[red]✗[/]"}
+        for finding in findings:
+            output.out.print(f"{marks[finding.state]} [bold]{finding.subject}[/]: {finding.detail}")
+            if finding.action:
+                output.out.print(f"    {finding.action}", markup=False)
+    raise typer.Exit(0 if usable else 1)
+
+
+def _look(chosen: Settings) -> Iterator[Finding]:
+    yield Finding(
+        "system",
+        "ok",
+        f"{platform.system()} {platform.release()} {platform.machine()}, Python {platform.python_version()}",
+    )
+    for check in (_disk, _memory):
+        yield check(chosen.project.resolve())
+    yield from _definition(chosen)
+    yield _process_engine(chosen)
+    yield _docker_engine(chosen)
+    yield from _tools()
+
+
+def _disk(project: Path) -> Finding:
+    free = shutil.disk_usage(project).free
+    text = f"{free / _GIB:.1f} GiB free in {project}"
+    if free < _NEEDED_DISK:
+        return Finding("disk", "warning", text, f"about {_NEEDED_DISK // _GIB} GiB are needed for packages and data")
+    return Finding("disk", "ok", text)
+
+
+def _memory(_: Path) -> Finding:
+    import psutil
+
+    memory = psutil.virtual_memory()
+    text = f"{memory.available / _GIB:.1f} GiB available of {memory.total / _GIB:.1f}"
+    if memory.available < _NEEDED_MEMORY:
+        return Finding(
+            "memory",
+            "warning",
+            text,
+            f"an idle environment takes about 1.3 GB; {_NEEDED_MEMORY // _GIB} GiB is comfortable",
+        )
+    return Finding("memory", "ok", text)
+
+
+def _definition(chosen: Settings) -> Iterator[Finding]:
+    try:
+        environment = chosen.environment()
+    except MwaaLocalError as error:
+        yield Finding("definition", "missing", error.what, f"{error.where}: {error.why} {error.hint}")
+        return
+    yield Finding(
+        "definition",
+        "ok",
+        f"{environment.name}, Airflow {environment.version.airflow}, {environment.environment_class.name}",
+    )
+    for name, port in (("web", environment.local.ports.web), ("aws", environment.local.ports.aws)):
+        with socket.socket(socket.AF_INET, socket.SOCK_STREAM) as probe:
+            probe.settimeout(0.5)
+            taken = probe.connect_ex(("127.0.0.1", port)) == 0
+        if taken:
+            yield Finding(
+                f"port {port}",
+                "warning",
+                f"something answers on the {name} port",
+                "fine if it is this environment; else another port is taken",
+            )
+
+
+def _process_engine(chosen: Settings) -> Finding:
+    from mwaa_local.packages.pythons import find
+
+    try:
+        version = chosen.environment().version
+    except MwaaLocalError:
+        version = catalog.version(catalog.default_version())
+    if sys.platform == "win32":
+        return Finding("process engine", "missing", "Windows has no process engine", "use WSL 2, or Docker")
+    if shutil.which("bash") is None:
+        return Finding("process engine", "missing", "bash is not installed", "install bash: startup scripts need it")
+    try:
+        found = find(version.python)
+    except MwaaLocalError as error:
+        return Finding("process engine", "missing", f"{error.what}: {error.why}", error.hint)
+    if found.warning:
+        return Finding("process engine", "warning", found.warning)
+    return Finding("process engine", "ok", f"Python {found.version} for Airflow {version.airflow} at {found.path}")
+
+
+def _docker_engine(chosen: Settings) -> Finding:
+    from mwaa_local.engines.docker import why_unusable
+
+    try:
+        reason = why_unusable(chosen.environment(), chosen.variables)
+    except MwaaLocalError as error:
+        reason = error.what
+    if reason:
+        return Finding("docker engine", "missing", reason, "docs/how-to/air-gapped.md; or use the process engine")
+    return Finding("docker engine", "ok", "a daemon answers and the images exist or can be built")
+
+
+def _tools() -> Iterator[Finding]:
+    wanted: tuple[tuple[str, list[str], Callable[[str], str]], ...] = (
+        ("docker compose", ["docker", "compose", "version", "--short"], str.strip),
+        ("aws", ["aws", "--version"], lambda text: text.split()[0] if text else ""),
+        ("shellcheck", ["shellcheck", "--version"], lambda text: " ".join(text.split()[5:7])),
+    )
+    for name, argv, read in wanted:
+        if shutil.which(argv[0]) is None:
+            yield Finding(name, "warning", "not installed", "optional")
+            continue
+        try:
+            done = subprocess.run(argv, capture_output=True, text=True, timeout=10, check=False)
+        except (OSError, subprocess.TimeoutExpired) as error:
+            yield Finding(name, "warning", str(error), "optional")
+            continue
+        if done.returncode:
+            yield Finding(
+                name,
+                "warning",
+                (done.stderr or done.stdout).strip().splitlines()[-1:][0] if done.stderr or done.stdout else "fails",
+                "optional",
+            )
+        else:
+            yield Finding(name, "ok", read(done.stdout))

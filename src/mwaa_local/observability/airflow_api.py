@@ -1,0 +1,208 @@
+"""Airflow's own REST API, v2 (Airflow 3) and v1 (Airflow 2), as far as the tool reads it."""
+
+from __future__ import annotations
+
+import http.client
+import json
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+from typing import Any
+from urllib.parse import quote, urlencode, urlsplit
+
+from mwaa_local.errors import EngineError
+
+_PAGE = 100
+
+
+@dataclass(frozen=True)
+class ImportFailure:
+    """A DAG file that does not import; ``trace`` is Airflow's stack trace."""
+
+    file: str
+    trace: str
+
+
+@dataclass(frozen=True)
+class Dag:
+    """A parsed DAG; ``scheduled`` says whether it has a schedule of its own."""
+
+    id: str
+    file: str
+    paused: bool
+    scheduled: bool
+    tags: frozenset[str]
+
+
+@dataclass(frozen=True)
+class TaskInstance:
+    """One try of a task in a run; times in seconds."""
+
+    task_id: str
+    state: str | None
+    try_number: int
+    map_index: int
+    seconds: float | None
+
+
+class AirflowApi:
+    """One environment's API.
+
+    Args:
+        base_url: ``http://127.0.0.1:8080``.
+        major: Airflow's major version.
+        timeout_s: Limit of one call, in seconds.
+    """
+
+    def __init__(self, base_url: str, major: int, *, timeout_s: float = 20.0) -> None:
+        self._url = urlsplit(base_url)
+        self._major = major
+        self._timeout = timeout_s
+        self._prefix = "/api/v2" if major >= 3 else "/api/v1"
+        self._token: str | None = None
+
+    def health(self) -> dict[str, Any]:
+        """The health document: metadatabase, scheduler, triggerer, dag_processor."""
+        path = "/api/v2/monitor/health" if self._major >= 3 else "/health"
+        return self._json(self._send("GET", path))
+
+    def import_errors(self) -> list[ImportFailure]:
+        """DAG files that fail to import."""
+        items = self._pages("/importErrors", "import_errors")
+        return sorted(
+            (ImportFailure(item.get("filename") or "", item.get("stack_trace") or "") for item in items),
+            key=lambda e: e.file,
+        )
+
+    def dags(self) -> list[Dag]:
+        """All parsed DAGs, paused ones included."""
+        found = []
+        for item in self._pages("/dags", "dags", {} if self._major >= 3 else {"only_active": "true"}):
+            schedule = item.get("timetable_summary") if self._major >= 3 else item.get("schedule_interval")
+            found.append(
+                Dag(
+                    id=item["dag_id"],
+                    file=item.get("fileloc") or "",
+                    paused=bool(item.get("is_paused")),
+                    scheduled=schedule not in (None, "None", ""),
+                    tags=frozenset(tag["name"] for tag in item.get("tags") or ()),
+                )
+            )
+        return sorted(found, key=lambda dag: dag.id)
+
+    def unpause(self, dag_id: str) -> None:
+        """Let runs of a DAG start."""
+        self._call("PATCH", f"/dags/{quote(dag_id)}", {"is_paused": False})
+
+    def trigger(self, dag_id: str, conf: Mapping[str, Any]) -> str:
+        """Start a run; returns its id."""
+        body: dict[str, Any] = {"conf": dict(conf)}
+        if self._major >= 3:
+            body["logical_date"] = None
+        return str(self._call("POST", f"/dags/{quote(dag_id)}/dagRuns", body)["dag_run_id"])
+
+    def run_state(self, dag_id: str, run_id: str) -> str:
+        """State of a run: ``queued``, ``running``, ``success`` or ``failed``."""
+        return str(self._call("GET", f"/dags/{quote(dag_id)}/dagRuns/{quote(run_id)}")["state"])
+
+    def latest_run(self, dag_id: str) -> str | None:
+        """Id of a DAG's newest run."""
+        order = "-start_date"
+        runs = self._call("GET", f"/dags/{quote(dag_id)}/dagRuns?{urlencode({'limit': 1, 'order_by': order})}")[
+            "dag_runs"
+        ]
+        return str(runs[0]["dag_run_id"]) if runs else None
+
+    def task_instances(self, dag_id: str, run_id: str) -> list[TaskInstance]:
+        """The tasks of a run, in the order they started."""
+        items = list(self._pages(f"/dags/{quote(dag_id)}/dagRuns/{quote(run_id)}/taskInstances", "task_instances"))
+        items.sort(key=lambda item: (item.get("start_date") or "~", item["task_id"], item.get("map_index", -1)))
+        return [
+            TaskInstance(
+                task_id=item["task_id"],
+                state=item.get("state"),
+                try_number=int(item.get("try_number") or 0),
+                map_index=int(item.get("map_index", -1)),
+                seconds=item.get("duration"),
+            )
+            for item in items
+        ]
+
+    def task_log(self, dag_id: str, run_id: str, task: TaskInstance, *, try_number: int | None = None) -> list[str]:
+        """The lines of one try's log, as the UI shows them."""
+        number = try_number or max(task.try_number, 1)
+        query = urlencode({"full_content": "true", "map_index": task.map_index})
+        path = f"{self._prefix}/dags/{quote(dag_id)}/dagRuns/{quote(run_id)}/taskInstances/{quote(task.task_id)}/logs/{number}?{query}"
+        if self._major < 3:
+            return self._send("GET", path, accept="text/plain").decode(errors="replace").splitlines()
+        return [_line(event) for event in self._json(self._send("GET", path))["content"]]
+
+    def _pages(self, path: str, key: str, query: Mapping[str, str] | None = None) -> Iterator[dict[str, Any]]:
+        offset = 0
+        while True:
+            page = self._call("GET", f"{path}?{urlencode({**(query or {}), 'limit': _PAGE, 'offset': offset})}")
+            yield from page[key]
+            offset += _PAGE
+            if offset >= page.get("total_entries", 0):
+                return
+
+    def _call(self, method: str, path: str, body: Mapping[str, Any] | None = None) -> dict[str, Any]:
+        return self._json(self._send(method, self._prefix + path, body))
+
+    @staticmethod
+    def _json(payload: bytes) -> dict[str, Any]:
+        document: dict[str, Any] = json.loads(payload)
+        return document
+
+    def _send(
+        self, method: str, path: str, body: Mapping[str, Any] | None = None, *, accept: str = "application/json"
+    ) -> bytes:
+        status, payload = self._raw(method, path, body, accept)
+        if status == 401 and self._major >= 3:
+            # The simple auth manager hands a token to everyone on loopback (spec/10 section 7.9).
+            token_status, token = self._raw("GET", "/auth/token", None, "application/json")
+            if token_status < 300:
+                self._token = self._json(token)["access_token"]
+                status, payload = self._raw(method, path, body, accept)
+        if status >= 300:
+            text = payload.decode(errors="replace")[:500]
+            raise EngineError(
+                f"Airflow's API refused {method} {path.partition('?')[0]}",
+                where=f"http://{self._url.netloc}",
+                why=f"HTTP {status}: {text}",
+                hint="`mwaa-local status` shows the web server's state",
+            )
+        return payload
+
+    def _raw(self, method: str, path: str, body: Mapping[str, Any] | None, accept: str) -> tuple[int, bytes]:
+        connection = http.client.HTTPConnection(
+            self._url.hostname or "127.0.0.1", self._url.port, timeout=self._timeout
+        )
+        headers = {"Accept": accept}
+        if self._token:
+            headers["Authorization"] = f"Bearer {self._token}"
+        if body is not None:
+            headers["Content-Type"] = "application/json"
+        try:
+            connection.request(method, path, None if body is None else json.dumps(body), headers)
+            response = connection.getresponse()
+            return response.status, response.read()
+        except (OSError, http.client.HTTPException) as error:
+            raise EngineError(
+                "Airflow's web server does not answer",
+                where=f"http://{self._url.netloc}{path.partition('?')[0]}",
+                why=str(error) or type(error).__name__,
+                hint="`mwaa-local status` shows its state, `mwaa-local logs webserver` its last lines",
+            ) from error
+        finally:
+            connection.close()
+
+
+def _line(event: Any) -> str:
+    """One structured event of an Airflow 3 task log as a line."""
+    if not isinstance(event, Mapping):
+        return str(event)
+    parts = [str(event[key]) for key in ("timestamp", "level") if event.get(key)]
+    text = str(event.get("event", ""))
+    for detail in event.get("error_detail") or ():
+        text += f"\n{detail.get('exc_type', '')}: {detail.get('exc_value', '')}"
+    return " ".join([*parts, text])
