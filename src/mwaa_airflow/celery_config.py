@@ -1,0 +1,32 @@
+"""``mwaa.config.celery.MWAA_CELERY_CONFIG``: Airflow's Celery configuration with MWAA's replacements.
+
+Source: spec/10 sections 6.1 to 6.3.
+"""
+
+from airflow.providers.celery.executors.default_celery import DEFAULT_CELERY_CONFIG
+
+from mwaa_airflow import celery_heartbeat, celery_options, database
+
+
+def build():
+    """Return the configuration as a new dictionary."""
+    config = dict(DEFAULT_CELERY_CONFIG)
+    options = dict(config.get("broker_transport_options") or {})
+    options.update(celery_options.broker_options())
+    # Options from variables are text; kombu compares and sends this one as a number.
+    options["visibility_timeout"] = int(options.get("visibility_timeout") or celery_options.VISIBILITY_TIMEOUT)
+    engine = dict(config.get("database_engine_options") or {})
+    engine.update(pool_pre_ping=True, pool_recycle=1200, connect_args=database.MWAA_CONNECT_ARGS)
+    config.update(
+        broker_transport=celery_options.TRANSPORT,
+        broker_transport_options=options,
+        database_engine_options=engine,
+        # Without an end of its own, sending ends by celery.operation_timeout, which Airflow takes as
+        # "try again in the next loop"; Celery's three tries in 0.6 s would fail the task instead.
+        task_publish_retry_policy={"max_retries": None, "interval_start": 0.1, "interval_step": 0.1, "interval_max": 0.3},
+    )
+    return config
+
+
+MWAA_CELERY_CONFIG = build()
+celery_heartbeat.install()

@@ -1,0 +1,97 @@
+"""Celery's transport: kombu's SQS transport with MWAA's observable behaviour.
+
+kombu does the work; three things differ (spec/10 section 6.3):
+
+* a message given back at shutdown is visible at once (kombu 5.6 hides it for the poll time);
+* the clients ignore the user's AWS variables and proxies (see ``mwaa_airflow.aws_client``);
+* an endpoint that is down or unwell is asked once a second and never ends the worker.
+"""
+
+from kombu.log import get_logger
+from kombu.transport import SQS
+from vine import transform
+
+from mwaa_airflow import aws_client
+
+logger = get_logger(__name__)
+
+#: Seconds between two questions to an endpoint that did not answer the last one.
+RETRY_SECONDS = 1.0
+
+
+class Channel(SQS.Channel):
+    """kombu's channel; see the module's text for the differences."""
+
+    def __init__(self, *args, **kwargs):
+        # Queues whose last receive failed; before super(), which may start receiving.
+        self._unwell = set()
+        super(Channel, self).__init__(*args, **kwargs)
+
+    def new_sqs_client(self, region, access_key_id, secret_access_key, session_token=None):
+        """Return the client for sending, deleting and returning messages."""
+        given = (access_key_id, secret_access_key) if access_key_id else None
+        return aws_client.client("sqs", region, self.endpoint_url, attempts=3, credentials=given)
+
+    def asynsqs(self, queue=None):
+        """Return the client for receiving, which is libcurl under Celery's event loop."""
+        made = super(Channel, self).asynsqs(queue)
+        http = getattr(made, "_httpclient", None)
+        if getattr(http, "mwaa_direct", None) is None and hasattr(http, "_curls"):
+            import pycurl
+
+            for handle in http._curls:
+                # libcurl reads http_proxy by itself; the broker is never behind the user's proxy.
+                handle.setopt(pycurl.NOPROXY, "*")
+            http.mwaa_direct = True
+        return made
+
+    def _put(self, queue, message, **kwargs):
+        if not message.get("redelivered"):
+            return super(Channel, self)._put(queue, message, **kwargs)
+        self.sqs(queue=self.canonical_queue_name(queue)).change_message_visibility(
+            QueueUrl=self._new_queue(queue),
+            ReceiptHandle=message["properties"]["delivery_tag"],
+            VisibilityTimeout=0,
+        )
+        return None
+
+    def _get_async(self, queue, count=1, callback=None):
+        url = self._new_queue(queue)
+        name = self.canonical_queue_name(queue)
+        received = transform(self._on_messages_ready, callback, url, queue)
+        received.on_error = lambda *args: self._on_receive_error(queue, args[-1])
+        return self._get_from_sqs(
+            queue_name=name, queue_url=url, count=count, connection=self.asynsqs(queue=name), callback=received
+        )
+
+    def _on_messages_ready(self, url, queue, messages):
+        # kombu hands over an empty list, not a parsed answer, when there was no proper answer.
+        self._note(queue, None if isinstance(messages, dict) else "no answer")
+        return super(Channel, self)._on_messages_ready(url, queue, messages)
+
+    def _on_receive_error(self, queue, error):
+        if type(error) is not Exception:
+            # Only the plain Exception is kombu's "the answer was an error"; the rest is Celery's business.
+            raise error
+        self._note(queue, error)
+        self._loop1(queue)
+
+    def _note(self, queue, problem):
+        if problem is None and queue in self._unwell:
+            self._unwell.discard(queue)
+            logger.info("The broker answers again for queue %s.", queue)
+        elif problem is not None and queue not in self._unwell:
+            self._unwell.add(queue)
+            logger.warning("The broker does not answer for queue %s, asking again every second: %s", queue, problem)
+
+    def _loop1(self, queue, _=None):
+        if queue in self._unwell:
+            self.hub.call_later(RETRY_SECONDS, self._schedule_queue, queue)
+        else:
+            super(Channel, self)._loop1(queue)
+
+
+class Transport(SQS.Transport):
+    """kombu's transport with our channel."""
+
+    Channel = Channel
