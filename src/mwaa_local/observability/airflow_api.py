@@ -131,7 +131,8 @@ class AirflowApi:
         """The lines of one try's log, as the UI shows them."""
         number = try_number or max(task.try_number, 1)
         query = urlencode({"full_content": "true", "map_index": task.map_index})
-        path = f"{self._prefix}/dags/{quote(dag_id)}/dagRuns/{quote(run_id)}/taskInstances/{quote(task.task_id)}/logs/{number}?{query}"
+        run = f"{self._prefix}/dags/{quote(dag_id)}/dagRuns/{quote(run_id)}"
+        path = f"{run}/taskInstances/{quote(task.task_id)}/logs/{number}?{query}"
         if self._major < 3:
             return self._send("GET", path, accept="text/plain").decode(errors="replace").splitlines()
         return [_line(event) for event in self._json(self._send("GET", path))["content"]]

@@ -30,7 +30,7 @@ class FailedTask:
 
 @dataclass(frozen=True)
 class RunResult:
-    """One smoke run; ``state`` is Airflow's, or ``timeout`` where the limit was reached. Seconds from trigger to end."""
+    """One smoke run; ``state`` is Airflow's, or ``timeout`` at the limit. Seconds from trigger to end."""
 
     dag_id: str
     run_id: str
@@ -67,8 +67,8 @@ def wait_until_parsed(
 ) -> tuple[list[Dag], list[ImportFailure]]:
     """The DAGs and import errors once every DAG file was parsed.
 
-    Airflow has no "all parsed" signal: a file counts as done when a DAG or an import error names it; helper modules never
-    do, so the wait also ends when nothing new came for a few seconds.
+    Airflow has no "all parsed" signal: a file counts as done when a DAG or an import error names it; helper modules
+    never do, so the wait also ends when nothing new came for a few seconds.
     """
     expected = {path.name for path in dags_folder.rglob("*.py") if _looks_like_dag(path)}
     end = clock() + timeout_s
