@@ -7,6 +7,7 @@ from typing import Any
 
 import pytest
 
+from mwaa_local.catalog import fields
 from mwaa_local.errors import DefinitionError
 from mwaa_local.model import load
 from mwaa_local.model.definition import variable_name
@@ -178,3 +179,9 @@ def test_damaged_secrets_are_an_error_and_left_alone(tmp_path: Path, content: st
     with pytest.raises(Exception, match="cannot be read"):
         load_or_create(path)
     assert path.read_text() == content
+
+
+def test_the_reference_page_names_every_field() -> None:
+    page = (Path(__file__).parents[2] / "docs/reference/mwaa-yaml.md").read_text(encoding="utf-8")
+    missing = [path for path, rule in fields().items() if rule.type != "object" and f"`{path}`" not in page]
+    assert not missing

@@ -1,4 +1,7 @@
-"""Variables a startup script cannot change, and options nobody can (spec/04 sections 5.4 and 9, spec/10 section 2.6)."""
+"""Variables a startup script cannot change, and options nobody can.
+
+Sources: spec/04 sections 5.4 and 9, spec/10 section 2.6.
+"""
 
 from __future__ import annotations
 

@@ -19,7 +19,7 @@ _VARIABLE_PREFIX = "MWAA_LOCAL_"
 
 
 def variable_name(path: str) -> str:
-    """The variable that sets a field: ``Local.Ports.Web`` is ``MWAA_LOCAL_PORTS_WEB``, ``AirflowVersion`` ``MWAA_LOCAL_AIRFLOW_VERSION``."""
+    """The variable that sets a field: ``Local.Ports.Web`` is ``MWAA_LOCAL_PORTS_WEB``."""
     words = re.sub(r"(?<=[a-z0-9])(?=[A-Z])", "_", path.removeprefix("Local.").replace(".", "_"))
     return _VARIABLE_PREFIX + words.upper()
 

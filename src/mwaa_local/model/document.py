@@ -121,7 +121,7 @@ def _walk(path: str, node: yaml.Node, place: str, result: dict[str, Value], file
             _walk(f"{path}.{key}", child, child_place, result, file)
         return
     value = Value(_construct(node), place)
-    result[path] = value if rule.type != "map" else Value({k: v for k, v in _map(path, node, file)}, place)
+    result[path] = value if rule.type != "map" else Value(dict(_map(path, node, file)), place)
     check(path, result[path])
 
 
