@@ -165,6 +165,7 @@ def test_a_queue_keeps_its_messages_across_a_snapshot_and_a_journal(endpoint: En
         endpoint.start()
     again = aws.provision(endpoint.url, REGION, queue="q", visibility_timeout_s=60)
     assert again.created == ()
+    assert again.queue_url == aws.queue_url(endpoint.url, "000000000000", "q")  # this start's port, not the first one's
     assert sorted(drain(endpoint.client("sqs"), again.queue_url)) == ["after", "before"]
 
 
