@@ -16,8 +16,12 @@ import os
 import shutil
 import subprocess
 import sys
-import tomllib
 from pathlib import Path
+
+if sys.version_info < (3, 11):
+    sys.exit("docker/offline/build.py needs Python 3.11 or later; this is " + sys.version.split()[0])
+
+import tomllib
 
 sys.path.insert(0, str(Path(__file__).resolve().parent))
 

@@ -171,7 +171,7 @@ def debian_root(settings: Settings, tag: str) -> Result:
             shutil.rmtree(folder, ignore_errors=True)
 
     note = f"Debian {mirror.suite} by debootstrap"
-    return make(settings, tag, key_of("root 1", _SLIM, _APT_CONF, mirror.suite, *mirror.lines), build, [note])
+    return make(settings, tag, key_of("root 2", _SLIM, _APT_CONF, mirror.suite, *mirror.lines), build, [note])
 
 
 def _clean(root: Path) -> None:
@@ -187,6 +187,8 @@ def _clean(root: Path) -> None:
         if path.name != "copyright" and (path.is_file() or path.is_symlink()):
             path.unlink()
     (root / "etc/machine-id").touch()
+    # Packages such as Java register manual pages here and fail where the folder is missing.
+    (root / "usr/share/man/man1").mkdir()
 
 
 def _docker_build(settings: Settings, tag: str, dockerfile: str, context: Path, labels: Sequence[str]) -> None:
