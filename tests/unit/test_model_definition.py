@@ -46,7 +46,7 @@ def test_flag_beats_variable_beats_file_beats_default(tmp_path: Path) -> None:
     assert str(environment.sources["Local.Ports.Web"]) == "variable MWAA_LOCAL_PORTS_WEB"
     assert environment.local.ports.aws == 9001
     assert environment.sources["Local.Ports.Aws"].place.endswith("mwaa.yaml:3")
-    assert environment.local.ports.explicit == {"Web", "Aws"}
+    assert environment.local.ports.explicit == {"web", "aws"}
     assert environment.sources["Local.Engine"].kind == "default"
 
 

@@ -112,7 +112,7 @@ def _ordered(reader: _Reader, low_path: str, low: int, high_path: str, high: int
 
 
 def _local(reader: _Reader) -> LocalSettings:
-    explicit = frozenset(name for name in ("Web", "Aws", "Postgres") if reader.place(f"Local.Ports.{name}"))
+    explicit = frozenset(name.lower() for name in ("Web", "Aws", "Postgres") if reader.place(f"Local.Ports.{name}"))
     return LocalSettings(
         engine=reader.get("Local.Engine"),
         base=reader.get("Local.Base"),
