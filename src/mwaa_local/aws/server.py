@@ -8,8 +8,10 @@ from __future__ import annotations
 import argparse
 import asyncio
 import contextlib
+import importlib.util
 import json
 import logging
+import os
 import signal
 import sys
 import time
@@ -185,6 +187,18 @@ async def _serve(endpoint: Endpoint, host: str, port: int, *, die_with_parent: b
     await serve(endpoint.application, config, shutdown_trigger=stop.wait)  # type: ignore[arg-type]
 
 
+def _keep_bytecode(fallback: Path) -> None:
+    """Let the next start find MiniStack compiled: compiling it costs 0.4 s and leaves 25 MB of heap behind.
+
+    Installers such as uv leave that to the first import, and ``PYTHONDONTWRITEBYTECODE`` is common in containers.
+    """
+    sys.dont_write_bytecode = False
+    spec = importlib.util.find_spec("ministack")
+    places = spec.submodule_search_locations if spec is not None else None
+    if places and not os.access(places[0], os.W_OK) and not (Path(places[0]) / "__pycache__").exists():
+        sys.pycache_prefix = str(fallback)
+
+
 def main(arguments: Sequence[str] | None = None) -> int:
     """Entry point; see the module's text."""
     parser = argparse.ArgumentParser(prog="mwaa_local.aws.server", description="The local AWS endpoint.")
@@ -205,6 +219,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     state = given.state.resolve()
     for name in ("services", "s3", "journal", "sent"):
         (state / name).mkdir(parents=True, exist_ok=True)
+    _keep_bytecode(state / "bytecode")
     hosting.configure(state, region=given.region, port=given.port)
     endpoint = Endpoint(state, region=given.region, logs_mb=given.logs_mb)
     try:
