@@ -1,0 +1,65 @@
+"""Compiling what was installed, once, for all components that share a set.
+
+Measured on 3.2.1: importing Airflow without bytecode costs 5.2 s of processor time in every process, with it 2.4 s; all
+7,400 files take 8.5 s on two cores. So the base set compiles the folders Airflow's own processes import from (a data
+file), an image everything, a requirement set what it added; the rest Python writes at first use.
+"""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Iterable, Sequence
+from importlib import resources
+from pathlib import Path
+
+from mwaa_local.packages import child
+
+_TIMEOUT_S = 180.0
+
+
+def compile_hot(python: Path, site_packages: Path) -> float:
+    """Write bytecode of the folders Airflow's own processes import from; returns the seconds it took."""
+    data = resources.files("mwaa_local.packages") / "data" / "hot_folders.txt"
+    folders = (line for line in data.read_text(encoding="utf-8").splitlines() if not line.startswith("#"))
+    return _compile(python, ("-l",), [path for name in folders if (path := site_packages / name).is_dir()])
+
+
+def compile_all(python: Path, site_packages: Path) -> float:
+    """Write all bytecode; returns the seconds it took."""
+    return _compile(python, (), [site_packages])
+
+
+def compile_names(python: Path, site_packages: Path, names: Iterable[str]) -> float:
+    """Write bytecode of some packages and modules, paths relative to ``site-packages``; returns the seconds it took."""
+    return _compile(python, (), [path for name in names if (path := site_packages / name).exists()])
+
+
+def brought_by(site_packages: Path, distributions: Sequence[str]) -> list[str]:
+    """Top-level packages and modules of some distributions (canonical names), from their ``RECORD`` files."""
+    wanted = {name.replace("-", "_") for name in distributions}
+    found: set[str] = set()
+    for folder in site_packages.glob("*.dist-info"):
+        if folder.name.partition("-")[0].lower().replace(".", "_").replace("-", "_") not in wanted:
+            continue
+        try:
+            record = (folder / "RECORD").read_text(encoding="utf-8")
+        except (OSError, UnicodeDecodeError):
+            continue
+        for line in record.splitlines():
+            parts = line.partition(",")[0].strip('"').split("/")
+            if parts[-1].endswith(".py") and parts[0] not in {"..", "bin", ""}:
+                # A namespace that many distributions share must not mean all of it.
+                found.add("/".join(parts[: 3 if parts[:2] == ["airflow", "providers"] else 1]))
+    return sorted(found)
+
+
+def _compile(python: Path, options: Sequence[str], targets: Sequence[Path]) -> float:
+    if not targets:
+        return 0.0
+    # A file that does not compile is no failure: templates and tests for other Pythons are among them, nothing
+    # imports them. Nor is the time limit: Python compiles at first use what is missing.
+    return child.run(
+        [python, "-I", "-m", "compileall", "-qq", "-j", str(min(os.cpu_count() or 1, 8)), *options, *targets],
+        env={"PATH": os.defpath},
+        timeout_s=_TIMEOUT_S,
+    ).seconds

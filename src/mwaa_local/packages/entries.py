@@ -1,0 +1,159 @@
+"""One requirement of a requirements file: name, specifier, URL or path, as pip takes the line apart."""
+
+from __future__ import annotations
+
+import re
+import urllib.parse
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Literal
+
+from packaging.requirements import InvalidRequirement
+from packaging.requirements import Requirement as Pep508
+from packaging.specifiers import SpecifierSet
+from packaging.utils import InvalidWheelFilename, canonicalize_name, parse_wheel_filename
+
+from mwaa_local.packages.lines import Line, LineError
+from mwaa_local.packages.paths import from_url, is_url, is_vcs, locate
+
+ARCHIVES = (".whl", ".zip", ".tar.gz", ".tgz", ".tar", ".tar.bz2", ".tbz", ".tar.xz", ".txz", ".tlz", ".tar.lz")
+EntryKind = Literal["index", "url", "path", "vcs"]
+_EXTRAS = re.compile(r"^(.+)(\[[^\]]+\])$")
+
+
+@dataclass(frozen=True)
+class Entry:
+    """A requirement.
+
+    Attributes:
+        file: The file as the user knows it.
+        line: Its line, from 1.
+        text: The requirement as written, variables expanded; may hold a password in a URL.
+        kind: Where it comes from.
+        given: What a resolver is given: paths where they really are, no options.
+        name: Canonical name, where the line says it.
+        specifier: Versions asked for.
+        marker: Its environment marker, or empty.
+        editable: ``-e``.
+        hashes: Allowed digests, ``sha256:...``.
+        config_settings: ``--config-settings`` of the line.
+        local: The file or folder on this machine, for ``path``.
+    """
+
+    file: str
+    line: int
+    text: str
+    kind: EntryKind
+    given: str
+    name: str | None = None
+    specifier: SpecifierSet = field(default_factory=SpecifierSet)
+    marker: str = ""
+    editable: bool = False
+    hashes: tuple[str, ...] = ()
+    config_settings: tuple[str, ...] = ()
+    local: Path | None = None
+
+    @property
+    def at(self) -> str:
+        """pip's words for the place: ``-r FILE (line N)``."""
+        return f"-r {self.file} (line {self.line})"
+
+
+def parse_entry(line: Line, file: str, path_map: Mapping[str, Path], home: Path) -> Entry:
+    """A line of a requirements file.
+
+    Args:
+        line: The line.
+        file: The file as the user knows it.
+        path_map: Paths of MWAA's container to where they really are.
+        home: pip's working folder there: relative paths of requirements count from it.
+
+    Raises:
+        LineError: pip would refuse it.
+    """
+    options = line.options
+    editable = not line.text
+    text = options.editables[0] if editable else line.text
+    hashes, settings = tuple(options.hashes), tuple(options.config_settings)
+
+    def entry(kind: EntryKind, given: str, **more: object) -> Entry:
+        return Entry(
+            file,
+            line.number,
+            text,
+            kind,
+            given,
+            editable=editable,
+            hashes=hashes,
+            config_settings=settings,
+            **more,  # type: ignore[arg-type]
+        )
+
+    if is_url(text):
+        url, marker = _split_marker(text, "; ")
+        return _from_url(entry, url, marker, path_map)
+    body, marker = _split_marker(text, ";")
+    if (found := _EXTRAS.match(body.strip())) is not None:
+        bare, extras = found[1], found[2]
+    else:
+        bare, extras = body.strip(), ""
+    local = locate(bare, path_map) if bare.startswith("/") else home / bare
+    if ("/" in bare or bare.startswith(".")) and local.is_dir():
+        return entry("path", _with_marker(f"{local}{extras}", marker), marker=marker, local=local)
+    if "@" not in bare and bare.endswith(ARCHIVES) and ("/" in bare or local.is_file()):
+        if not local.is_file():
+            raise LineError(f"{bare} looks like a file, but there is none", line.number)
+        return entry(
+            "path", _with_marker(f"{local}{extras}", marker), name=_wheel_name(bare), marker=marker, local=local
+        )
+    if editable:
+        raise LineError(f"{text} is not a folder with a Python project, nor the URL of a repository", line.number)
+    try:
+        parsed = Pep508(text)
+    except InvalidRequirement as error:
+        raise LineError(str(error), line.number) from error
+    name = canonicalize_name(parsed.name)
+    marker = str(parsed.marker or "")
+    if parsed.url:
+        extras = f"[{','.join(sorted(parsed.extras))}]" if parsed.extras else ""
+        if parsed.url.lower().startswith("file:"):
+            path = locate(from_url(parsed.url), path_map)
+            given = _with_marker(f"{parsed.name}{extras} @ {path.as_uri()}", marker)
+            return entry("path", given, name=name, marker=marker, local=path)
+        kind: EntryKind = "vcs" if is_vcs(parsed.url) else "url"
+        return entry(kind, text, name=name, marker=marker)
+    return entry("index", text, name=name, specifier=parsed.specifier, marker=marker)
+
+
+def _from_url(make: Callable[..., Entry], url: str, marker: str, path_map: Mapping[str, Path]) -> Entry:
+    fragment = urllib.parse.parse_qs(urllib.parse.urlsplit(url).fragment)
+    egg = fragment.get("egg", [""])[0]
+    name = canonicalize_name(egg.partition("[")[0]) if egg else _wheel_name(urllib.parse.urlsplit(url).path)
+    if url.lower().startswith("file:"):
+        path = locate(from_url(url), path_map)
+        given = path.as_uri() if path.suffix else str(path)
+        return make("path", _with_marker(given, marker), name=name, marker=marker, local=path)
+    kind: EntryKind = "vcs" if is_vcs(url) else "url"
+    # A repository's URL without a name is only valid with it in front, for uv; pip takes both.
+    given = f"{egg} @ {url.partition('#egg=')[0]}" if egg and "#egg=" in url else url
+    return make(kind, _with_marker(given, marker), name=name, marker=marker)
+
+
+def _split_marker(text: str, sign: str) -> tuple[str, str]:
+    if sign not in text:
+        return text, ""
+    body, _, marker = text.partition(sign)
+    return body.strip(), marker.strip()
+
+
+def _with_marker(given: str, marker: str) -> str:
+    return f"{given} ; {marker}" if marker else given
+
+
+def _wheel_name(path: str) -> str | None:
+    base = urllib.parse.unquote(path.rpartition("/")[2])
+    try:
+        return canonicalize_name(parse_wheel_filename(base)[0])
+    except InvalidWheelFilename:
+        return None

@@ -1,0 +1,297 @@
+"""Reading a requirements file as MWAA's runtime and pip do, into what any resolver can be given.
+
+Sources: spec/10 section 4.1 (MWAA's own steps), spec/07 B2 and spec/04 section 12 (what users write), pip's own
+documentation of the file format.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass, field, replace
+from pathlib import Path
+
+from packaging.utils import canonicalize_name
+from packaging.version import Version as PackageVersion
+
+from mwaa_local import catalog
+from mwaa_local.catalog.packaging_facts import packaging_facts
+from mwaa_local.packages import constraints, indexes, lines
+from mwaa_local.packages.constraints import ConstraintFinder, ConstraintSource
+from mwaa_local.packages.entries import Entry, parse_entry
+from mwaa_local.packages.failure import UnmetRequirementsError
+from mwaa_local.packages.indexes import Indexes
+from mwaa_local.packages.paths import from_url, is_url, locate, redact, shown
+from mwaa_local.packages.pip_settings import PipSettings
+
+
+@dataclass(frozen=True)
+class ConstraintPart:
+    """One constraint file as it takes part.
+
+    Attributes:
+        source: Where it is from.
+        lines: What the resolver gets.
+        pins: Its exact pins, canonical name to version.
+    """
+
+    source: ConstraintSource
+    lines: tuple[str, ...]
+    pins: Mapping[str, str]
+
+
+@dataclass(frozen=True)
+class Reading:
+    """A requirements file, understood.
+
+    Attributes:
+        file: The real file.
+        shown: The file as the user knows it.
+        entries: Requirements of the file and of those it includes.
+        parts: Constraints: essential pins, then the user's files, then the injected one.
+        injected: MWAA adds its own constraint file, because the text names none.
+        indexes: Where packages may come from.
+        messages: Lines MWAA and pip print while reading.
+        notes: What the user should know besides: sources of constraints, what cannot be had.
+    """
+
+    file: Path
+    shown: str
+    entries: tuple[Entry, ...] = ()
+    parts: tuple[ConstraintPart, ...] = ()
+    injected: bool = False
+    indexes: Indexes = field(default_factory=Indexes)
+    no_binary: tuple[str, ...] = ()
+    only_binary: tuple[str, ...] = ()
+    prefer_binary: bool = False
+    pre: bool = False
+    require_hashes: bool = False
+    messages: tuple[str, ...] = ()
+    notes: tuple[str, ...] = ()
+
+    @property
+    def source(self) -> str:
+        """The constraint source in words."""
+        return "; ".join(part.source.label for part in self.parts[1:]) or "none besides the essential pins"
+
+    def pin(self, name: str) -> tuple[str, str] | None:
+        """The first exact pin of a package and where it is from."""
+        for part in self.parts:
+            if version := part.pins.get(canonicalize_name(name)):
+                return version, part.source.label
+        return None
+
+
+def read(
+    file: Path,
+    *,
+    version: catalog.Version,
+    environment: Mapping[str, str],
+    path_map: Mapping[str, Path],
+    finder: ConstraintFinder,
+    settings: PipSettings,
+) -> Reading:
+    """Read a requirements file.
+
+    Args:
+        file: The file.
+        version: Airflow's version.
+        environment: Variables for ``${VAR}``: the merged ones of spec/10 section 2.2.
+        path_map: Paths of MWAA's container to where they really are.
+        finder: Finds constraint files.
+        settings: pip's configuration.
+
+    Raises:
+        UnmetRequirementsError: a file is missing, a line is one pip refuses, or a constraint file cannot be had.
+    """
+    reader = _Reader(version, environment, path_map, finder, settings)
+    name = shown(file, path_map)
+    state = reader.state = Reading(
+        file,
+        name,
+        indexes=indexes.from_settings(settings),
+        no_binary=settings.no_binary,
+        only_binary=settings.only_binary,
+        pre=settings.pre,
+        require_hashes=settings.require_hashes,
+    )
+    reader.add_part(constraints.essential(version, environment, path_map))
+    try:
+        data = file.read_bytes()
+    except OSError as error:
+        raise UnmetRequirementsError(
+            "The requirements file cannot be read", kind="syntax", where=str(file), why=str(error)
+        ) from error
+    messages: list[str] = []
+    try:
+        text = lines.decode(data)
+    except (UnicodeDecodeError, LookupError) as error:
+        # MWAA forces its constraints when it cannot scan the file (spec/10 section 4.1); pip then refuses the file.
+        raise UnmetRequirementsError(
+            "The requirements file cannot be decoded",
+            kind="syntax",
+            where=name,
+            why=f"Unable to scan requirements file: {error}",
+            hint="save it as UTF-8, or name its encoding in the first line: # -*- coding: latin-1 -*-",
+        ) from error
+    limits = catalog.limits()
+    injected = not lines.has_constraints(text) and PackageVersion(version.airflow) >= PackageVersion(
+        limits.constraint_injected_from
+    )
+    if injected:
+        messages += [limits.constraint_warning, limits.constraint_forced]
+    reader.file(text, name, file.parent, ())
+    for path in settings.constraints:
+        reader.constraint(path, Path.cwd(), (name, 0), ())
+    if injected:
+        reader.add_part(finder.image_file(version))
+    state = reader.state
+    usable = indexes.usable(state.indexes, path_map)
+    return replace(
+        state,
+        injected=injected,
+        indexes=usable,
+        require_hashes=state.require_hashes or any(entry.hashes for entry in state.entries),
+        messages=(*messages, *usable.notes, *state.messages),
+    )
+
+
+@dataclass
+class _Reader:
+    version: catalog.Version
+    environment: Mapping[str, str]
+    path_map: Mapping[str, Path]
+    finder: ConstraintFinder
+    settings: PipSettings
+    state: Reading = field(init=False)
+
+    def update(self, **changes: object) -> None:
+        self.state = replace(self.state, **changes)  # type: ignore[arg-type]
+
+    def file(self, text: str, name: str, folder: Path, above: tuple[str, ...]) -> None:
+        """All lines of a requirements file."""
+        for line in self._lines(text, name):
+            options = line.options
+            if line.text or options.editables:
+                entry = self._entry(line, name)
+                self.update(entries=(*self.state.entries, entry))
+                continue
+            self._options(line, folder)
+            for target in options.requirements:
+                self._include(target, folder, (name, line.number), above)
+            for target in options.constraints:
+                self.constraint(target, folder, (name, line.number), above)
+
+    def _entry(self, line: lines.Line, name: str) -> Entry:
+        home = locate(catalog.limits().home, self.path_map)
+        try:
+            return parse_entry(line, name, self.path_map, home)
+        except lines.LineError as error:
+            raise UnmetRequirementsError(
+                f"Invalid requirement: {redact(line.text)!r}",
+                kind="syntax",
+                where=f"{name}, line {line.number}",
+                why=str(error),
+                hint="write it as name==version, one in a line",
+            ) from error
+
+    def _options(self, line: lines.Line, folder: Path) -> None:
+        options, found = line.options, self.state.indexes
+        if options.no_index:
+            found = found.without_index()
+        if options.index_url:
+            found = found.with_index(options.index_url)
+        if options.extra_index_urls:
+            found = found.with_extra(options.extra_index_urls)
+        for link in options.find_links[:1]:  # pip takes the first of a line
+            beside = folder / link
+            found = found.with_links(str(beside) if not is_url(link) and beside.exists() else self._absolute(link))
+        self.update(
+            indexes=found.with_trust(options.trusted_hosts),
+            no_binary=(*self.state.no_binary, *options.no_binary),
+            only_binary=(*self.state.only_binary, *options.only_binary),
+            prefer_binary=self.state.prefer_binary or options.prefer_binary,
+            pre=self.state.pre or options.pre,
+            require_hashes=self.state.require_hashes or options.require_hashes,
+        )
+
+    def _absolute(self, link: str) -> str:
+        """A relative path counts from pip's working folder, the home folder on MWAA (spec/10 section 1.1)."""
+        if is_url(link) or link.startswith("/"):
+            return link
+        return str(locate(catalog.limits().home, self.path_map) / link)
+
+    def _include(self, target: str, folder: Path, at: tuple[str, int], above: tuple[str, ...]) -> None:
+        text, name, beneath = self._open(target, folder, at)
+        if name in above:
+            raise UnmetRequirementsError(
+                f"{name} includes itself", kind="syntax", where=f"{at[0]}, line {at[1]}", why="a circle of -r lines"
+            )
+        self.file(text, name, beneath, (*above, at[0], name))
+
+    def constraint(self, target: str, folder: Path, at: tuple[str, int], above: tuple[str, ...]) -> None:
+        """One ``-c`` line."""
+        own = f"{catalog.limits().home}/{packaging_facts().constraints_file}"
+        if target == own:
+            self.add_part(self.finder.image_file(self.version))
+            return
+        if is_url(target) and not target.lower().startswith("file:"):
+            try:
+                source = self.finder.for_url(target)
+            except UnmetRequirementsError as error:
+                error.where = f"{at[0]}, line {at[1]}: {error.where}"
+                raise
+            wanted = (self.version.airflow, self.version.python)
+            if source.airflow and (source.airflow, source.python) != wanted:
+                note = (
+                    f"{at[0]}, line {at[1]}: constraints of Airflow {source.airflow}, Python {source.python}; "
+                    f"the environment has {wanted[0]}, Python {wanted[1]}"
+                )
+                source = replace(source, notes=(note, *source.notes))
+        else:
+            text, name, _ = self._open(target, folder, at)
+            source = ConstraintSource("file", name, text)
+        self.add_part(source)
+
+    def add_part(self, source: ConstraintSource) -> None:
+        """Take a constraint file in: pins go straight through, other lines are checked."""
+        kept: list[str] = []
+        for line in self._lines(source.text, source.label):
+            if line.text:
+                hashes = "".join(f" --hash={value}" for value in line.options.hashes)
+                kept.append(line.text + hashes)
+        part = ConstraintPart(source, tuple(kept), constraints.pins("\n".join(kept)))
+        self.update(parts=(*self.state.parts, part), notes=(*self.state.notes, *source.notes))
+
+    def _open(self, target: str, folder: Path, at: tuple[str, int]) -> tuple[str, str, Path]:
+        if is_url(target) and not target.lower().startswith("file:"):
+            source = self.finder.for_url(target)
+            return source.text, source.label, folder
+        plain = from_url(target) if is_url(target) else target
+        path = locate(plain, self.path_map) if plain.startswith("/") else folder / plain
+        try:
+            return lines.decode(path.read_bytes()), shown(path, self.path_map), path.parent
+        except (OSError, UnicodeDecodeError, LookupError) as error:
+            raise UnmetRequirementsError(
+                f"Could not open requirements file: {target}",
+                kind="syntax",
+                where=f"{at[0]}, line {at[1]}",
+                why=str(error),
+                hint="name a path under /usr/local/airflow/dags or /usr/local/airflow/plugins",
+            ) from error
+
+    def _lines(self, text: str, name: str) -> Iterable[lines.Line]:
+        try:
+            yield from lines.lines(text, self.environment)
+        except lines.LineError as error:
+            raise UnmetRequirementsError(
+                "pip does not know this line",
+                kind="syntax",
+                where=f"{name}, line {error.args[1]}" if len(error.args) > 1 else name,
+                why=str(error.args[0]),
+                hint="only options of pip's requirements file format may stand here",
+            ) from error
+
+
+def names(entries: Sequence[Entry]) -> frozenset[str]:
+    """Canonical names of entries that have one."""
+    return frozenset(entry.name for entry in entries if entry.name)
