@@ -1,0 +1,103 @@
+"""Small files that several processes share: written whole or not at all, locked across processes."""
+
+from __future__ import annotations
+
+import contextlib
+import errno
+import fcntl
+import json
+import os
+import time
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+from mwaa_local.errors import EngineError, MachineError
+
+
+def write_json(path: Path, value: Any, *, mode: int = 0o600) -> None:
+    """Replace a file so that a reader, or a crash, sees the old text or the new one.
+
+    Raises:
+        MachineError: The disk is full or the folder cannot be written.
+    """
+    temporary = path.with_name(f".{path.name}.{os.getpid()}")
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        with os.fdopen(os.open(temporary, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, mode), "w") as file:
+            json.dump(value, file, indent=1, sort_keys=True)
+        temporary.replace(path)
+    except OSError as error:
+        with contextlib.suppress(OSError):
+            temporary.unlink(missing_ok=True)
+        raise disk_error(error, path) from error
+
+
+def read_json(path: Path) -> dict[str, Any] | None:
+    """A JSON object from a file; ``None`` when it is missing, unreadable or something else."""
+    try:
+        value = json.loads(path.read_text())
+    except (OSError, ValueError):
+        return None
+    return value if isinstance(value, dict) else None
+
+
+def disk_error(error: OSError, path: Path) -> MachineError:
+    """An operating system's refusal to write, as the tool's own error."""
+    if error.errno in (errno.ENOSPC, errno.EDQUOT):
+        return MachineError(
+            "the disk is full",
+            where=str(path),
+            why=str(error),
+            hint="free some space and run `make up` again: what was half written is never used",
+        )
+    return MachineError("a file cannot be written", where=str(path), why=str(error), hint="check its owner and mode")
+
+
+@contextlib.contextmanager
+def lock(path: Path, *, seconds: float, busy: str) -> Iterator[None]:
+    """Hold an exclusive lock; it vanishes with the process, however that dies.
+
+    Args:
+        path: The lock file; made when it is missing, never removed (removing one opens a race).
+        seconds: How long to wait for another holder.
+        busy: What to say when the wait was in vain.
+
+    Raises:
+        EngineError: Someone else held it all the time.
+    """
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        descriptor = os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
+    except OSError as error:
+        raise disk_error(error, path) from error
+    try:
+        end = time.monotonic() + seconds
+        while not try_lock(descriptor):
+            if time.monotonic() >= end:
+                raise EngineError(busy, where=str(path), hint="wait for it to end, then run the command again")
+            time.sleep(0.05)
+        yield
+    finally:
+        os.close(descriptor)
+
+
+def try_lock(descriptor: int) -> bool:
+    """Take an exclusive lock on an open file if nobody holds it."""
+    try:
+        fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except BlockingIOError:
+        return False
+    return True
+
+
+def locked(path: Path) -> bool:
+    """Whether some process holds the lock."""
+    try:
+        descriptor = os.open(path, os.O_RDWR | os.O_CLOEXEC)
+    except OSError:
+        return False
+    try:
+        return not try_lock(descriptor)
+    finally:
+        os.close(descriptor)

@@ -1,0 +1,229 @@
+"""Keeps one environment's components running: ``python -m mwaa_local.engines.keeper --state DIR``.
+
+Detached from the command that started it. Reads ``plan.json``; writes ``keeper.json``; SIGHUP reads the plan again and
+applies differences; SIGTERM stops everything in order, a second one in a hurry. Every component dies with it, so that
+no end of it, however rude, leaves an orphan.
+"""
+
+from __future__ import annotations
+
+import argparse
+import asyncio
+import contextlib
+import ctypes
+import os
+import signal
+import sys
+import time
+from collections.abc import Iterable
+from pathlib import Path
+
+from mwaa_local.engines import files, plan, processes
+from mwaa_local.engines.component import Kept, Surroundings
+from mwaa_local.errors import MwaaLocalError
+
+PLAN, REPORT, LOCK = "plan.json", "keeper.json", "keeper.lock"
+BUSY = 3  # exit code: another keeper has this environment
+_PR_SET_CHILD_SUBREAPER = 36
+
+
+class Keeper:
+    """The loop over all components of one environment.
+
+    Args:
+        state: The environment's folder.
+        first: The plan to begin with.
+    """
+
+    def __init__(self, state: Path, first: plan.Plan) -> None:
+        self._state = state
+        self._plan = first
+        self._applied = ""
+        self._kept: dict[str, Kept] = {}
+        self._change = asyncio.Event()
+        self._stop = asyncio.Event()
+        self._reload = asyncio.Event()
+        self._hurry = asyncio.Event()
+        self._report_due = False
+        self._started_at = time.time()
+        self._around = Surroundings(
+            state=state,
+            base_env=dict(first.base_env),
+            changed=self._changed,
+            healthy=lambda name: name in self._kept and self._kept[name].state == "healthy",
+            wait_change=self._wait_change,
+        )
+
+    async def run(self) -> None:
+        """Keep everything until told to stop."""
+        loop = asyncio.get_running_loop()
+        loop.add_signal_handler(signal.SIGCHLD, self._reap)
+        loop.add_signal_handler(signal.SIGHUP, self._reload.set)
+        for number in (signal.SIGTERM, signal.SIGINT):
+            loop.add_signal_handler(number, self._told_to_stop)
+        await self._apply()
+        while not self._stop.is_set():
+            waits = [asyncio.ensure_future(event.wait()) for event in (self._stop, self._reload)]
+            await asyncio.wait(waits, return_when=asyncio.FIRST_COMPLETED)
+            for wait in waits:
+                wait.cancel()
+            if self._reload.is_set() and not self._stop.is_set():
+                self._reload.clear()
+                self._read_again()
+                await self._apply()
+        await self._end(self._kept.values())
+        self._report()
+
+    # -- signals -------------------------------------------------------------------------------------------------------
+
+    def _told_to_stop(self) -> None:
+        if self._stop.is_set():
+            self._hurry.set()
+        self._stop.set()
+
+    def _reap(self) -> None:
+        """Collect every child, also those we inherited from a component that was killed."""
+        while True:
+            try:
+                pid, status = os.waitpid(-1, os.WNOHANG)
+            except ChildProcessError:
+                return
+            if pid == 0:
+                return
+            future = self._around.exits.pop(pid, None)
+            if future is not None:
+                future.set_result(os.waitstatus_to_exitcode(status))
+
+    # -- plan ----------------------------------------------------------------------------------------------------------
+
+    def _read_again(self) -> None:
+        try:
+            found = plan.read(self._state / PLAN)
+        except MwaaLocalError as error:
+            print(error, file=sys.stderr, flush=True)
+            return
+        if found is not None:
+            self._plan = found
+            self._around.base_env = dict(found.base_env)
+
+    async def _apply(self) -> None:
+        """Make what runs equal to the plan, touching only what differs."""
+        wanted = {item.name: item for item in self._plan.components}
+        going = [
+            kept
+            for name, kept in self._kept.items()
+            if name not in wanted or wanted[name].digest != kept.plan.digest or self._must_run_again(kept)
+        ]
+        await self._end(going, restart=wanted)
+        for name, item in wanted.items():
+            if name in self._kept:
+                self._kept[name].plan = item
+            else:
+                self._kept[name] = Kept(item, self._around)
+                self._kept[name].begin()
+        self._applied = self._plan.generation
+        self._changed()
+
+    @staticmethod
+    def _must_run_again(kept: Kept) -> bool:
+        """A plan given again is a wish to try again: what waits in a long back-off starts now."""
+        return kept.state == "failed" or (kept.state == "restarting" and kept.pid is None)
+
+    async def _end(self, going: Iterable[Kept], restart: dict[str, plan.Component] | None = None) -> None:
+        """Stop components, lower ranks first; those in ``restart`` begin again as soon as they ended."""
+        ranks: dict[int, list[Kept]] = {}
+        for kept in going:
+            ranks.setdefault(kept.plan.stop_rank, []).append(kept)
+
+        jobs: list[Kept] = []
+
+        async def one(kept: Kept) -> None:
+            await kept.stop(self._hurry)
+            name = kept.plan.name
+            if restart is None:
+                return
+            del self._kept[name]
+            if name in restart and not self._stop.is_set():
+                self._kept[name] = Kept(restart[name], self._around)
+                # A migration must not meet what still runs on the old schema: jobs begin when all others have ended.
+                if restart[name].kind == "job":
+                    jobs.append(self._kept[name])
+                else:
+                    self._kept[name].begin()
+
+        for rank in sorted(ranks):
+            await asyncio.gather(*(one(kept) for kept in ranks[rank]))
+        for job in jobs:
+            job.begin()
+
+    # -- report --------------------------------------------------------------------------------------------------------
+
+    async def _wait_change(self) -> None:
+        await self._change.wait()
+
+    def _changed(self) -> None:
+        self._change.set()
+        self._change = asyncio.Event()
+        if not self._report_due:
+            self._report_due = True
+            asyncio.get_running_loop().call_soon(self._report)
+
+    def _report(self) -> None:
+        self._report_due = False
+        value = {
+            "pid": os.getpid(),
+            "tool": self._plan.tool,
+            "started_at": self._started_at,
+            "updated_at": time.time(),
+            "generation": self._applied,
+            "stopping": self._stop.is_set(),
+            "components": {name: kept.as_dict() for name, kept in self._kept.items()},
+        }
+        try:
+            files.write_json(self._state / REPORT, value)
+        except MwaaLocalError as error:  # a full disk must not end the environment
+            print(error, file=sys.stderr, flush=True)
+
+
+def become_subreaper() -> None:
+    """Have orphans of killed components handed to us instead of to the machine's first process."""
+    if sys.platform.startswith("linux"):
+        with contextlib.suppress(OSError, AttributeError):
+            ctypes.CDLL(None).prctl(_PR_SET_CHILD_SUBREAPER, 1, 0, 0, 0)
+
+
+def wait_for_leftovers(state: Path, seconds: float = 3.0) -> None:
+    """Let what an earlier, killed keeper left behind end by itself, then kill the rest."""
+    end = time.monotonic() + seconds
+    while processes.marked(f"{state}|") and time.monotonic() < end:
+        time.sleep(0.02)
+    processes.sweep(f"{state}|")
+
+
+def main(arguments: list[str] | None = None) -> int:
+    """Entry point; see the module's text."""
+    parser = argparse.ArgumentParser(prog="mwaa_local.engines.keeper", description="Keeps an environment running.")
+    parser.add_argument("--state", type=Path, required=True, help="folder of the environment")
+    state = parser.parse_args(arguments).state.resolve()
+    descriptor = os.open(state / LOCK, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
+    if not files.try_lock(descriptor):
+        print(f"another keeper has {state}", file=sys.stderr)
+        return BUSY
+    os.truncate(descriptor, 0)
+    os.write(descriptor, str(os.getpid()).encode())
+    become_subreaper()
+    try:
+        first = plan.read(state / PLAN)
+        if first is None:
+            print(f"there is no plan in {state}", file=sys.stderr)
+            return 1
+        wait_for_leftovers(state)
+        asyncio.run(Keeper(state, first).run())
+    except MwaaLocalError as error:
+        print(error, file=sys.stderr)
+        return error.exit_code
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())

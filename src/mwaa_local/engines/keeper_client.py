@@ -1,0 +1,114 @@
+"""Talking to an environment's keeper from the command line: is it there, start it, tell it, stop it."""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import signal
+import subprocess
+import sys
+import time
+from collections.abc import Mapping
+from typing import Any
+
+from mwaa_local.engines import console, files, processes
+from mwaa_local.engines.layout import Layout
+from mwaa_local.errors import EngineError
+
+_START_SECONDS = 20.0
+_HURRY_SECONDS = 25.0
+LOOK_SECONDS = 0.05
+
+
+def runs(layout: Layout) -> bool:
+    """Whether a keeper has this environment; asked of the lock, which cannot be stale."""
+    return files.locked(layout.keeper_lock)
+
+
+def pid(layout: Layout) -> int | None:
+    """The keeper's process id, ``None`` when none runs."""
+    if not runs(layout):
+        return None
+    with contextlib.suppress(OSError, ValueError):
+        return int(layout.keeper_lock.read_text())
+    return None
+
+
+def report(layout: Layout) -> dict[str, Any]:
+    """What the keeper said last."""
+    return files.read_json(layout.report) or {"components": {}, "generation": ""}
+
+
+def start(layout: Layout, host: Mapping[str, str]) -> None:
+    """Start a keeper that outlives this process.
+
+    Args:
+        layout: Whose.
+        host: The caller's variables; the keeper gets the few it needs.
+
+    Raises:
+        EngineError: It ended at once.
+    """
+    layout.logs.mkdir(parents=True, exist_ok=True)
+    kept = {name: host[name] for name in ("PATH", "HOME", "LANG", "TMPDIR", "VIRTUAL_ENV") if host.get(name)}
+    with layout.log("keeper").open("ab") as output:
+        child = subprocess.Popen(
+            [sys.executable, "-m", "mwaa_local.engines.keeper", "--state", str(layout.state)],
+            stdin=subprocess.DEVNULL,
+            stdout=output,
+            stderr=output,
+            env=kept,
+            cwd="/",
+            start_new_session=True,
+        )
+    end = time.monotonic() + _START_SECONDS
+    while pid(layout) != child.pid:
+        if child.poll() is not None or time.monotonic() > end:
+            raise gone(layout)
+        time.sleep(0.01)
+
+
+def gone(layout: Layout) -> EngineError:
+    """The keeper is not there though it should be."""
+    return EngineError(
+        "the keeper of the environment ended",
+        where=str(layout.log("keeper")),
+        why="\n".join(console.tail(layout.log("keeper"), 8)),
+        hint="run `make up` again",
+    )
+
+
+def reload(layout: Layout) -> None:
+    """Have the keeper read its plan again."""
+    found = pid(layout)
+    if found is None:
+        raise gone(layout)
+    os.kill(found, signal.SIGHUP)
+
+
+def stop(layout: Layout, *, timeout_s: float) -> bool:
+    """Stop the keeper and everything it keeps.
+
+    Args:
+        layout: Whose.
+        timeout_s: What running tasks get; then everything is ended in a hurry, and at last killed.
+
+    Returns:
+        Whether one ran.
+    """
+    found = pid(layout)
+    if found is None:
+        processes.sweep(f"{layout.state}|")
+        return False
+    for seconds in (timeout_s, _HURRY_SECONDS):
+        with contextlib.suppress(ProcessLookupError):
+            os.kill(found, signal.SIGTERM)
+        end = time.monotonic() + seconds
+        while runs(layout) and time.monotonic() < end:
+            time.sleep(LOOK_SECONDS / 2)
+        if not runs(layout):
+            break
+    else:
+        processes.kill([found])
+    processes.sweep(f"{layout.state}|")
+    return True

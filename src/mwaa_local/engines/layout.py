@@ -1,0 +1,81 @@
+"""Where an environment of the process engine keeps what: one place for the names of its folders and files."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+
+CACHE_VARIABLE = "MWAA_LOCAL_CACHE_DIR"
+
+
+def cache_folder(variables: Mapping[str, str]) -> Path:
+    """The folder shared by all environments of this user: package sets, constraint files, database templates."""
+    if variables.get(CACHE_VARIABLE):
+        return Path(variables[CACHE_VARIABLE]).expanduser().resolve()
+    base = variables.get("XDG_CACHE_HOME") or str(Path(variables.get("HOME") or Path.home()) / ".cache")
+    return Path(base).expanduser().resolve() / "mwaa-local"
+
+
+@dataclass(frozen=True)
+class Layout:
+    """Folders and files below one environment's state folder."""
+
+    state: Path
+
+    @property
+    def plan(self) -> Path:
+        """What the keeper shall run."""
+        return self.state / "plan.json"
+
+    @property
+    def report(self) -> Path:
+        """What the keeper says."""
+        return self.state / "keeper.json"
+
+    @property
+    def keeper_lock(self) -> Path:
+        """Held by the keeper for life."""
+        return self.state / "keeper.lock"
+
+    @property
+    def up_lock(self) -> Path:
+        """Held by a command that changes the environment."""
+        return self.state / "up.lock"
+
+    @property
+    def secrets(self) -> Path:
+        """Keys of the environment."""
+        return self.state / "secrets.json"
+
+    @property
+    def postgres(self) -> Path:
+        """The database's cluster."""
+        return self.state / "postgres"
+
+    @property
+    def aws(self) -> Path:
+        """Data of the AWS endpoint."""
+        return self.state / "aws"
+
+    @property
+    def logs(self) -> Path:
+        """Console output."""
+        return self.state / "logs"
+
+    @property
+    def digests(self) -> Path:
+        """Memory of file digests."""
+        return self.state / "digests.json"
+
+    def home(self, component: str) -> Path:
+        """What the component sees as ``/usr/local/airflow``."""
+        return self.state / "home" / component
+
+    def run(self, component: str) -> Path:
+        """The component's run folder: ``status.json``, heartbeats."""
+        return self.state / "run" / component
+
+    def log(self, component: str) -> Path:
+        """The component's console output."""
+        return self.logs / f"{component}.log"

@@ -1,0 +1,137 @@
+"""Asking a component whether it is well: the kinds a plan can name.
+
+A probe answers a text: empty for well, else the reason in one line. It never raises and never starts a process.
+
+=============  =====================================================  =========================================
+kind           settings                                               well means
+=============  =====================================================  =========================================
+``none``                                                              it runs
+``postgres``   ``port``, ``password``                                 a query was answered
+``http``       ``url``                                                status 200
+``runtime``    ``run_dir``                                            the runtime says so in ``status.json``
+``aws``        ``url``, ``region``, ``provision``                     it answers, and holds what was asked for
+``schema``     ``port``, ``password``, ``heads``                      every table stands at its head
+``file``       ``path``, ``max_age``                                  touched since the start, and lately
+=============  =====================================================  =========================================
+"""
+
+from __future__ import annotations
+
+import http.client
+import time
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+from urllib.parse import urlsplit
+
+from mwaa_local.engines import postgres
+from mwaa_local.errors import MwaaLocalError
+from mwaa_local.runtime import health, status
+
+_SECONDS = 3.0
+
+
+@dataclass
+class Memory:
+    """What a probe may remember between two calls for the same process.
+
+    Attributes:
+        pid: The component's process.
+        started_at: Its start, seconds since the epoch.
+        provisioned: What this process of the AWS endpoint was given last.
+    """
+
+    pid: int
+    started_at: float
+    provisioned: Any = None
+
+
+def ask(probe: Mapping[str, Any], memory: Memory) -> str:
+    """Run one probe; blocking, at most a few seconds."""
+    try:
+        return _KINDS[str(probe.get("kind", "none"))](probe, memory)
+    except KeyError as error:
+        return f"probe lacks {error}"
+    except MwaaLocalError as error:
+        return f"{error.what}: {error.why}" if error.why else error.what
+    except OSError as error:
+        return f"{type(error).__name__}: {error}"
+
+
+def _none(_probe: Mapping[str, Any], _memory: Memory) -> str:
+    return ""
+
+
+def _postgres(probe: Mapping[str, Any], _memory: Memory) -> str:
+    return postgres.answers(int(probe["port"]), str(probe["password"]))
+
+
+def _schema(probe: Mapping[str, Any], _memory: Memory) -> str:
+    wanted = dict(probe["heads"])
+    found = postgres.schema_heads(int(probe["port"]), str(probe["password"]), list(wanted))
+    behind = [f"{table} is at {found[table]}, not {head}" for table, head in wanted.items() if found[table] != head]
+    return "; ".join(behind)
+
+
+def _http(probe: Mapping[str, Any], _memory: Memory) -> str:
+    parts = urlsplit(str(probe["url"]))
+    connection = http.client.HTTPConnection(parts.hostname or "127.0.0.1", parts.port, timeout=_SECONDS)
+    try:
+        connection.request("GET", parts.path or "/")
+        response = connection.getresponse()
+        response.read(65536)
+        return "" if response.status == 200 else f"HTTP {response.status} from {probe['url']}"
+    except http.client.HTTPException as error:
+        return f"{type(error).__name__} from {probe['url']}"
+    finally:
+        connection.close()
+
+
+def _aws(probe: Mapping[str, Any], memory: Memory) -> str:
+    """Give a freshly started endpoint what the environment needs before anyone may use it.
+
+    After a crash its checkpoint may be older than the queue, so this belongs to being ready, not to ``up``.
+    """
+    said = _http({"url": str(probe["url"]).rstrip("/") + str(probe["path"])}, memory)
+    if said or memory.provisioned == probe["provision"]:
+        return said
+    from mwaa_local.aws import client
+
+    client.provision(str(probe["url"]), str(probe["region"]), **dict(probe["provision"]))
+    memory.provisioned = probe["provision"]
+    return ""
+
+
+def _runtime(probe: Mapping[str, Any], memory: Memory) -> str:
+    """The component's own supervisor asks its processes; here its answer is read, if it is of this process."""
+    run_dir = Path(probe["run_dir"])
+    kept = status.read(run_dir)
+    if kept is None or kept.get("pid") != memory.pid:
+        return "booting"
+    found = health.from_status(run_dir)
+    if found.ok:
+        return ""
+    phases = kept.get("phases") or []
+    return (
+        f"booting: finished {phases[-1]['name']}" if found.detail == "booting" and phases else found.detail or "unwell"
+    )
+
+
+def _file(probe: Mapping[str, Any], memory: Memory) -> str:
+    touched = Path(probe["path"]).stat().st_mtime
+    if touched < memory.started_at - 0.01:  # left by an earlier process; file times are coarser than the clock
+        return "no sign of life yet"
+    age = time.time() - touched
+    return "" if age <= float(probe["max_age"]) else f"last sign of life {age:.0f} s ago"
+
+
+_KINDS: dict[str, Callable[[Mapping[str, Any], Memory], str]] = {
+    "none": _none,
+    "postgres": _postgres,
+    "schema": _schema,
+    "http": _http,
+    "aws": _aws,
+    "runtime": _runtime,
+    "file": _file,
+}

@@ -1,0 +1,326 @@
+"""The process engine: an environment as plain processes under its state folder. No Docker, no root."""
+
+from __future__ import annotations
+
+import shutil
+import time
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from dataclasses import replace
+from pathlib import Path
+from typing import IO, Any
+
+from packaging.version import Version as PackageVersion
+
+import mwaa_local
+from mwaa_local.engines import console, files, keeper_client, plan, ports, postgres, process_plan, processes, template
+from mwaa_local.engines import inputs as workflow
+from mwaa_local.engines.layout import Layout, cache_folder
+from mwaa_local.engines.plan import Plan
+from mwaa_local.engines.process_plan import Parts
+from mwaa_local.engines.protocol import Addresses, ComponentState, Progress, UpResult
+from mwaa_local.engines.verdicts import verdicts, warnings
+from mwaa_local.engines.waiting import until_healthy
+from mwaa_local.errors import EngineError, MachineError
+from mwaa_local.model import Environment
+from mwaa_local.model import secrets as keys
+
+_MIGRATION_SECONDS = 180.0
+_LOCK_SECONDS = 600.0
+_BUSY = "another command is changing this environment"
+
+
+class ProcessEngine:
+    """Runs one environment as processes of this user.
+
+    Args:
+        environment: Which one.
+        variables: The caller's process environment.
+    """
+
+    name = "process"
+
+    def __init__(self, environment: Environment, variables: Mapping[str, str]) -> None:
+        self._environment = environment
+        self._host = dict(variables)
+        self._layout = Layout(environment.state)
+        self._cache = cache_folder(variables)
+
+    # -- up ------------------------------------------------------------------------------------------------------------
+
+    def prepare(self, environment: Environment, progress: Progress) -> None:
+        """Have the version's base package set.
+
+        Raises:
+            MachineError: No Python serves, or the disk is full.
+            RequirementsError: The set cannot be installed.
+        """
+        _refuse_other_version(environment, self._plan())
+        self._base_set(environment, progress)
+
+    def up(self, environment: Environment, progress: Progress, *, timeout_s: float) -> UpResult:
+        """Start, adopt, or apply what changed; see :class:`Engine`.
+
+        Raises:
+            MwaaLocalError: What cannot be had; everything that could be started keeps running.
+        """
+        seconds: dict[str, float] = {}
+        with files.lock(self._layout.up_lock, seconds=_LOCK_SECONDS, busy=_BUSY):
+            before = self._plan()
+            _refuse_other_version(environment, before)
+            running = self._adopt(before)
+            with _timed(seconds, "plan"):
+                parts, notes = self._parts(environment, progress, before, seconds)
+                made = process_plan.build(parts)
+            changes = _changes(before, made) if before is not None else []
+            made.write(self._layout.plan)
+            with _timed(seconds, "keeper"):
+                if running:
+                    keeper_client.reload(self._layout)
+                else:
+                    keeper_client.start(self._layout, self._host)
+            names = [item.name for item in made.components]
+            seconds |= until_healthy(self._layout, made.generation, names, progress, timeout_s=timeout_s)
+        states = self.components()
+        allowed = environment.local.allow_failed_requirements
+        found = verdicts(states)
+        return UpResult(
+            changes=[*notes, *changes],
+            addresses=_addresses(made),
+            components=states,
+            seconds=seconds,
+            verdicts=[] if allowed else found,
+            warnings=[*(error.what for error in found if allowed), *warnings(states)],
+        )
+
+    def _plan(self) -> Plan | None:
+        try:
+            return plan.read(self._layout.plan)
+        except EngineError:
+            return None  # it is written anew; the keeper's lock tells what runs
+
+    def _adopt(self, before: Plan | None) -> bool:
+        """Whether a keeper runs that this tool can talk to; one of another version of the tool is ended."""
+        if not keeper_client.runs(self._layout):
+            return False
+        if before is not None and before.tool == mwaa_local.__version__:
+            return True
+        keeper_client.stop(self._layout, timeout_s=60.0)
+        return False
+
+    def _parts(
+        self, environment: Environment, progress: Progress, before: Plan | None, seconds: dict[str, float]
+    ) -> tuple[Parts, list[str]]:
+        base_set = self._base_set(environment, progress)
+        secrets = keys.load_or_create(self._layout.secrets)
+        chosen, notes = self._ports(environment, before)
+        parts = Parts(
+            environment=environment,
+            layout=self._layout,
+            cache=self._cache,
+            base_set=base_set,
+            secrets=secrets,
+            ports=chosen,
+            digests=workflow.workflow_digests(environment, self._layout.digests),
+            host=self._host,
+            nonces={item.name: item.nonce for item in before.components} if before else {},
+        )
+        cluster = postgres.describe(self._layout.postgres)
+        if cluster is None:
+            with _timed(seconds, "database"), progress.step("database"):
+                cluster = self._new_database(parts)
+            notes.append(f"made an empty database of Airflow {environment.version.airflow}")
+        return replace(parts, cluster=cluster), notes
+
+    def _ports(self, environment: Environment, before: Plan | None) -> tuple[dict[str, int], list[str]]:
+        registry = ports.Registry(self._cache / "ports.json")
+        known: dict[str, int] = dict(before.facts.get("ports", {})) if before else {}
+        own = set(known.values()) if keeper_client.runs(self._layout) else set()
+        with files.lock(registry.lock(), seconds=30.0, busy="another environment is choosing its ports"):
+            chosen, notes = ports.choose(
+                process_plan.wishes(environment), before=known, own=own, reserved=registry.others(self._layout.state)
+            )
+            registry.promise(self._layout.state, chosen.values())
+        return chosen, notes
+
+    def _base_set(self, environment: Environment, progress: Progress) -> Path:
+        from mwaa_local.packages import ensure_base  # importing it takes longer than the rest of a warm `up`
+
+        return Path(ensure_base(environment.version, cache=self._cache, environment=self._host, progress=progress))
+
+    def _new_database(self, parts: Parts) -> postgres.Cluster:
+        """A migrated, empty database: a copy of the version's template, which is made on first use."""
+        environment = parts.environment
+
+        def migrate(port: int, password: str) -> tuple[list[str], Mapping[str, str], str]:
+            wiring = parts.wiring("migrate-db", port=port, password=password)
+            variables = {**process_plan.base_env(parts), **parts.variables("migrate-db", wiring)}
+            return process_plan.migrate_words(), variables, str(self._layout.state)
+
+        options = process_plan.migration_options(environment)
+        name = template.key(environment.version, postgres.binaries(), options)
+        made = template.ensure(self._cache, name, environment.version, migrate, seconds=_MIGRATION_SECONDS)
+        return postgres.create(self._layout.postgres, password=parts.secrets.database_password, template=made)
+
+    # -- down ----------------------------------------------------------------------------------------------------------
+
+    def down(self, *, timeout_s: float) -> None:
+        """Stop everything and keep the data; running tasks get ``timeout_s`` seconds."""
+        if not self._layout.state.exists():
+            return
+        with files.lock(self._layout.up_lock, seconds=_LOCK_SECONDS, busy=_BUSY):
+            keeper_client.stop(self._layout, timeout_s=timeout_s)
+
+    def reset(self) -> None:
+        """Stop everything at once and wipe the data.
+
+        Raises:
+            MachineError: Something could not be removed.
+        """
+        if not self._layout.state.exists():
+            return
+        with files.lock(self._layout.up_lock, seconds=_LOCK_SECONDS, busy=_BUSY):
+            keeper_client.stop(self._layout, timeout_s=1.0)
+            postgres.destroy(self._layout.postgres)
+            for path in self._layout.state.iterdir():
+                if path == self._layout.up_lock:
+                    continue
+                try:
+                    shutil.rmtree(path) if path.is_dir() and not path.is_symlink() else path.unlink()
+                except OSError as error:
+                    raise MachineError(
+                        "the environment's data cannot be removed",
+                        where=str(path),
+                        why=str(error),
+                        hint="remove that folder by hand",
+                    ) from error
+
+    def restart(self, component: str, progress: Progress) -> None:
+        """Stop one component gracefully, start it again, and wait until it is healthy.
+
+        Raises:
+            EngineError: The environment does not run, or has no such component.
+        """
+        with files.lock(self._layout.up_lock, seconds=_LOCK_SECONDS, busy=_BUSY):
+            before = self._plan()
+            if before is None or not keeper_client.runs(self._layout):
+                raise EngineError("the environment does not run", where=str(self._layout.state), hint="make up")
+            if before.component(component) is None:
+                known = ", ".join(item.name for item in before.components)
+                raise EngineError(f"no component {component!r}", why=f"components: {known}", hint="name one of them")
+            wished = tuple(
+                replace(item, nonce=item.nonce + 1) if item.name == component else item for item in before.components
+            )
+            made = replace(before, components=wished)
+            made.write(self._layout.plan)
+            keeper_client.reload(self._layout)
+            until_healthy(self._layout, made.generation, [component], progress, timeout_s=300.0)
+
+    # -- looking -------------------------------------------------------------------------------------------------------
+
+    def components(self) -> list[ComponentState]:
+        """State of every component."""
+        made = self._plan()
+        if made is None:
+            return []
+        running = keeper_client.runs(self._layout)
+        report = keeper_client.report(self._layout)["components"] if running else {}
+        return [self._state(item, report.get(item.name)) for item in made.components if item.kind == "service"]
+
+    def _state(self, item: plan.Component, one: Mapping[str, Any] | None) -> ComponentState:
+        status = files.read_json(Path(item.run_dir) / "status.json") if item.run_dir else None
+        if one is None:
+            return ComponentState(item.name, "stopped", status=status)
+        detail = str(one["detail"])
+        if not detail and one["exits"]:
+            detail = f"last restart: it {one['exits'][-1]['why']}"
+        return ComponentState(
+            name=item.name,
+            state=one["state"],
+            pid=one["pid"],
+            started_at=one["started_at"] if one["pid"] else None,
+            restarts=one["restarts"],
+            memory_bytes=processes.pss(one["pid"]) if one["pid"] else None,
+            detail=detail,
+            status=status,
+        )
+
+    def addresses(self) -> Addresses | None:
+        """Where the environment answers; ``None`` when it does not run."""
+        made = self._plan()
+        return _addresses(made) if made is not None and keeper_client.runs(self._layout) else None
+
+    def logs(self, component: str, *, follow: bool, lines: int) -> Iterator[str]:
+        """A component's console output.
+
+        Raises:
+            EngineError: There is no such component.
+        """
+        made = self._plan()
+        names = [item.name for item in made.components] if made else []
+        if component not in [*names, "keeper"]:
+            raise EngineError(
+                f"no component {component!r}", why=f"components: {', '.join(names) or 'none yet'}", hint="make up"
+            )
+        path = self._layout.log(component)
+        if not follow:
+            return iter(console.tail(path, lines))
+        return console.follow(path, lines=lines, until=lambda: not keeper_client.runs(self._layout))
+
+    def run(
+        self, component: str, argv: Sequence[str], *, interactive: bool, stdin: IO[bytes] | Path | None = None
+    ) -> int:
+        """Run a command in a component; returns its exit code.
+
+        Raises:
+            EngineError: The component does not run.
+        """
+        raise NotImplementedError  # replaced below when the runtime's exec lands
+
+
+@contextmanager
+def _timed(seconds: dict[str, float], name: str) -> Iterator[None]:
+    began = time.monotonic()
+    try:
+        yield
+    finally:
+        seconds[name] = round(time.monotonic() - began, 2)
+
+
+def _addresses(made: Plan) -> Addresses:
+    return Addresses(web=made.facts["web"], aws=made.facts["aws"], bucket=made.facts["bucket"])
+
+
+def _changes(before: Plan, made: Plan) -> list[str]:
+    """One line per reason, with the components it touched."""
+    touched: dict[str, list[str]] = {}
+    for name, reasons in plan.differences(before, made).items():
+        for reason in reasons:
+            touched.setdefault(reason, []).append(name)
+    lines = []
+    for reason, names in touched.items():
+        what = {"added": "started", "removed": "stopped"}.get(reason)
+        lines.append(f"{what} {', '.join(names)}" if what else f"{reason}: restarted {', '.join(names)}")
+    return lines
+
+
+def _refuse_other_version(environment: Environment, before: Plan | None) -> None:
+    """An existing database goes up within its major version only.
+
+    Raises:
+        EngineError: The wanted version is older, or of another major.
+    """
+    was, wanted = (before.facts.get("airflow_version") if before else None), environment.version.airflow
+    if was is None or was == wanted:
+        return
+    old, new = PackageVersion(was), PackageVersion(wanted)
+    if old.major == new.major and new > old:
+        return
+    why = "the database would have to go back" if new < old else "a new major version needs a new database here"
+    raise EngineError(
+        f"this environment holds an Airflow {was} database, which Airflow {wanted} cannot take over",
+        where=str(environment.state),
+        why=why,
+        hint=f"`make reset` wipes it (DAG runs, variables, connections, the bucket's objects, logs), or give the "
+        f"{wanted} environment another Name, or set AirflowVersion back to {was}",
+    )

@@ -1,0 +1,160 @@
+"""Facts about running processes: who listens, how much memory, what belongs to an environment.
+
+Reads ``/proc`` where there is one, because the tool asks often and psutil opens several files per process; psutil
+answers elsewhere.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import signal
+import time
+from collections.abc import Iterable
+from pathlib import Path
+
+_PROC = Path("/proc")
+LINUX = (_PROC / "self" / "stat").exists()
+
+MARK = "MWAA_LOCAL__PROCESS_OF"
+"""Variable that every process of an environment inherits: ``<state folder>|<component>|<start number>``."""
+
+
+def pids() -> list[int]:
+    """Every visible process."""
+    if LINUX:
+        return [int(name) for name in os.listdir(_PROC) if name.isdigit()]  # noqa: PTH208 - a Path for each is slow
+    import psutil
+
+    return list(psutil.pids())
+
+
+def parents() -> dict[int, int]:
+    """Process id to parent id."""
+    table: dict[int, int] = {}
+    for pid in pids():
+        with contextlib.suppress(OSError, ValueError, IndexError):
+            # The command name may hold blanks and brackets; everything after the last one is plain.
+            fields = (_PROC / str(pid) / "stat").read_text(errors="replace").rpartition(")")[2].split()
+            if fields[0] != "Z":
+                table[pid] = int(fields[1])
+    if not LINUX:
+        import psutil
+
+        for process in psutil.process_iter(["pid", "ppid"]):
+            table[process.info["pid"]] = process.info["ppid"] or 0
+    return table
+
+
+def tree(roots: Iterable[int]) -> set[int]:
+    """The given processes and all their descendants that still live."""
+    children: dict[int, list[int]] = {}
+    table = parents()
+    for pid, parent in table.items():
+        children.setdefault(parent, []).append(pid)
+    found: set[int] = set()
+    waiting = [pid for pid in roots if pid in table]
+    while waiting:
+        pid = waiting.pop()
+        if pid not in found:
+            found.add(pid)
+            waiting.extend(children.get(pid, ()))
+    return found
+
+
+def marked(prefix: str) -> set[int]:
+    """Live processes whose mark begins with ``prefix``, this one excepted.
+
+    It finds what a tree walk cannot: processes whose parent was killed. A process that wiped its variables escapes.
+    """
+    if not LINUX:
+        return set()
+    wanted = f"{MARK}={prefix}".encode()
+    found = set()
+    for pid in pids():
+        if pid == os.getpid():
+            continue
+        with contextlib.suppress(OSError):
+            block = (_PROC / str(pid) / "environ").read_bytes()
+            if block.startswith(wanted) or b"\0" + wanted in block:
+                found.add(pid)
+    return found
+
+
+def kill(victims: Iterable[int], number: int = signal.SIGKILL) -> None:
+    """Send a signal to each; the dead and the forbidden are skipped."""
+    for pid in victims:
+        with contextlib.suppress(ProcessLookupError, PermissionError):
+            os.kill(pid, number)
+
+
+def sweep(prefix: str, *, seconds: float = 5.0) -> int:
+    """Kill everything whose mark begins with ``prefix``, and what it started, until nothing is left.
+
+    Args:
+        prefix: Beginning of the mark.
+        seconds: Limit for the whole job.
+
+    Returns:
+        How many processes were killed.
+    """
+    killed: set[int] = set()
+    end = time.monotonic() + seconds
+    while victims := {pid for pid in tree(marked(prefix)) if pid != os.getpid()}:
+        kill(victims)
+        killed |= victims
+        if time.monotonic() > end:
+            break
+        time.sleep(0.02)
+    return len(killed)
+
+
+def pss(root: int) -> int | None:
+    """Proportional set size of a process and its descendants, in bytes.
+
+    A page shared by n processes counts 1/n in each, so the sum over an environment is what the machine really gives it.
+    """
+    total, seen = 0, False
+    for pid in tree([root]):
+        with contextlib.suppress(OSError, ValueError):
+            for line in (_PROC / str(pid) / "smaps_rollup").read_text().splitlines():
+                if line.startswith("Pss:"):
+                    total += int(line.split()[1]) * 1024
+                    seen = True
+                    break
+    return total if seen else None
+
+
+def listener(port: int) -> tuple[int, str] | None:
+    """The process that listens on a TCP port, as id and command line; ``None`` when it cannot be seen."""
+    import psutil
+
+    try:
+        connections = psutil.net_connections(kind="tcp")
+    except (psutil.Error, OSError):
+        return None
+    for connection in connections:
+        if (
+            connection.status == psutil.CONN_LISTEN
+            and connection.laddr
+            and connection.laddr[1] == port
+            and connection.pid
+        ):
+            with contextlib.suppress(psutil.Error):
+                words = psutil.Process(connection.pid).cmdline()
+                return connection.pid, " ".join(words)[:120] or "?"
+    return None
+
+
+def command_line(pid: int) -> list[str]:
+    """Words of a process's command line; empty when it is gone or cannot be read."""
+    if LINUX:
+        with contextlib.suppress(OSError):
+            text = (_PROC / str(pid) / "cmdline").read_bytes().decode(errors="replace")
+            return [word for word in text.split("\0") if word]
+        return []
+    import psutil
+
+    with contextlib.suppress(psutil.Error):
+        return list(psutil.Process(pid).cmdline())
+    return []

@@ -1,0 +1,156 @@
+"""A migrated, empty database, made once for an Airflow version and copied for each new environment.
+
+``airflow db migrate`` takes many seconds; copying the stopped cluster's files takes a fraction of one.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import os
+import secrets
+import shutil
+import signal
+import subprocess
+import tempfile
+import time
+from collections.abc import Callable, Mapping
+from pathlib import Path
+
+from mwaa_local.catalog import Version
+from mwaa_local.engines import files, ports, postgres, processes
+from mwaa_local.errors import EngineError
+
+_READY_SECONDS = 30.0
+_KEPT = 12  # tail of the migration's output that goes into an error
+
+Migrate = Callable[[int, str], tuple[list[str], Mapping[str, str], str]]
+"""Port and password of a running server to: words, variables and working folder of the migration."""
+
+
+def key(version: Version, programs: Path, options: Mapping[str, str]) -> str:
+    """Names the template of one version; everything that shapes the empty database is in it.
+
+    Args:
+        version: Airflow's version; its schema heads tell databases of patched versions apart.
+        programs: PostgreSQL's binaries.
+        options: Configuration options that the migration itself obeys.
+    """
+    parts = [version.airflow, sorted(version.schema_heads.items()), postgres.SERIES, sorted(options.items())]
+    size = (programs / "postgres").stat().st_size  # another build of the server may lay its files out differently
+    digest = hashlib.sha256(json.dumps([*parts, size]).encode()).hexdigest()[:12]
+    return f"{version.airflow}-pg{postgres.SERIES}-{digest}"
+
+
+def ensure(cache: Path, name: str, version: Version, migrate: Migrate, *, seconds: float) -> Path:
+    """The data folder of the template, made now if nobody made it before; safe to call from several processes.
+
+    Args:
+        cache: The tool's cache folder.
+        name: See :func:`key`.
+        version: Airflow's version.
+        migrate: What to run against the fresh server.
+        seconds: Limit for the migration.
+
+    Raises:
+        EngineError: The migration failed, with its last lines; no template is left.
+        MachineError: The disk is full, or PostgreSQL cannot run.
+    """
+    place = cache / "databases" / name
+    if (place / "PG_VERSION").exists():
+        return place
+    busy = f"another process has been preparing the database of Airflow {version.airflow} for too long"
+    with files.lock(cache / "databases" / f"{name}.lock", seconds=seconds, busy=busy):
+        if (place / "PG_VERSION").exists():
+            return place
+        work = Path(tempfile.mkdtemp(prefix=".new-", dir=cache / "databases"))
+        try:
+            password = secrets.token_hex(16)
+            cluster = postgres.create(work / "cluster", password=password)
+            _migrated(cluster, password, version, migrate, seconds, work)
+            try:
+                shutil.copytree(cluster.data, work / "data", symlinks=True)
+                shutil.rmtree(place, ignore_errors=True)
+                (work / "data").rename(place)
+            except OSError as error:
+                raise files.disk_error(error, place) from error
+        finally:
+            postgres.destroy(work / "cluster")
+            shutil.rmtree(work, ignore_errors=True)
+    return place
+
+
+def _migrated(
+    cluster: postgres.Cluster, password: str, version: Version, migrate: Migrate, seconds: float, work: Path
+) -> None:
+    """Run the migration against a server of its own that is stopped cleanly afterwards."""
+    port = ports.any_free()
+    log = work / "server.log"
+    with log.open("wb") as output:
+        server = subprocess.Popen(
+            # Nothing here must survive a crash: the whole folder is thrown away then.
+            postgres.launched(cluster.identity, [*cluster.serve(port), "-c", "fsync=off"], parent=os.getpid()),
+            stdin=subprocess.DEVNULL,
+            stdout=output,
+            stderr=subprocess.STDOUT,
+            start_new_session=True,
+            env={"PATH": "/usr/bin:/bin", "LC_ALL": "C", "TZ": "UTC"},
+        )
+    try:
+        _wait(server, port, password, log)
+        words, variables, folder = migrate(port, password)
+        _run(words, variables, folder, seconds, version, work)
+        heads = postgres.schema_heads(port, password, list(version.schema_heads))
+        if heads != dict(version.schema_heads):
+            raise EngineError(
+                f"the database of Airflow {version.airflow} is not at the expected schema after its migration",
+                why=f"expected {dict(version.schema_heads)}, found {heads}",
+                hint="report this: the catalog's schema_heads may be wrong",
+            )
+    finally:
+        if server.poll() is None:
+            server.send_signal(signal.SIGINT)
+            try:
+                server.wait(30)
+            except subprocess.TimeoutExpired:
+                processes.kill(processes.tree([server.pid]))
+                server.wait(10)
+
+
+def _wait(server: subprocess.Popen[bytes], port: int, password: str, log: Path) -> None:
+    end = time.monotonic() + _READY_SECONDS
+    while said := postgres.answers(port, password):
+        if server.poll() is not None or time.monotonic() > end:
+            tail = log.read_text(errors="replace").splitlines()[-_KEPT:]
+            raise EngineError("PostgreSQL did not start", why="\n".join(tail) or said, hint="run `mwaa-local doctor`")
+        time.sleep(0.02)
+
+
+def _run(
+    words: list[str], variables: Mapping[str, str], folder: str, seconds: float, version: Version, work: Path
+) -> None:
+    log = work / "migrate.log"
+    with log.open("wb") as output:
+        child = subprocess.Popen(
+            postgres.launched("same", words, parent=os.getpid()),
+            stdin=subprocess.DEVNULL,
+            stdout=output,
+            stderr=subprocess.STDOUT,
+            env=dict(variables),
+            cwd=folder,
+            start_new_session=True,
+        )
+        try:
+            code = child.wait(seconds)
+        except BaseException:
+            processes.kill(processes.tree([child.pid]))
+            child.wait(10)
+            raise
+    if code != 0:
+        tail = log.read_text(errors="replace").splitlines()[-_KEPT:]
+        raise EngineError(
+            f"the database of Airflow {version.airflow} could not be made (exit code {code})",
+            where="airflow db migrate",
+            why="\n".join(tail),
+            hint="run `make up` again; if it fails again, `mwaa-local doctor`",
+        )
