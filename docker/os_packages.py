@@ -1,6 +1,7 @@
 """Print the operating system packages of one image base, one name a line.
 
-Runs inside an image that is being built, under whatever Python 3.11+ the base has, before anything of ours is installed:
+Runs inside an image that is being built, under whatever Python 3.11+ the base has, before anything of ours is
+installed:
 standard library only. The list itself is the catalog's ``os_packages.toml`` (spec/10 section 5.4).
 
     python3 os_packages.py os_packages.toml --base al2023 --python 3.12 [--groups "core build"]

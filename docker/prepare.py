@@ -2,8 +2,10 @@
 
     python prepare.py PROGRAM ARGUMENT...
 
-``docker compose up`` alone has nobody else to do it: the service ``control`` starts through this file. Secrets are made once and kept in
-a volume (MWAA_LOCAL__SECRETS_FILE) unless MWAA__CORE__FERNET_KEY is given; queue, bucket and log groups are made at the AWS endpoint
+``docker compose up`` alone has nobody else to do it: the service ``control`` starts through this file. Secrets
+are made once and kept in
+a volume (MWAA_LOCAL__SECRETS_FILE) unless MWAA__CORE__FERNET_KEY is given; queue, bucket and log groups are
+made at the AWS endpoint
 under the names that the components' own variables (spec/10 section 2.1) carry.
 """
 
@@ -51,7 +53,9 @@ def prepare(variables: Mapping[str, str]) -> None:
         visibility_timeout_s=limits().visibility_timeout_seconds,
         bucket=variables.get("MWAA_LOCAL__BUCKET", ""),
         log_groups=log_groups(variables),
-        credentials=Credentials(variables["MWAA_LOCAL__AWS_ACCESS_KEY_ID"], variables["MWAA_LOCAL__AWS_SECRET_ACCESS_KEY"]),
+        credentials=Credentials(
+            variables["MWAA_LOCAL__AWS_ACCESS_KEY_ID"], variables["MWAA_LOCAL__AWS_SECRET_ACCESS_KEY"]
+        ),
     )
     print(f"prepared in {done.seconds:.2f} s; new: {', '.join(done.created) or 'nothing'}", file=sys.stderr, flush=True)
 

@@ -16,7 +16,7 @@ DEFAULT_KEYRING = Path("/usr/share/keyrings/debian-archive-keyring.gpg")
 
 @dataclass(frozen=True)
 class Source:
-    """One line of apt's sources: an address, its suites and components, and the key it is signed with (None: apt's default)."""
+    """One of apt's sources: an address, its suites and components, and the key it is signed with (None: the default)."""
 
     uri: str
     suites: tuple[str, ...]
@@ -70,7 +70,12 @@ def _from_deb822(text: str) -> list[Source]:
         keyring = Path(signed) if signed.startswith("/") else None
         for uri in fields.get("uris", "").split():
             found.append(
-                Source(uri.rstrip("/"), tuple(fields.get("suites", "").split()), tuple(fields.get("components", "").split()), keyring)
+                Source(
+                    uri.rstrip("/"),
+                    tuple(fields.get("suites", "").split()),
+                    tuple(fields.get("components", "").split()),
+                    keyring,
+                )
             )
     return found
 

@@ -1,8 +1,10 @@
 #!/usr/bin/python3
 """A ``dnf`` for the offline stand-in of Amazon Linux 2023: it translates package names to Debian's and calls apt-get.
 
-It knows the names in /usr/share/mwaa-local/os_packages.toml (a copy of the catalog's list) and nothing else. A name that it does not know
-is an error, as it is for dnf itself, never skipped: an image with a hole in it would fail much later and much less clearly.
+It knows the names in /usr/share/mwaa-local/os_packages.toml (a copy of the catalog's list) and nothing else. A
+name that it does not know
+is an error, as it is for dnf itself, never skipped: an image with a hole in it would fail much later and much
+less clearly.
 """
 
 from __future__ import annotations
@@ -18,12 +20,14 @@ from pathlib import Path
 LIST = Path("/usr/share/mwaa-local/os_packages.toml")
 PYTHONS = Path("/usr/local/libexec/pythons")
 TARGETS = Path("/usr/bin")
-IGNORED = ("-y", "--assumeyes", "-q", "--quiet", "-v", "--verbose", "-b", "--best", "--nobest", "--allowerasing", "--nodocs", "--refresh",
-           "--skip-broken", "--setopt=", "--releasever=", "--disablerepo=", "--enablerepo=", "--color=", "-C")  # fmt: skip
+IGNORED = tuple(
+    "-y --assumeyes -q --quiet -v --verbose -b --best --nobest --allowerasing --nodocs --refresh --skip-broken -C"
+    " --setopt= --releasever= --disablerepo= --enablerepo= --color=".split()
+)
 CA = Path("/run/secrets/ca")
 
 
-class Refused(Exception):
+class RefusedError(Exception):
     """Something this stand-in cannot do; the text goes to the user."""
 
 
@@ -40,7 +44,7 @@ class Translator:
         self._pythons = installed
 
     def python_of(self, name: str) -> str | None:
-        """Give ``3.12`` for a package that is this image's own copy of Python (``python3.12``, ``-devel``, ``-pip``, ``-libs``)."""
+        """Give ``3.12`` for a package that this image's own copy of Python provides (``python3.12``, ``python3.12-devel``)."""
         match = re.fullmatch(r"python(3\.\d+)(-devel|-pip|-libs|-setuptools)?", name)
         return match[1] if match and (self._pythons / f"python{match[1]}").is_file() else None
 
@@ -48,17 +52,18 @@ class Translator:
         """Translate; every unknown name is reported, not only the first.
 
         Raises:
-            Refused: with dnf's own words for a name it does not find.
+            RefusedError: with dnf's own words for a name it does not find.
         """
         unknown = [name for name in names if name not in self._names and self.python_of(name) is None]
         if unknown:
             lines = [f"No match for argument: {name}" for name in unknown]
             lines.append(f"Error: Unable to find a match: {' '.join(unknown)}")
             lines.append(
-                "This is the offline stand-in of Amazon Linux 2023: it knows only the packages of mwaa-local's catalog (os_packages.toml, tables"
+                "This is the offline stand-in of Amazon Linux 2023: it knows only the packages of mwaa-local's catalog"
+                " (os_packages.toml, tables"
                 " [debian] and [debian_extra]). Add the name there, or use the real image."
             )
-            raise Refused("\n".join(lines))
+            raise RefusedError("\n".join(lines))
         return list(dict.fromkeys(debian for name in names for debian in self._names.get(name, [])))
 
 
@@ -66,17 +71,17 @@ def parse(arguments: Sequence[str]) -> tuple[str, list[str]]:
     """Split a dnf command line into its command and the names, dropping options that mean nothing here.
 
     Raises:
-        Refused: an option or a kind of argument that would change what gets installed.
+        RefusedError: an option or a kind of argument that would change what gets installed.
     """
     words = []
     for argument in arguments:
         if not argument.startswith("-"):
             words.append(argument)
         elif argument not in IGNORED and not argument.startswith(tuple(name for name in IGNORED if name.endswith("="))):
-            raise Refused(f"Error: the stand-in of dnf has no option {argument}")
+            raise RefusedError(f"Error: the stand-in of dnf has no option {argument}")
     for word in words[1:]:
         if "://" in word or word.endswith(".rpm"):
-            raise Refused(f"Error: {word} is an RPM file, which this stand-in (Debian underneath) cannot install")
+            raise RefusedError(f"Error: {word} is an RPM file, which this stand-in (Debian underneath) cannot install")
     return (words[0], words[1:]) if words else ("help", [])
 
 
@@ -84,9 +89,11 @@ def apt(*arguments: str) -> None:
     """Run apt-get, with the build's CA bundle where there is one."""
     options = ["-o", f"Acquire::https::CaInfo={CA}"] if CA.is_file() else []
     environment = {**os.environ, "DEBIAN_FRONTEND": "noninteractive"}
-    status = subprocess.run(["apt-get", "-qq", *options, *arguments], env=environment, stdout=sys.stderr, check=False).returncode
+    status = subprocess.run(
+        ["apt-get", "-qq", *options, *arguments], env=environment, stdout=sys.stderr, check=False
+    ).returncode
     if status:
-        raise Refused(f"Error: apt-get {' '.join(arguments[:2])} ended with status {status}")
+        raise RefusedError(f"Error: apt-get {' '.join(arguments[:2])} ended with status {status}")
 
 
 def install(names: list[str], translator: Translator) -> None:
@@ -130,9 +137,15 @@ def makecache(_: list[str], __: Translator) -> None:
 
 
 COMMANDS: dict[str, Callable[[list[str], Translator], None]] = {
-    "install": install, "reinstall": install, "remove": remove, "erase": remove, "clean": clean, "update": update, "upgrade": update,
+    "install": install,
+    "reinstall": install,
+    "remove": remove,
+    "erase": remove,
+    "clean": clean,
+    "update": update,
+    "upgrade": update,
     "makecache": makecache,
-}  # fmt: skip
+}
 
 
 def main(arguments: list[str]) -> int:
@@ -140,9 +153,9 @@ def main(arguments: list[str]) -> int:
     try:
         command, names = parse(arguments)
         if command not in COMMANDS:
-            raise Refused(f"Error: the stand-in of dnf has no command {command!r}; it has {', '.join(COMMANDS)}")
+            raise RefusedError(f"Error: the stand-in of dnf has no command {command!r}; it has {', '.join(COMMANDS)}")
         COMMANDS[command](names, Translator(tomllib.loads(LIST.read_text(encoding="utf-8"))))
-    except Refused as error:
+    except RefusedError as error:
         print(error, file=sys.stderr)
         return 1
     return 0

@@ -1,6 +1,7 @@
 """The stand-ins: what each is built of, and how.
 
-A stand-in has the tag of the image it stands for, so the Dockerfile and compose.yaml need no change, and labels that say what it
+A stand-in has the tag of the image it stands for, so the Dockerfile and compose.yaml need no change, and
+labels that say what it
 is. An image of that tag which carries no such label is the real one and is never touched.
 """
 
@@ -25,22 +26,33 @@ LABEL = "io.mwaa-local.stand-in"
 # A layer that installs Debian packages; the CA bundle is there during the step only.
 _APT = (
     "RUN --mount=type=secret,id=ca set -eu; export DEBIAN_FRONTEND=noninteractive;"
-    " if [ -s /run/secrets/ca ]; then echo 'Acquire::https::CaInfo \"/run/secrets/ca\";' >/etc/apt/apt.conf.d/00-build-ca; fi;"
+    " if [ -s /run/secrets/ca ]; then"
+    " echo 'Acquire::https::CaInfo \"/run/secrets/ca\";' >/etc/apt/apt.conf.d/00-build-ca; fi;"
     " apt-get update -qq && apt-get install -qq -y --no-install-recommends {packages} >/dev/null;"
-    "{extra} rm -rf /etc/apt/apt.conf.d/00-build-ca /var/lib/apt/lists/* /var/cache/apt/* /var/log/apt /var/log/dpkg.log /var/cache/debconf/*-old\n"
+    "{extra} rm -rf /etc/apt/apt.conf.d/00-build-ca /var/lib/apt/lists/* /var/cache/apt/* /var/log/apt"
+    " /var/log/dpkg.log /var/cache/debconf/*-old\n"
 )
 
 # What a CPython of pyenv or uv links to outside the standard library.
 _PYTHON_LIBRARIES = (
-    "ca-certificates tzdata netbase libssl3 libffi8 libsqlite3-0 zlib1g libbz2-1.0 liblzma5 libreadline8 libncursesw6 libuuid1"
-    " libexpat1 libcrypt1 libnsl2 libtirpc3 libgdbm6 libdb5.3"
+    "ca-certificates tzdata netbase libssl3 libffi8 libsqlite3-0 zlib1g libbz2-1.0 liblzma5 libreadline8 libncursesw6"
+    " libuuid1 libexpat1 libcrypt1 libnsl2 libtirpc3 libgdbm6 libdb5.3"
 )
 
 # Debian's slim images leave these out too.
-_SLIM = "\n".join(
-    f"path-exclude {path}"
-    for path in ("/usr/share/man/*", "/usr/share/locale/*", "/usr/share/info/*", "/usr/share/lintian/*", "/usr/share/doc/*")
-) + "\npath-include /usr/share/doc/*/copyright\n"
+_SLIM = (
+    "\n".join(
+        f"path-exclude {path}"
+        for path in (
+            "/usr/share/man/*",
+            "/usr/share/locale/*",
+            "/usr/share/info/*",
+            "/usr/share/lintian/*",
+            "/usr/share/doc/*",
+        )
+    )
+    + "\npath-include /usr/share/doc/*/copyright\n"
+)
 
 # Nothing apt could make again stays in a layer: no downloads, no caches, package lists compressed.
 _APT_CONF = (
@@ -108,7 +120,9 @@ def key_of(*parts: str | Path) -> str:
     return digest.hexdigest()[:16]
 
 
-def make(settings: Settings, tag: str, key: str, build: Callable[[Sequence[str]], None], notes: Sequence[str] = ()) -> Result:
+def make(
+    settings: Settings, tag: str, key: str, build: Callable[[Sequence[str]], None], notes: Sequence[str] = ()
+) -> Result:
     """Build one tag unless it is there already.
 
     Args:
@@ -131,7 +145,9 @@ def make(settings: Settings, tag: str, key: str, build: Callable[[Sequence[str]]
     build([f"{LABEL}={tag}", f"{LABEL}.recipe={key}", f"{LABEL}.notes={'; '.join(notes)}"])
     made = inspect(settings, tag)
     if made is None:
-        raise OfflineError(f"{tag} was built but Docker does not list it", "look at `docker image ls`; is DOCKER_HOST the same daemon?")
+        raise OfflineError(
+            f"{tag} was built but Docker does not list it", "look at `docker image ls`; is DOCKER_HOST the same daemon?"
+        )
     say(f"  {tag}: built in {timer.seconds:.0f} s, {made['Size'] / 1e6:.0f} MB")
     return Result(tag, "built", timer.seconds, made["Size"] / 1e6, list(notes))
 
@@ -145,7 +161,14 @@ def debian_root(settings: Settings, tag: str) -> Result:
         root, archive = folder / "root", folder / "root.tar"
         try:
             run(
-                ["debootstrap", "--variant=minbase", f"--keyring={mirror.keyring}", mirror.suite, str(root), mirror.uri],
+                [
+                    "debootstrap",
+                    "--variant=minbase",
+                    f"--keyring={mirror.keyring}",
+                    mirror.suite,
+                    str(root),
+                    mirror.uri,
+                ],
                 what=f"debootstrap of Debian {mirror.suite}",
                 hint="does `apt-get update` work on this machine? another mirror can be given with --mirror",
             )
@@ -161,12 +184,17 @@ def debian_root(settings: Settings, tag: str) -> Result:
                 shutil.copy(settings.ca, root / "tmp/ca.pem")
                 options = ["-o", "Acquire::https::CaInfo=/tmp/ca.pem"]
             for step in (["update", "-qq"], ["dist-upgrade", "-qq", "-y"], ["clean"]):
-                run(["chroot", str(root), "env", "DEBIAN_FRONTEND=noninteractive", "apt-get", *options, *step], what=f"apt-get {step[0]}")
+                run(
+                    ["chroot", str(root), "env", "DEBIAN_FRONTEND=noninteractive", "apt-get", *options, *step],
+                    what=f"apt-get {step[0]}",
+                )
             _clean(root)
             run(["tar", "--numeric-owner", "-C", str(root), "-cf", str(archive), "."], what="pack the root folder")
             pairs = [label.partition("=") for label in labels]
             changes = [f"--change=LABEL {name}={json.dumps(value)}" for name, _, value in pairs]
-            run([*settings.docker, "import", "--change=CMD [\"bash\"]", *changes, str(archive), tag], what=f"import {tag}")
+            run(
+                [*settings.docker, "import", '--change=CMD ["bash"]', *changes, str(archive), tag], what=f"import {tag}"
+            )
         finally:
             shutil.rmtree(folder, ignore_errors=True)
 
@@ -176,8 +204,11 @@ def debian_root(settings: Settings, tag: str) -> Result:
 
 def _clean(root: Path) -> None:
     """Remove what an image does not need, the builder's own traces included (its resolver, its host name)."""
-    for pattern in ("var/lib/apt/lists/*", "var/log/*", "var/cache/apt/*", "var/cache/debconf/*-old", "tmp/*", "usr/share/man/*",
-                    "usr/share/locale/*", "usr/share/info/*", "etc/resolv.conf", "etc/hostname", "etc/machine-id"):  # fmt: skip
+    patterns = (
+        "var/lib/apt/lists/* var/log/* var/cache/apt/* var/cache/debconf/*-old tmp/* usr/share/man/* usr/share/locale/*"
+        " usr/share/info/* etc/resolv.conf etc/hostname etc/machine-id"
+    )
+    for pattern in patterns.split():
         for path in root.glob(pattern):
             if path.is_dir() and not path.is_symlink():
                 shutil.rmtree(path)
@@ -198,7 +229,11 @@ def _docker_build(settings: Settings, tag: str, dockerfile: str, context: Path, 
         command += ["--label", label]
     if settings.ca is not None:
         command += ["--secret", f"id=ca,src={settings.ca}"]
-    run([*command, str(context)], what=f"build {tag}", hint="can containers reach the Debian mirror? see docs/how-to/air-gapped.md")
+    run(
+        [*command, str(context)],
+        what=f"build {tag}",
+        hint="can containers reach the Debian mirror? see docs/how-to/air-gapped.md",
+    )
 
 
 def _in_context(settings: Settings, build: Callable[[Path], None]) -> None:
@@ -212,21 +247,32 @@ def _in_context(settings: Settings, build: Callable[[Path], None]) -> None:
 def _parent_id(settings: Settings, tag: str) -> str:
     described = inspect(settings, tag)
     if described is None:
-        raise OfflineError(f"the image {tag} is missing", "run the whole of docker/offline/build.py, which makes it first")
+        raise OfflineError(
+            f"the image {tag} is missing", "run the whole of docker/offline/build.py, which makes it first"
+        )
     return str(described["Id"])
 
 
 def _python_note(patch: str, python: pythons.FoundPython) -> str:
-    return f"Python {python.version} of this machine" + ("" if python.version == patch else f" where the tag says {patch}")
+    return f"Python {python.version} of this machine" + (
+        "" if python.version == patch else f" where the tag says {patch}"
+    )
 
 
 def _python_steps(minors: Sequence[str], *, pip: bool) -> str:
     """Give the steps that put copied Pythons in place and prove that they work there."""
-    lines = _APT.format(packages=_PYTHON_LIBRARIES, extra="") + "COPY python/ /usr/local/\nCOPY check.py /tmp/check.py\n"
+    lines = (
+        _APT.format(packages=_PYTHON_LIBRARIES, extra="") + "COPY python/ /usr/local/\nCOPY check.py /tmp/check.py\n"
+    )
     checks = " && ".join(f"/usr/local/bin/python{minor} /tmp/check.py" for minor in minors)
     if pip:
-        checks += "".join(f" && /usr/local/bin/python{minor} -m ensurepip --default-pip >/dev/null 2>&1" for minor in minors)
-    return lines + f"RUN ldconfig && {checks} && rm /tmp/check.py && find /usr/local -name __pycache__ -prune -exec rm -rf {{}} +\n"
+        checks += "".join(
+            f" && /usr/local/bin/python{minor} -m ensurepip --default-pip >/dev/null 2>&1" for minor in minors
+        )
+    return (
+        lines + f"RUN ldconfig && {checks} && rm /tmp/check.py"
+        " && find /usr/local -name __pycache__ -prune -exec rm -rf {} +\n"
+    )
 
 
 def _merge(found: Sequence[pythons.FoundPython], context: Path) -> None:
@@ -268,7 +314,8 @@ def al2023_image(settings: Settings, tag: str, root: str) -> Result:
         # Hidden until `dnf install python3.N` "installs" them, as on the real one.
         # (Under /usr/local, because Python looks for its library from its own folder upwards.)
         + "RUN mkdir -p /usr/local/libexec/pythons && mv /usr/local/bin/python3.* /usr/local/libexec/pythons/"
-        + f" && sed -i '1s,.*,#!/usr/local/libexec/pythons/python{found[0].minor},' /usr/bin/dnf && chmod 755 /usr/bin/dnf"
+        + f" && sed -i '1s,.*,#!/usr/local/libexec/pythons/python{found[0].minor},' /usr/bin/dnf"
+        + " && chmod 755 /usr/bin/dnf"
         + " && ln -s dnf /usr/bin/yum && ln -s dnf /usr/bin/microdnf\n"
         + 'CMD ["/bin/bash"]\n'
     )
@@ -282,19 +329,31 @@ def al2023_image(settings: Settings, tag: str, root: str) -> Result:
 
         _in_context(settings, with_context)
 
-    notes = ["Debian packages under a translating dnf, not Amazon Linux", *(_python_note(p, v) for p, v in settings.pythons.items())]
-    key = key_of(text, pythons.CHECK, HERE / "pythons.py", HERE / "dnf.py", settings.packages, str(found), _parent_id(settings, root))
+    notes = [
+        "Debian packages under a translating dnf, not Amazon Linux",
+        *(_python_note(p, v) for p, v in settings.pythons.items()),
+    ]
+    key = key_of(
+        text,
+        pythons.CHECK,
+        HERE / "pythons.py",
+        HERE / "dnf.py",
+        settings.packages,
+        str(found),
+        _parent_id(settings, root),
+    )
     return make(settings, tag, key, build, notes)
 
 
 def postgres_image(settings: Settings, tag: str, root: str) -> Result:
-    """Make the stand-in of the official PostgreSQL image: Debian's server under the part of its entrypoint that we use."""
+    """Make the stand-in of the official PostgreSQL image: Debian's server, the part of its entrypoint that we use."""
     # The tag's major version; Debian 12 packages one.
     major = tag.rsplit(":", 1)[1].split(".")[0].split("-")[0]
     text = (
         f"FROM {root}\n"
         # No cluster of the package's own: the entrypoint makes one in PGDATA.
-        "RUN mkdir -p /etc/postgresql-common && echo 'create_main_cluster = false' >/etc/postgresql-common/createcluster.conf\n"
+        "RUN mkdir -p /etc/postgresql-common"
+        " && echo 'create_main_cluster = false' >/etc/postgresql-common/createcluster.conf\n"
         # The JIT compiler is two thirds of the package and does nothing for queries of this size.
         + _APT.format(
             packages=f"postgresql-{major}",
@@ -305,7 +364,8 @@ def postgres_image(settings: Settings, tag: str, root: str) -> Result:
         f" PG_MAJOR={major} PGDATA=/var/lib/postgresql/data LANG=C.UTF-8\n"
         "COPY --chmod=755 postgres-entrypoint.sh /usr/local/bin/docker-entrypoint.sh\n"
         "RUN install -d -o postgres -g postgres -m 1777 /var/lib/postgresql/data /var/run/postgresql\n"
-        'VOLUME /var/lib/postgresql/data\nENTRYPOINT ["docker-entrypoint.sh"]\nSTOPSIGNAL SIGINT\nEXPOSE 5432\nCMD ["postgres"]\n'
+        'VOLUME /var/lib/postgresql/data\nENTRYPOINT ["docker-entrypoint.sh"]\n'
+        'STOPSIGNAL SIGINT\nEXPOSE 5432\nCMD ["postgres"]\n'
     )
 
     def build(labels: Sequence[str]) -> None:

@@ -1,6 +1,7 @@
 """A CPython of this machine, found and copied so that it works inside an image.
 
-Where no registry answers there is no official Python image, and Debian 12 packages one minor version only. pyenv and uv keep
+Where no registry answers there is no official Python image, and Debian 12 packages one minor version only.
+pyenv and uv keep
 whole, movable installations; those are what is looked for.
 """
 
@@ -68,7 +69,7 @@ def candidates(minor: str, environment: Mapping[str, str], home: Path) -> Iterat
 
 
 def probe(executable: Path) -> FoundPython | None:
-    """Ask an interpreter what it is; None when it does not run or cannot be moved (a distribution's own, under /usr)."""
+    """Ask an interpreter what it is; None when it does not run or cannot be moved (a distribution's, under /usr)."""
     try:
         done = subprocess.run([executable, "-I", "-c", _PROBE], capture_output=True, text=True, timeout=20, check=False)
         implementation, version, prefix, stdlib, _, _ = json.loads(done.stdout)
@@ -98,14 +99,18 @@ def find(patch: str, environment: Mapping[str, str], home: Path) -> FoundPython:
     same = list(found.values())
     if not same:
         raise OfflineError(
-            f"no CPython {minor} on this machine that can be copied into an image (looked in pyenv's versions folder, uv's store, PATH)",
-            f"`pyenv install {patch}` or `uv python install {minor}`, on a machine with network if need be: both folders can be carried over",
+            f"no CPython {minor} on this machine that can be copied into an image"
+            " (looked in pyenv's versions folder, uv's store, PATH)",
+            f"`pyenv install {patch}` or `uv python install {minor}`, on a machine with network if need be:"
+            " both folders can be carried over",
         )
-    return max(same, key=lambda python: (python.version == patch, [int(part) for part in re.findall(r"\d+", python.version)]))
+    return max(
+        same, key=lambda python: (python.version == patch, [int(part) for part in re.findall(r"\d+", python.version)])
+    )
 
 
 def copy(python: FoundPython, target: Path) -> None:
-    """Copy an installation to ``target`` as it would be under /usr/local: bin, include, lib; no tests, no packages, no Tk."""
+    """Copy an installation to ``target`` as it would be under /usr/local, without tests, packages and Tk."""
     if target.exists():
         shutil.rmtree(target)
     name = f"python{python.minor}"
@@ -120,7 +125,9 @@ def copy(python: FoundPython, target: Path) -> None:
         target / "lib" / name,
         symlinks=True,
         ignore=lambda folder, names: {
-            entry for entry in names if _LEFT_OUT.search(str((Path(folder) / entry).relative_to(python.prefix / "lib" / name)))
+            entry
+            for entry in names
+            if _LEFT_OUT.search(str((Path(folder) / entry).relative_to(python.prefix / "lib" / name)))
         },
     )
     (target / "lib" / name / "site-packages").mkdir()
@@ -132,7 +139,7 @@ def copy(python: FoundPython, target: Path) -> None:
 
 
 def _strip(target: Path) -> None:
-    """Drop debugging symbols, half of the size of a Python that somebody compiled; where there is no strip, nothing happens."""
+    """Drop debugging symbols, half of the size of a Python that somebody compiled; without strip nothing happens."""
     libraries = [path for path in (target / "lib").rglob("*.so*") if path.is_file() and not path.is_symlink()]
     if shutil.which("strip"):
         # A library that strip does not know (a linker script) stays as it is.
@@ -140,7 +147,7 @@ def _strip(target: Path) -> None:
 
 
 def _say_usr_local(python: FoundPython, stdlib: Path) -> None:
-    """Put /usr/local where the build wrote its own folder, or a compiler in the image is sent to a path that is not there."""
+    """Put /usr/local where the build wrote its own folder, or a compiler in the image is sent to a missing path."""
     for path in [*stdlib.glob("_sysconfigdata_*.py"), *stdlib.glob("config-*/Makefile")]:
         text = path.read_text(encoding="utf-8", errors="replace")
         path.write_text(text.replace(str(python.prefix), "/usr/local"), encoding="utf-8")
