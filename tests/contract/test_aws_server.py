@@ -505,6 +505,36 @@ def test_a_port_in_use_is_said(tmp_path: Path) -> None:
     assert "Traceback" not in ended.stderr
 
 
+def test_two_servers_never_share_a_folder(endpoint: Endpoint) -> None:
+    command = [
+        sys.executable,
+        "-m",
+        "mwaa_local.aws.server",
+        "--port",
+        str(free_port()),
+        "--state",
+        str(endpoint.state),
+    ]
+    ended = subprocess.run(command, capture_output=True, text=True, timeout=30, check=False)
+    assert ended.returncode == 1
+    assert endpoint.process is not None
+    assert f"process {endpoint.process.pid} holds the lock" in ended.stderr
+    assert "Traceback" not in ended.stderr
+
+
+def test_a_reset_of_everything_is_not_undone_by_a_journal(endpoint: Endpoint) -> None:
+    url = aws.provision(endpoint.url, REGION, queue="q", visibility_timeout_s=60, bucket="mwaa-b").queue_url
+    endpoint.client("sqs").send_message(QueueUrl=url, MessageBody=celery_body("t1"))
+    connection = http.client.HTTPConnection(endpoint.url.removeprefix("http://"), timeout=20)
+    with contextlib.closing(connection):
+        connection.request("POST", "/_ministack/reset")
+        assert connection.getresponse().status == 200
+    endpoint.kill()
+    endpoint.start()
+    assert endpoint.client("sqs").list_queues().get("QueueUrls", []) == []
+    assert endpoint.client("s3").list_buckets()["Buckets"] == []
+
+
 # -- for the guardian --------------------------------------------------------------------------------------------------
 
 

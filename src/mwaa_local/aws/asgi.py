@@ -103,11 +103,14 @@ class Application:
 
     async def _aws(self, scope: Scope, receive: Receive, send: Send) -> None:
         status = 0
+        request: Request | None = None
 
         async def observe(message: Message) -> None:
             nonlocal status
             if message["type"] == "http.response.start":
                 status = message["status"]
+                if request is not None:
+                    request.allow(None)  # answered: from here on the pace is the client's
             await send(message)
 
         try:

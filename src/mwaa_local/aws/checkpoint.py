@@ -32,6 +32,8 @@ SOONEST, LATEST = 2.0, 5.0
 _GIVE_UP = 60.0
 # Services up to this size are looked at in every snapshot, because another service may have changed them; bytes.
 _CHEAP = 1 << 20
+# Services that put messages into queues by themselves.
+_SENDERS = frozenset({"sns", "eventbridge", "scheduler", "pipes", "lambda", "stepfunctions", "iot", "cloudformation"})
 # A journal is folded into a snapshot once it is larger than this and than the last snapshot; bytes.
 _JOURNAL_LIMIT = 4 << 20
 
@@ -57,6 +59,7 @@ class Checkpoints:
         self._loop: asyncio.AbstractEventLoop | None = None
         self._child = 0
         self._taking = asyncio.Lock()
+        self._synced = 0.0
         self.last_finished = time.time()
         self.last_stall = 0.0
         self.longest_stall = 0.0
@@ -120,11 +123,20 @@ class Checkpoints:
             if not self.pending:
                 self._wake.clear()
                 self.host.start_tickers()
+                await self._sync()
                 continue
             pause = min(max(SOONEST, 10 * self.last_seconds), max(1.0, LATEST - self.last_seconds))
             await asyncio.sleep(max(0.0, begun + pause - time.monotonic()))
             begun = time.monotonic()
             await self.take()
+
+    async def _sync(self) -> None:
+        """Have the disk keep the journals, now and then: for a power cut; a kill needs no such thing."""
+        if time.monotonic() - self._synced < LATEST:
+            return
+        self._synced = time.monotonic()
+        for journal in self.journals.values():
+            await journal.sync_later()
 
     async def take(self, *, everything: bool = False) -> bool:
         """Take one snapshot now.
@@ -149,17 +161,11 @@ class Checkpoints:
                 name for name in functions if name not in self.journals and self._known.get(name, [0, 0])[1] <= _CHEAP
             }
             chosen |= {name for name in self.journals if self._outgrown(name)}
-            if (
-                "sqs" in functions
-                and self._known.get("sqs", [0, 0])[1] <= _CHEAP
-                and dirty - {"sqs", "cloudwatch_logs"}
-            ):
-                chosen.add("sqs")  # S3, SNS and others put messages into queues behind the journal's back
+            if dirty & _SENDERS or (dirty and self._known.get("sqs", [0, 0])[1] <= _CHEAP):
+                chosen.add("sqs")  # others put messages into queues behind the journal's back
         chosen &= set(functions)
         begun = time.monotonic()
         covers = {name: journal.rotate() for name, journal in self.journals.items() if name in chosen}
-        for name in covers.keys() & {"sqs", "cloudwatch_logs"}:
-            self._known.setdefault(name, [0, 0])
         done = asyncio.get_running_loop().create_future()
         pipe = self._fork({name: functions[name] for name in sorted(chosen)}, covers)
         self.last_stall = time.monotonic() - begun

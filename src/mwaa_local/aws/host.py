@@ -209,8 +209,6 @@ def _observed(host: Host, service: str, handler: Handler) -> Handler:
             request.allow(time_limit(service, headers, body, query))
         response = await handler(method, path, headers, body, query)
         host.handled(service, method, headers, body, query, response[0])
-        if request is not None and not isinstance(response[2], (bytes, str)):
-            request.allow(None)  # a stream (Live Tail): it lasts as long as the client wants
         return response
 
     return handle

@@ -3,11 +3,12 @@
 A snapshot of a service's state says which generation it covers; the journal is the generations after that one.
 Starting a snapshot closes the open generation and opens the next, so a snapshot that never finishes costs nothing: its
 generations are still there to be replayed. A record is written with one ``write`` before the answer goes out, so
-``kill -9`` loses no answered request; a power cut may lose the last records, up to the interval of ``sync``.
+``kill -9`` loses no answered request; a power cut may lose the last records, those since the last ``sync``.
 """
 
 from __future__ import annotations
 
+import asyncio
 import json
 import os
 import re
@@ -53,6 +54,7 @@ class Journal:
         self._pattern = re.compile(re.escape(name) + r"\.(\d{8})\.journal")
         self._fd = -1
         self._broken_line = False
+        self._synced = (0, 0)
         self.generation = 0
         self.size = 0
         self.error = ""
@@ -133,8 +135,20 @@ class Journal:
 
     def sync(self) -> None:
         """Ask the disk to keep what was written (guards against a power cut, not needed for ``kill -9``)."""
-        if self._fd >= 0:
-            os.fdatasync(self._fd) if hasattr(os, "fdatasync") else os.fsync(self._fd)
+        os.fsync(self._fd)
+        self._synced = (self.generation, self.size)
+
+    async def sync_later(self) -> None:
+        """The same off the event loop, if anything was written since."""
+        state = (self.generation, self.size)
+        if state == self._synced:
+            return
+        self._synced = state
+        copy = os.dup(self._fd)  # the journal may be rotated meanwhile
+        try:
+            await asyncio.to_thread(os.fsync, copy)
+        finally:
+            os.close(copy)
 
     def close(self) -> None:
         """Close the open file."""

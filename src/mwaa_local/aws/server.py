@@ -8,18 +8,21 @@ from __future__ import annotations
 import argparse
 import asyncio
 import contextlib
+import fcntl
 import importlib.util
 import json
 import logging
 import os
 import signal
 import sys
+import threading
 import time
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
 from mwaa_local.aws import host as hosting
+from mwaa_local.errors import EndpointError
 
 DEFAULT_ACCOUNT = "000000000000"
 log = logging.getLogger("mwaa_local.aws")
@@ -185,6 +188,41 @@ async def _serve(endpoint: Endpoint, host: str, port: int, *, die_with_parent: b
     config.loglevel = "WARNING"
     config.h11_max_incomplete_size = 65536
     await serve(endpoint.application, config, shutdown_trigger=stop.wait)  # type: ignore[arg-type]
+    # All is on disk. A thread that still runs a user's Lambda function must not hold the exit.
+    last_word = threading.Timer(0.5, os._exit, [0])
+    last_word.daemon = True
+    last_word.start()
+
+
+def _lock(state: Path, *, wait_s: float = 5.0) -> int:
+    """Be the only server on this folder; a predecessor on its way out gets a moment.
+
+    Returns:
+        The descriptor that holds the lock as long as it is open.
+
+    Raises:
+        EndpointError: Another server keeps its data there.
+    """
+    descriptor = os.open(state / "lock", os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
+    deadline = time.monotonic() + wait_s
+    while True:
+        try:
+            fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except OSError as error:
+            if time.monotonic() < deadline:
+                time.sleep(0.05)
+                continue
+            owner = os.read(descriptor, 32).decode(errors="replace").strip() or "unknown"
+            os.close(descriptor)
+            raise EndpointError(
+                "Another AWS endpoint keeps its data in this folder",
+                where=str(state),
+                why=f"process {owner} holds the lock",
+                hint="Stop that process, or give this one a folder of its own (--state)",
+            ) from error
+        os.ftruncate(descriptor, 0)
+        os.write(descriptor, f"{os.getpid()}\n".encode())
+        return descriptor
 
 
 def _keep_bytecode(fallback: Path) -> None:
@@ -221,12 +259,19 @@ def main(arguments: Sequence[str] | None = None) -> int:
         (state / name).mkdir(parents=True, exist_ok=True)
     _keep_bytecode(state / "bytecode")
     hosting.configure(state, region=given.region, port=given.port)
+    try:
+        lock = _lock(state)
+    except EndpointError as error:
+        print(error, file=sys.stderr)
+        return error.exit_code
     endpoint = Endpoint(state, region=given.region, logs_mb=given.logs_mb)
     try:
         asyncio.run(_serve(endpoint, given.host, given.port, die_with_parent=given.die_with_parent))
     except OSError as error:
         print(f"The AWS endpoint cannot listen on {given.host}:{given.port}: {error}", file=sys.stderr)
         return 1
+    finally:
+        os.close(lock)
     return 0
 
 
