@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
 import time
 from collections import deque
 from collections.abc import Callable, Iterator
 from pathlib import Path
+from typing import BinaryIO
 
 LIMIT_BYTES = 10 * 1024 * 1024
 KEPT = 2
@@ -56,17 +58,17 @@ def tail(path: Path, lines: int) -> list[str]:
     """The last lines of a log, reaching into the turned-over file when the current one is short."""
     found: deque[str] = deque(maxlen=lines)
     for part in (path.with_name(path.name + ".1"), path):
-        try:
-            with part.open("rb") as file:
-                # Lines are rarely longer than this; reading all of a large log would be slow for nothing.
-                size = file.seek(0, os.SEEK_END)
-                start = max(0, size - lines * 2000 - 2000)
-                file.seek(start)
-                content = file.read().decode(errors="replace").splitlines()
-                found.extend(content[1:] if start else content)
-        except OSError:
-            continue
+        with contextlib.suppress(OSError), part.open("rb") as file:
+            found.extend(_last(file, file.seek(0, os.SEEK_END), lines))
     return list(found)
+
+
+def _last(file: BinaryIO, end: int, lines: int) -> list[str]:
+    # Lines are rarely longer than this; reading all of a large log would be slow for nothing.
+    start = max(0, end - (lines + 1) * 2000)
+    file.seek(start)
+    content = file.read(end - start).decode(errors="replace").splitlines()
+    return (content[1:] if start else content)[-lines:] if lines else []
 
 
 def follow(path: Path, *, lines: int, until: Callable[[], bool], interval: float = 0.1) -> Iterator[str]:
@@ -78,38 +80,40 @@ def follow(path: Path, *, lines: int, until: Callable[[], bool], interval: float
         until: Asked when nothing new came; ends the iteration when it says true.
         interval: Seconds between looks.
     """
-    yield from tail(path, lines)
-    file = None
+    file: BinaryIO | None = None
     rest = b""
     try:
-        if path.exists():
+        with contextlib.suppress(OSError):
             file = path.open("rb")
-            file.seek(0, os.SEEK_END)
+        if file is not None:
+            end = file.seek(0, os.SEEK_END)
+            yield from _last(file, end, lines)
+            file.seek(end)
         while True:
-            data = file.read() if file is not None else b""
-            if data:
-                *whole, rest = (rest + data).split(b"\n")
-                for line in whole:
-                    yield line.decode(errors="replace").rstrip("\r")
-                continue
-            if _replaced(path, file):
+            ending = until()  # asked before the last look, so that nothing written before the end is missed
+            replaced = _replaced(path, file)
+            *whole, rest = (rest + (file.read() if file is not None else b"")).split(b"\n")
+            for line in whole:
+                yield line.decode(errors="replace").rstrip("\r")
+            if replaced:
                 if file is not None:
                     file.close()
                 file = path.open("rb")
-                continue
-            if until():
+            elif ending and not whole:
                 if rest:
                     yield rest.decode(errors="replace")
                 return
-            time.sleep(interval)
+            elif not whole:
+                time.sleep(interval)
     finally:
         if file is not None:
             file.close()
 
 
-def _replaced(path: Path, file: object) -> bool:
+def _replaced(path: Path, file: BinaryIO | None) -> bool:
+    """Whether the name now belongs to another file than the one that is open."""
     try:
         now = path.stat()
     except OSError:
         return False
-    return file is None or os.fstat(file.fileno()).st_ino != now.st_ino  # type: ignore[attr-defined]
+    return file is None or os.fstat(file.fileno()).st_ino != now.st_ino

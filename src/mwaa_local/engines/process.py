@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import shutil
+import signal
+import subprocess
 import time
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
@@ -27,6 +29,7 @@ from mwaa_local.model import secrets as keys
 
 _MIGRATION_SECONDS = 180.0
 _LOCK_SECONDS = 600.0
+_TERMINAL = ("TERM", "COLORTERM", "COLUMNS", "LINES", "NO_COLOR", "FORCE_COLOR")
 _BUSY = "another command is changing this environment"
 
 
@@ -270,12 +273,49 @@ class ProcessEngine:
     def run(
         self, component: str, argv: Sequence[str], *, interactive: bool, stdin: IO[bytes] | Path | None = None
     ) -> int:
-        """Run a command in a component; returns its exit code.
+        """Run a command in a component: its files, variables, packages and namespace.
+
+        Args:
+            component: ``scheduler``, ``worker``, ``worker-2``, ``webserver``.
+            argv: The command.
+            interactive: Whether a person types into it; input is the caller's own either way unless ``stdin`` is given.
+            stdin: What it reads.
+
+        Returns:
+            Its exit code; 128 and the signal's number when a signal ended it, as a shell would say.
 
         Raises:
-            EngineError: The component does not run.
+            EngineError: There is no such component.
         """
-        raise NotImplementedError  # replaced below when the runtime's exec lands
+        made = self._plan()
+        item = made.component(component) if made is not None else None
+        if made is None or item is None or process_plan.kind(component) not in process_plan.AIRFLOW:
+            known = (
+                [one.name for one in made.components if process_plan.kind(one.name) in process_plan.AIRFLOW]
+                if made
+                else []
+            )
+            raise EngineError(
+                f"nothing can be run in {component!r}",
+                why=f"components: {', '.join(known) or 'none yet'}",
+                hint="make up",
+            )
+        words = process_plan.execute_words(component, argv)
+        terminal = {name: self._host[name] for name in _TERMINAL if name in self._host}
+        source = stdin.open("rb") if isinstance(stdin, Path) else stdin
+        # Ctrl-C is for the command: it decides whether to end, and its exit code is the answer.
+        before = signal.signal(signal.SIGINT, signal.SIG_IGN) if interactive else None
+        try:
+            child = subprocess.Popen(
+                words, env={**made.base_env, **item.env, **terminal}, cwd=str(self._layout.state), stdin=source
+            )
+            code = child.wait()
+        finally:
+            if interactive:
+                signal.signal(signal.SIGINT, before)
+            if isinstance(stdin, Path) and source is not None:
+                source.close()
+        return code if code >= 0 else 128 - code
 
 
 @contextmanager

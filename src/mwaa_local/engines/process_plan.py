@@ -5,7 +5,7 @@ from __future__ import annotations
 import hashlib
 import signal
 import sys
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 
@@ -134,8 +134,8 @@ class Parts:
 def hostname(environment: Environment, component: str) -> str:
     """A loopback address of its own for each component of each environment, named as MWAA names its hosts."""
     first, second = hashlib.sha256(environment.id.encode()).digest()[:2]
-    base, _, number = component.partition("-")
-    last = {"scheduler": 1, "webserver": 2, "migrate": 3}.get(base, 10 + int(number or 1))
+    fixed = {"scheduler": 1, "webserver": 2, "migrate-db": 3}
+    last = fixed.get(component) or 10 + int(component.removeprefix("worker").strip("-") or 1)
     return f"ip-127-{first}-{second}-{last}"
 
 
@@ -169,6 +169,11 @@ def base_env(parts: Parts) -> dict[str, str]:
 def migrate_words() -> list[str]:
     """The migration's command."""
     return list(_module("mwaa_local.runtime", "migrate-db"))
+
+
+def execute_words(component: str, argv: Sequence[str]) -> list[str]:
+    """The command that runs another one in a component."""
+    return [*_module("mwaa_local.runtime", "exec", kind(component)), "--", *argv]
 
 
 def _module(*words: str) -> tuple[str, ...]:
