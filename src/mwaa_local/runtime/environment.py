@@ -1,0 +1,365 @@
+"""The environment of Airflow's processes: MWAA's layers merged, each value with where it came from (spec/10 section 2.2).
+
+Low to high: container, MWAA's defaults (opinionated), exports of the startup script, configuration options, the container's own
+values of protected variables, MWAA's essential values. One table, the catalog's, feeds the merge, ``mwaa-local config`` and the
+checks. Reserved variables that a script exports are put back without a word (spec/04 section 9.1); what was put back is told in
+``status``.
+"""
+
+from __future__ import annotations
+
+import json
+import re
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass, field
+from urllib.parse import urlsplit
+
+from mwaa_local.catalog import (
+    ConfigurationRow,
+    configuration_rows,
+    is_protected,
+    limits,
+    locked_options,
+    migrate_db_options,
+    reserved_variables,
+)
+from mwaa_local.runtime.inputs import CELERY, RuntimeInputs
+
+CONTAINER, OPINIONATED, STARTUP, OPTIONS, PROTECTED, ESSENTIAL = (
+    "container",
+    "opinionated",
+    "startup",
+    "options",
+    "protected",
+    "essential",
+)
+LAYERS = (CONTAINER, OPINIONATED, STARTUP, OPTIONS, PROTECTED, ESSENTIAL)
+
+# Name under which MWAA's image offers its transport, and the queue's second name on 3.x (spec/10 section 6.1).
+_TRANSPORT = "mwaa.celery.sqs_broker.Transport"
+_QUEUE_ALIAS = "default"
+
+_METRICS_PREFIX = "AIRFLOW__METRICS__"
+_EXTRA_CELERY = "AIRFLOW__CELERY__EXTRA_CELERY_CONFIG"
+
+# Shell bookkeeping that leaks into a captured environment and means nothing to Airflow.
+_SHELL_NOISE = ("_", "SHLVL", "OLDPWD")
+
+_SECRET = re.compile(
+    r"PASSWORD|SECRET|FERNET|CREDENTIALS|TOKEN|SQL_ALCHEMY_CONN$|RESULT_BACKEND|_PASS$|API_KEY|PRIVATE_KEY"
+)
+_PLACE = re.compile(r"\{([a-z_]+)\}")
+
+
+@dataclass(frozen=True)
+class Overridden:
+    """A value that a higher layer replaced."""
+
+    layer: str
+    value: str = field(repr=False)
+
+
+@dataclass(frozen=True)
+class Value:
+    """One effective variable.
+
+    Attributes:
+        layer: The layer that won.
+        source: Where the fact is written, e.g. ``spec/10 section 2.3``; empty for the user's own.
+        reason: Why MWAA sets it.
+        overrode: Different values of lower layers, lowest first.
+    """
+
+    name: str
+    value: str = field(repr=False)
+    layer: str
+    source: str = ""
+    reason: str = ""
+    overrode: tuple[Overridden, ...] = ()
+
+    @property
+    def secret(self) -> bool:
+        """Whether the value must not be shown."""
+        return is_secret(self.name)
+
+
+@dataclass(frozen=True)
+class Effective:
+    """The merged environment.
+
+    Attributes:
+        values: Effective variables by name.
+        restored: Variables the startup script exported and MWAA put back, sorted.
+    """
+
+    values: Mapping[str, Value]
+    restored: tuple[str, ...] = ()
+
+    @property
+    def variables(self) -> dict[str, str]:
+        """Plain names and values, as a process gets them."""
+        return {name: value.value for name, value in self.values.items()}
+
+
+def is_secret(name: str) -> bool:
+    """Whether a variable's value is a secret, judged by its name."""
+    return _SECRET.search(name) is not None and not name.endswith(("_LOOKUP_PATTERN", "BACKEND_KWARGS"))
+
+
+def effective(inputs: RuntimeInputs, exports: Mapping[str, str] | None = None) -> Effective:
+    """Merge the layers for Airflow's processes.
+
+    Args:
+        inputs: The component's inputs.
+        exports: Whole environment captured from the startup script; ``None`` when none ran.
+    """
+    base = _base_layers(inputs)
+    script = changes(inputs, exports or {})
+    reserved = {variable.name for variable in reserved_variables(inputs.version.airflow)}
+    layers: dict[str, dict[str, Value]] = {
+        CONTAINER: base[CONTAINER],
+        OPINIONATED: base[OPINIONATED],
+        STARTUP: _values(STARTUP, {name: value for name, value in script.items() if name not in reserved}),
+        OPTIONS: base[OPTIONS],
+        PROTECTED: {
+            name: Value(name, value.value, PROTECTED, "spec/10 section 2.6", "a script or an option cannot change it")
+            for name, value in base[CONTAINER].items()
+            if is_protected(name, inputs.version.airflow)
+        },
+        ESSENTIAL: base[ESSENTIAL],
+    }
+    _merge_extra_celery(inputs, layers)
+    merged = {name: _win(name, layers) for name in dict.fromkeys(name for rows in layers.values() for name in rows)}
+    if inputs.metrics:
+        _default_metrics(merged)
+    restored = {
+        name
+        for name, value in script.items()
+        if name not in merged or (merged[name].layer != OPTIONS and merged[name].value != value)
+    }
+    return Effective(merged, tuple(sorted(restored)))
+
+
+def script_environment(inputs: RuntimeInputs) -> dict[str, str]:
+    """What the startup script sees while it runs (spec/10 section 2.2, after the table)."""
+    base = _base_layers(inputs)
+    _merge_extra_celery(inputs, base)
+    merged: dict[str, str] = {}
+    for layer in (CONTAINER, OPINIONATED, OPTIONS, ESSENTIAL):
+        merged.update({name: value.value for name, value in base[layer].items()})
+    return merged
+
+
+def changes(inputs: RuntimeInputs, exports: Mapping[str, str]) -> dict[str, str]:
+    """What a script really exported: the captured environment without what it was started with.
+
+    MWAA merges the whole capture, which has the same result, because every other layer is merged again around it.
+    """
+    if not exports:
+        return {}
+    before = script_environment(inputs)
+    return {
+        name: value
+        for name, value in exports.items()
+        if before.get(name) != value
+        and name not in _SHELL_NOISE
+        and not (name == "PWD" and value == str(inputs.visible_home))
+    }
+
+
+def condition_holds(condition: str, inputs: RuntimeInputs) -> bool:
+    """Whether a catalog row's ``when`` holds.
+
+    Raises:
+        KeyError: the catalog names a condition the runtime does not know.
+    """
+    task_logs = inputs.logs["TASK"]
+    return {
+        "": True,
+        "celery": inputs.executor == CELERY,
+        "metrics": inputs.metrics,
+        "mwaa_iam": inputs.auth_type == "mwaa-iam",
+        "not_mwaa_iam": inputs.auth_type != "mwaa-iam",
+        "auth_none": inputs.auth_type == "none",
+        "workspace": inputs.workspace,
+        "task_logs": task_logs.publishes,
+    }[condition]
+
+
+def metrics_files(inputs: RuntimeInputs) -> dict[str, str]:
+    """The customer's own metric options by file name, for the metrics bridge to filter by (spec/10 section 7.8)."""
+    defaults = {"statsd_on": "True", "metrics_block_list": "", "metrics_allow_list": ""}
+    return {
+        f"{key}.txt": inputs.options.get(f"{_METRICS_PREFIX}{key.upper()}", default)
+        for key, default in defaults.items()
+    }
+
+
+def _values(layer: str, pairs: Mapping[str, str], source: str = "", reason: str = "") -> dict[str, Value]:
+    return {name: Value(name, value, layer, source, reason) for name, value in pairs.items()}
+
+
+def _win(name: str, layers: Mapping[str, Mapping[str, Value]]) -> Value:
+    found = [layers[layer][name] for layer in LAYERS if name in layers[layer]]
+    winner = found[-1]
+    lost = tuple(Overridden(value.layer, value.value) for value in found[:-1] if value.value != winner.value)
+    return Value(name, winner.value, winner.layer, winner.source, winner.reason, lost)
+
+
+def _base_layers(inputs: RuntimeInputs) -> dict[str, dict[str, Value]]:
+    """Every layer but the startup script's, before the merge."""
+    layers: dict[str, dict[str, Value]] = {layer: {} for layer in LAYERS}
+    names = _names(inputs)
+    for row in configuration_rows(inputs.version.airflow):
+        value = _fill(row, names) if condition_holds(row.when, inputs) else None
+        if value is not None:
+            layers[row.layer][row.name] = Value(row.name, value, row.layer, row.source, row.reason)
+    layers[CONTAINER] |= _values(CONTAINER, inputs.container)
+    layers[CONTAINER] |= _image_variables(inputs)
+    layers[OPTIONS] = _values(OPTIONS, _options(inputs), "AirflowConfigurationOptions")
+    return layers
+
+
+def _options(inputs: RuntimeInputs) -> dict[str, str]:
+    locked = {f"AIRFLOW__{row.name.replace('.', '__', 1).upper()}" for row in locked_options(inputs.version.airflow)}
+    allowed = migrate_db_options()
+    return {
+        name: value
+        for name, value in inputs.options.items()
+        if name not in locked and (inputs.component != "migrate-db" or name in allowed)
+    }
+
+
+def _names(inputs: RuntimeInputs) -> dict[str, str]:
+    """What fills the ``{places}`` of catalog rows; a name that is not known is left out."""
+    names: dict[str, str | None] = {
+        "executor": inputs.executor,
+        "queue_name": inputs.queue_name,
+        "visibility_timeout": str(limits().visibility_timeout_seconds),
+        "broker_url": _broker_url(inputs),
+        "database_url": inputs.database.url if inputs.database else None,
+        "fernet_key": inputs.fernet_key,
+        "fernet_secret": inputs.fernet_secret,
+        "web_secret": inputs.web_secret,
+        "execution_api_url": _execution_api_url(inputs),
+        "extra_celery_config": json.dumps(_celery_keys(inputs)) if inputs.queue_url else None,
+        "python_folder": str(inputs.python_folder),
+        "version_digits": inputs.version.digits,
+        "component": inputs.component,
+        "webserver_log_level": inputs.logs["WEBSERVER"].level,
+        "task_log_group_arn": inputs.logs["TASK"].arn,
+        **inputs.class_values,
+    }
+    return {name: value for name, value in names.items() if value is not None}
+
+
+def _fill(row: ConfigurationRow, names: Mapping[str, str]) -> str | None:
+    if row.literal:
+        return row.value
+    if any(place not in names for place in _PLACE.findall(row.value)):
+        return None
+    return _PLACE.sub(lambda match: names[match.group(1)], row.value)
+
+
+def _broker_url(inputs: RuntimeInputs) -> str:
+    parts = urlsplit(inputs.queue_endpoint or f"https://sqs.{inputs.region}.amazonaws.com")
+    return f"sqs://{parts.netloc}"
+
+
+def _execution_api_url(inputs: RuntimeInputs) -> str | None:
+    url = inputs.api_server_url
+    if not url:
+        return None
+    return f"{url if '://' in url else 'https://' + url}".rstrip("/") + "/execution"
+
+
+def _celery_keys(inputs: RuntimeInputs) -> dict[str, object]:
+    """MWAA's own keys of ``EXTRA_CELERY_CONFIG`` on 3.2 and later (spec/10 sections 6.1 and 6.2)."""
+    queue = {"url": inputs.queue_url}
+    options = {
+        "predefined_queues": {inputs.queue_name: queue, _QUEUE_ALIAS: queue},
+        "is_secure": inputs.use_ssl,
+        "region": inputs.region,
+        "visibility_timeout": limits().visibility_timeout_seconds,
+    }
+    return {"broker_transport": _TRANSPORT, "broker_transport_options": options}
+
+
+def _merge_extra_celery(inputs: RuntimeInputs, layers: dict[str, dict[str, Value]]) -> None:
+    """Container's keys, then the option's, then MWAA's, as whole top-level keys (spec/10 section 6.2)."""
+    own = layers[ESSENTIAL].get(_EXTRA_CELERY)
+    if own is None:
+        return
+    merged: dict[str, object] = {}
+    for layer in (CONTAINER, OPTIONS):
+        if _EXTRA_CELERY in layers[layer]:
+            try:
+                given = json.loads(layers[layer][_EXTRA_CELERY].value)
+            except ValueError:
+                continue
+            merged |= given if isinstance(given, dict) else {}
+    merged |= _celery_keys(inputs)
+    layers[ESSENTIAL][_EXTRA_CELERY] = Value(own.name, json.dumps(merged), ESSENTIAL, own.source, own.reason)
+
+
+def _default_metrics(merged: dict[str, Value]) -> None:
+    """With the metrics integration, every key of ``[metrics]`` that MWAA does not set has Airflow's default (spec/10 2.3)."""
+    for name in [name for name in merged if name.startswith(_METRICS_PREFIX) and merged[name].layer != ESSENTIAL]:
+        del merged[name]
+
+
+def _image_variables(inputs: RuntimeInputs) -> dict[str, Value]:
+    """What MWAA's image sets for every process (spec/10 section 2.5), and ours for the local AWS endpoint."""
+    home, given = str(inputs.visible_home), inputs.container
+    component = {"scheduler": "SCHEDULER", "worker": "WORKER", "webserver": "WEBSERVER"}.get(inputs.component)
+    path = [f"{home}/.local/bin", *given.get("PATH", "/usr/local/bin:/usr/bin:/bin").split(":")]
+    image = {
+        "AIRFLOW_HOME": home,
+        "AIRFLOW_USER_HOME": home,
+        "HOME": home,
+        "PATH": ":".join(dict.fromkeys(path)),
+        "PYTHONPATH": str(inputs.python_folder),
+        "PYTHONUNBUFFERED": "1",
+        "PYTHON_VERSION": inputs.version.python_patch,
+        "MWAA_HOME": given.get("MWAA_HOME", "/usr/local/mwaa"),
+        "AIRFLOW_CONSTRAINTS_FILE": f"{home}/.local/etc/airflow_constraints.txt",
+        "MWAA_ESSENTIAL_CONSTRAINTS_FILE": f"{home}/.local/etc/mwaa_essential_constraints.txt",
+        "AIRFLOW_CONSOLE_LOG_LEVEL": inputs.logs[component].level if component else "INFO",
+        "AIRFLOW__CORE__DAGS_FOLDER": given.get("AIRFLOW__CORE__DAGS_FOLDER", f"{home}/dags"),
+        "AIRFLOW__CORE__PLUGINS_FOLDER": given.get("AIRFLOW__CORE__PLUGINS_FOLDER", f"{home}/plugins"),
+    }
+    if inputs.region:
+        image |= {name: given.get(name) or inputs.region for name in ("AWS_REGION", "AWS_DEFAULT_REGION")}
+    ours = {"MWAA_LOCAL__WORKER_HEARTBEAT": str(inputs.heartbeat_file)}
+    if inputs.aws_endpoint and inputs.dags_use_endpoint:
+        ours |= _endpoint_variables(inputs)
+    return {
+        **_values(CONTAINER, image, "spec/10 section 2.5", "set in MWAA's image"),
+        **_values(CONTAINER, ours, "ours", "the local environment"),
+        **_values(CONTAINER, dict(_without_proxy(inputs)), "ours", "local addresses are not behind the user's proxy"),
+    }
+
+
+def _endpoint_variables(inputs: RuntimeInputs) -> dict[str, str]:
+    """Lets DAG code reach the local AWS endpoint with no address in the code; the user's own variables win."""
+    ours = {
+        "AWS_ENDPOINT_URL": inputs.aws_endpoint,
+        "AWS_ACCESS_KEY_ID": inputs.aws_access_key,
+        "AWS_SECRET_ACCESS_KEY": inputs.aws_secret_key,
+        # boto3 would put "api." and the like before the local host's name (design section 8).
+        "AWS_DISABLE_HOST_PREFIX_INJECTION": "true",
+    }
+    return {name: inputs.container.get(name, value) for name, value in ours.items()}
+
+
+def _without_proxy(inputs: RuntimeInputs) -> Iterator[tuple[str, str]]:
+    given = inputs.container
+    if not any(
+        given.get(name) for name in ("http_proxy", "HTTP_PROXY", "https_proxy", "HTTPS_PROXY", "ALL_PROXY", "all_proxy")
+    ):
+        return
+    addresses = (inputs.aws_endpoint, inputs.queue_url, inputs.api_server_url or "")
+    local = ["localhost", "127.0.0.1", *(urlsplit(url).hostname or "" for url in addresses if "://" in url)]
+    for name in ("NO_PROXY", "no_proxy"):
+        before = [host for host in given.get(name, given.get("NO_PROXY", "")).split(",") if host]
+        yield name, ",".join(dict.fromkeys([*before, *(host for host in local if host)]))

@@ -1,0 +1,521 @@
+"""What a component is told: the ``MWAA__*`` variables of MWAA's own image, and ours beside them (spec/10 section 2.1).
+
+Both engines make these variables with :func:`variables_for`; the runtime reads them with :meth:`RuntimeInputs.parse`. AWS's
+own image reads the first kind too, so it can stand in for ours.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+from urllib.parse import urlsplit
+
+from mwaa_local.catalog import Version, environment_class, limits, log_types, version
+from mwaa_local.errors import DefinitionError
+
+if TYPE_CHECKING:
+    from mwaa_local.model.environment import Environment
+    from mwaa_local.model.secrets import Secrets
+
+COMPONENTS = ("scheduler", "worker", "webserver", "migrate-db")
+
+CELERY, LOCAL = "CeleryExecutor", "LocalExecutor"
+
+# Words of MWAA__LOGGING__AIRFLOW_<word>_... (spec/10 section 2.1); the triggerer shares the scheduler's group (section 7.1).
+LOG_SOURCES = ("DAGPROCESSOR", "SCHEDULER", "TRIGGERER", "TASK", "WEBSERVER", "WORKER")
+
+# Variables of the user's machine that every child needs to reach the outside: proxies, trust, locale, time zone.
+_HOST_NAMES = (
+    "PATH", "LANG", "LC_ALL", "LC_CTYPE", "TZ", "TMPDIR",
+    "HTTP_PROXY", "HTTPS_PROXY", "FTP_PROXY", "ALL_PROXY", "NO_PROXY",
+    "http_proxy", "https_proxy", "ftp_proxy", "all_proxy", "no_proxy",
+    "SSL_CERT_FILE", "SSL_CERT_DIR", "REQUESTS_CA_BUNDLE", "CURL_CA_BUNDLE", "AWS_CA_BUNDLE", "NODE_EXTRA_CA_CERTS",
+    "GIT_SSL_CAINFO", "PIP_CERT", "PIP_INDEX_URL", "PIP_EXTRA_INDEX_URL", "PIP_TRUSTED_HOST", "PIP_CONFIG_FILE",
+    "UV_INDEX_URL", "UV_DEFAULT_INDEX", "UV_INDEX", "UV_EXTRA_INDEX_URL", "UV_NATIVE_TLS", "UV_SYSTEM_CERTS",
+    "UV_INSECURE_HOST", "UV_CONFIG_FILE", "UV_PYTHON_INSTALL_DIR", "UV_OFFLINE", "UV_KEYRING_PROVIDER",
+    "LD_LIBRARY_PATH",
+)  # fmt: skip
+
+
+@dataclass(frozen=True)
+class Database:
+    """The metadata database (spec/10 section 6.5)."""
+
+    host: str
+    port: int
+    name: str
+    user: str
+    password: str = field(repr=False)
+    sslmode: str
+
+    @property
+    def url(self) -> str:
+        """SQLAlchemy's URL; like MWAA's, user and password are not encoded."""
+        where = f"{self.host}:{self.port}/{self.name}?sslmode={self.sslmode}"
+        return f"postgresql+psycopg2://{self.user}:{self.password}@{where}"
+
+    def arguments(self, *, connect_timeout: int) -> dict[str, Any]:
+        """Keywords for ``psycopg2.connect``; the time-out is in seconds."""
+        return {
+            "host": self.host,
+            "port": self.port,
+            "dbname": self.name,
+            "user": self.user,
+            "password": self.password,
+            "sslmode": self.sslmode,
+            "connect_timeout": connect_timeout,
+        }
+
+
+@dataclass(frozen=True)
+class LogTarget:
+    """Where lines of one log source go (spec/10 section 7.2); an empty ARN means the console only."""
+
+    arn: str
+    enabled: bool
+    level: str
+
+    @property
+    def group(self) -> str:
+        """Name of the log group; empty without an ARN."""
+        parts = self.arn.split(":")
+        return parts[6] if len(parts) > 6 else ""
+
+    @property
+    def publishes(self) -> bool:
+        """Whether CloudWatch Logs gets the lines."""
+        return bool(self.group) and self.enabled
+
+
+@dataclass(frozen=True)
+class RuntimeInputs:
+    """One component's inputs, parsed.
+
+    Attributes:
+        container: The component's own environment as it came in: the lowest layer (spec/10 section 2.2).
+        options: Configuration options as environment variables.
+        fernet_secret: Whole text of the Fernet secret, which also signs tokens on v3 (spec/10 section 7.9).
+        home: Where ``/usr/local/airflow`` really lies.
+        visible_home: The path Airflow sees it under; the same unless a mount namespace shows it at MWAA's path.
+        queue_endpoint: Address of the broker's API; empty for the Region's own.
+        class_values: Names for the ``{class_*}`` places of catalog rows.
+        workflow: Process engine only: where the workflow files lie (``dags``, ``plugins``, ``requirements``,
+            ``startup_script``); in an image they are mounted in place.
+        drain_seconds: Time that processes get from SIGTERM to SIGKILL, in seconds.
+        warnings: Inputs that MWAA would ignore with a warning.
+    """
+
+    component: str
+    version: Version
+    container: Mapping[str, str] = field(repr=False)
+    options: Mapping[str, str] = field(repr=False)
+    environment_name: str
+    executor: str
+    auth_type: str
+    fernet_secret: str | None = field(repr=False)
+    fernet_key: str | None = field(repr=False)
+    web_secret: str | None = field(repr=False)
+    api_server_url: str | None
+    requirements_path: Path | None
+    startup_path: Path | None
+    database: Database | None
+    queue_url: str
+    queue_endpoint: str
+    use_ssl: bool
+    region: str
+    logs: Mapping[str, LogTarget]
+    metrics: bool
+    metrics_folder: Path | None
+    aws_endpoint: str
+    aws_access_key: str
+    aws_secret_key: str = field(repr=False)
+    dags_use_endpoint: bool
+    home: Path
+    visible_home: Path
+    run_dir: Path
+    cache_dir: Path
+    base_set: Path
+    python_folder: Path
+    in_image: bool
+    namespace: str
+    workflow: Mapping[str, Path]
+    plugins_zip: Path | None
+    max_plugins_bytes: int
+    allow_failed_requirements: bool
+    resolver: str
+    workspace: bool
+    class_values: Mapping[str, str]
+    web_port: int
+    hostname: str
+    drain_seconds: float
+    die_with_parent: bool
+    use_launcher: bool
+    console_prefix: bool
+    warnings: tuple[str, ...]
+
+    @property
+    def queue_name(self) -> str:
+        """Last part of the queue's URL (spec/10 section 2.1)."""
+        return self.queue_url.rstrip("/").rpartition("/")[2]
+
+    @property
+    def heartbeat_file(self) -> Path:
+        """The file a Celery worker touches while its loop turns."""
+        return self.run_dir / "worker-heartbeat"
+
+    @classmethod
+    def parse(cls, component: str, variables: Mapping[str, str]) -> RuntimeInputs:
+        """Read the inputs of one component from its environment.
+
+        Raises:
+            DefinitionError: a variable is missing or has no meaning; named with what to do.
+        """
+        return _Reader(component, variables).inputs()
+
+
+class _Reader:
+    """Reads one component's variables, collecting warnings."""
+
+    def __init__(self, component: str, variables: Mapping[str, str]) -> None:
+        self.component = component
+        self.variables = variables
+        self.warnings: list[str] = []
+        self.secrets = self._secrets_file()
+
+    def text(self, name: str, default: str = "") -> str:
+        return self.variables.get(name, "").strip() or default
+
+    def flag(self, name: str, default: bool) -> bool:
+        return {"true": True, "false": False}.get(self.text(name).lower(), default)
+
+    def path(self, name: str, default: str | Path) -> Path:
+        return Path(self.text(name) or default)
+
+    def number(self, name: str, default: float) -> float:
+        try:
+            return float(self.text(name) or default)
+        except ValueError:
+            self.warnings.append(f"{name} is not a number and is ignored")
+            return default
+
+    def json(self, name: str) -> Any:
+        """A JSON value; MWAA ignores one that cannot be read, with a warning."""
+        text = self.text(name)
+        if not text:
+            return None
+        try:
+            return json.loads(text)
+        except ValueError:
+            self.warnings.append(f"{name} is not valid JSON and is ignored")
+            return None
+
+    def inputs(self) -> RuntimeInputs:
+        if self.component not in COMPONENTS:
+            raise DefinitionError(
+                f"Invalid command: {self.component}", why=f"a component is one of: {', '.join(COMPONENTS)}"
+            )
+        if not self.text("AIRFLOW_VERSION"):
+            raise DefinitionError("AIRFLOW_VERSION is not set", why="an image or engine names Airflow's version by it")
+        airflow = version(self.text("AIRFLOW_VERSION"))
+        executor = self.text("MWAA__CORE__EXECUTOR_TYPE", CELERY)
+        named = {name.lower(): name for name in (CELERY, LOCAL)}.get(executor.lower())
+        if named is None:
+            raise DefinitionError(f"Executor type {executor} is not supported.", why=f"one of: {CELERY}, {LOCAL}")
+        home = self.path("MWAA_LOCAL__HOME", limits().home)
+        run_dir = self.path("MWAA_LOCAL__RUN_DIR", "/usr/local/mwaa/run")
+        in_image = not self.text("MWAA_LOCAL__WORKFLOW")
+        fernet_secret, fernet_key = self._secret_json("MWAA__CORE__FERNET_KEY", "FernetKey", "fernet_key")
+        _, web_secret = self._secret_json("MWAA__WEBSERVER__SECRET", "secret_key", "web_secret")
+        workflow = self.json("MWAA_LOCAL__WORKFLOW") or {}
+        plugins_zip = self.text("MWAA_LOCAL__PLUGINS_ZIP")
+        requirements = self.text("MWAA__CORE__REQUIREMENTS_PATH")
+        startup = self.text("MWAA__CORE__STARTUP_SCRIPT_PATH")
+        metrics_folder = self.text("MWAA__CLOUDWATCH_METRICS_INTEGRATION__CUSTOMER_CONFIG_PATH")
+        return RuntimeInputs(
+            component=self.component,
+            version=airflow,
+            container=dict(self.variables),
+            options=self._options(),
+            environment_name=self.text("AIRFLOW_ENV_NAME", "Unknown"),
+            executor=named,
+            auth_type=self.text("MWAA__CORE__AUTH_TYPE").lower(),
+            fernet_secret=fernet_secret,
+            fernet_key=fernet_key,
+            web_secret=web_secret,
+            api_server_url=self.text("MWAA__CORE__API_SERVER_URL") or None,
+            requirements_path=Path(requirements) if requirements else None,
+            startup_path=Path(startup) if startup else None,
+            database=self._database(),
+            queue_url=self._queue_url(named),
+            queue_endpoint=self.text("MWAA__SQS__CUSTOM_ENDPOINT"),
+            use_ssl=self.flag("MWAA__SQS__USE_SSL", True),
+            region=self._region(named),
+            logs={source: self._log_target(source) for source in LOG_SOURCES},
+            metrics=self.flag("MWAA__CLOUDWATCH_METRICS_INTEGRATION__ENABLED", False),
+            metrics_folder=Path(metrics_folder) if metrics_folder else None,
+            aws_endpoint=self.text("MWAA_LOCAL__AWS_ENDPOINT"),
+            aws_access_key=self.text("MWAA_LOCAL__AWS_ACCESS_KEY_ID", "test"),
+            aws_secret_key=self.text("MWAA_LOCAL__AWS_SECRET_ACCESS_KEY", "test"),
+            dags_use_endpoint=self.text("MWAA_LOCAL__AWS", "local") == "local",
+            home=home,
+            visible_home=home,
+            run_dir=run_dir,
+            cache_dir=self.path("MWAA_LOCAL__CACHE_DIR", "/usr/local/mwaa/cache"),
+            base_set=self.path("MWAA_LOCAL__BASE_SET", "/opt/mwaa/base"),
+            python_folder=Path("/python") if in_image else run_dir / "python",
+            in_image=in_image,
+            namespace=self.text("MWAA_LOCAL__NAMESPACE"),
+            workflow={key: Path(value) for key, value in workflow.items()},
+            plugins_zip=Path(plugins_zip) if plugins_zip else None,
+            max_plugins_bytes=int(self.number("MWAA_LOCAL__MAX_PLUGINS_BYTES", limits().plugins_zip_bytes)),
+            allow_failed_requirements=self.flag("MWAA_LOCAL__ALLOW_FAILED_REQUIREMENTS", False),
+            resolver=self.text("MWAA_LOCAL__RESOLVER", "uv"),
+            workspace=self.text("MWAA_LOCAL__DAG_SYNC", "workspace") == "workspace",
+            class_values=self._class_values(),
+            web_port=int(self.number("MWAA_LOCAL__WEB_PORT", 8080)),
+            hostname=self.text("MWAA_LOCAL__HOSTNAME"),
+            drain_seconds=self.number("MWAA_LOCAL__DRAIN_SECONDS", limits().patience_seconds),
+            die_with_parent=self.flag("MWAA_LOCAL__DIE_WITH_PARENT", False),
+            use_launcher=self.flag("MWAA_LOCAL__LAUNCHER", True),
+            console_prefix=self.flag("MWAA_LOCAL__CONSOLE_PREFIX", False),
+            warnings=tuple(self.warnings),
+        )
+
+    def _secrets_file(self) -> Mapping[str, str]:
+        """Secrets of a start without the command line (``docker compose`` alone), kept in a file."""
+        name = self.text("MWAA_LOCAL__SECRETS_FILE")
+        if not name or self.text("MWAA__CORE__FERNET_KEY"):
+            return {}
+        try:
+            value = json.loads(Path(name).read_text(encoding="utf-8"))
+            return {str(key): str(secret) for key, secret in value.items()}
+        except (OSError, ValueError, AttributeError) as error:
+            raise DefinitionError(
+                "the environment's secrets cannot be read",
+                where=name,
+                why=str(error),
+                hint="remove the file to have new ones made, or restore it",
+            ) from error
+
+    def _secret_json(self, name: str, key: str, file_key: str) -> tuple[str | None, str | None]:
+        """A secret's whole text and the member that counts; MWAA warns and goes on without one that cannot be read."""
+        text = self.text(name)
+        if not text and self.secrets.get(file_key):
+            text = json.dumps({key: self.secrets[file_key]})
+        if not text:
+            return None, None
+        try:
+            return text, str(json.loads(text)[key])
+        except (ValueError, KeyError, TypeError):
+            self.warnings.append(f"{name} is not a JSON object with {key!r} and is ignored")
+            return text, None
+
+    def _options(self) -> dict[str, str]:
+        options = self.json("MWAA__CORE__CUSTOM_AIRFLOW_CONFIGS")
+        if options is None:
+            return {}
+        if not isinstance(options, dict):
+            self.warnings.append("MWAA__CORE__CUSTOM_AIRFLOW_CONFIGS is not a JSON object and is ignored")
+            return {}
+        for name, value in options.items():
+            if not isinstance(value, str):  # MWAA's container never starts either (spec/10 section 2.2)
+                raise DefinitionError(
+                    f"the value of option {name} is not a text",
+                    where="MWAA__CORE__CUSTOM_AIRFLOW_CONFIGS",
+                    why=f"it is {json.dumps(value)}; every option's value must be a JSON string",
+                    hint=f'write "{value}"',
+                )
+        return options
+
+    def _database(self) -> Database | None:
+        names = {key: f"MWAA__DB__POSTGRES_{key}" for key in ("HOST", "PORT", "DB", "SSLMODE")}
+        missing = [name for name in names.values() if name not in self.variables]
+        if len(missing) == len(names):
+            return None
+        if missing:
+            raise DefinitionError("the metadata database is not fully named", why=f"missing: {', '.join(missing)}")
+        credentials = self.json("MWAA__DB__CREDENTIALS") or {}
+        password = self.text("MWAA__DB__POSTGRES_PASSWORD") or self.secrets.get("database_password", "")
+        return Database(
+            host=self.text(names["HOST"]),
+            port=int(self.number(names["PORT"], 5432)),
+            name=self.text(names["DB"]),
+            user=str(credentials.get("username") or self.text("MWAA__DB__POSTGRES_USER")),
+            password=str(credentials.get("password") or password),
+            sslmode=self.text(names["SSLMODE"], "require"),
+        )
+
+    def _queue_url(self, executor: str) -> str:
+        url = self.text("MWAA__SQS__QUEUE_URL")
+        if executor == CELERY and not (url.startswith(("http://", "https://")) and urlsplit(url).path.strip("/")):
+            raise DefinitionError("MWAA__SQS__QUEUE_URL must be the http(s) URL of the queue", why=f"it is {url!r}")
+        return url
+
+    def _region(self, executor: str) -> str:
+        region = self.text("AWS_REGION") or self.text("AWS_DEFAULT_REGION")
+        if not region and executor == CELERY:
+            raise DefinitionError("Region must be specified.", why="AWS_REGION and AWS_DEFAULT_REGION are not set")
+        return region
+
+    def _log_target(self, source: str) -> LogTarget:
+        prefix = f"MWAA__LOGGING__AIRFLOW_{source}_LOG"
+        return LogTarget(
+            arn=self.text(f"{prefix}_GROUP_ARN"),
+            enabled=self.flag(f"{prefix}S_ENABLED", False),
+            level=self.text(f"{prefix}_LEVEL", "INFO").upper(),
+        )
+
+    def _class_values(self) -> dict[str, str]:
+        values = {}
+        name = self.text("MWAA_LOCAL__ENVIRONMENT_CLASS")
+        if name:
+            given = environment_class(name)
+            values = {
+                "class_worker_autoscale": given.worker_autoscale,
+                "class_triggers": str(given.triggers),
+                "class_api_workers": str(given.api_workers),
+            }
+        for key in ("parallelism", "parsing_processes"):
+            if self.text(f"MWAA_LOCAL__{key.upper()}"):
+                values[f"class_{key}"] = self.text(f"MWAA_LOCAL__{key.upper()}")
+        return values
+
+
+@dataclass(frozen=True)
+class Wiring:
+    """What an engine knows of one component and a definition does not: addresses, folders, secrets.
+
+    Attributes:
+        queue_url: Address of the Celery queue as the components reach it.
+        api_server_url: v3: where tasks reach the web server component.
+        home: Where ``/usr/local/airflow`` really lies for the component.
+        run_dir: The component's own run folder.
+        namespace: JSON of :func:`mwaa_local.runtime.namespace.describe`; ``None`` for no mount namespace.
+        workflow: Whether the component must fetch the workflow files from their own places (process engine); in an
+            image they are mounted in place.
+        extra: Further variables: the lowest layer (see :func:`host_variables`).
+    """
+
+    database_host: str
+    database_port: int
+    database_name: str
+    database_user: str
+    secrets: Secrets
+    aws_endpoint: str
+    queue_url: str
+    api_server_url: str
+    web_port: int
+    hostname: str
+    home: Path
+    run_dir: Path
+    cache_dir: Path
+    base_set: Path
+    namespace: str | None = None
+    workflow: bool = True
+    extra: Mapping[str, str] = field(default_factory=dict)
+
+
+def host_variables(variables: Mapping[str, str], aws: str = "local") -> dict[str, str]:
+    """The user's own variables that a component gets in the process engine: proxies, trust, locale; no credentials.
+
+    Args:
+        variables: The environment of the command line.
+        aws: ``Local.Aws``: with a profile's name, that profile and the user's AWS files are passed too.
+    """
+    passed = {name: variables[name] for name in _HOST_NAMES if variables.get(name)}
+    if aws != "local":
+        folder = Path(variables.get("HOME", "~")).expanduser() / ".aws"
+        passed["AWS_PROFILE"] = aws
+        passed["AWS_CONFIG_FILE"] = variables.get("AWS_CONFIG_FILE") or str(folder / "config")
+        passed["AWS_SHARED_CREDENTIALS_FILE"] = variables.get("AWS_SHARED_CREDENTIALS_FILE") or str(
+            folder / "credentials"
+        )
+    return passed
+
+
+def _log_variables(environment: Environment) -> dict[str, str]:
+    types = {kind.source: kind for kind in log_types()}
+    types["TRIGGERER"] = types["SCHEDULER"]
+    result = {}
+    for source, kind in types.items():
+        setting = environment.logging[kind.key]
+        prefix = f"MWAA__LOGGING__AIRFLOW_{source}_LOG"
+        result[f"{prefix}_GROUP_ARN"] = kind.group_arn(environment.name, environment.local.region, limits().account_id)
+        result[f"{prefix}_LEVEL"] = setting.level
+        result[f"{prefix}S_ENABLED"] = str(setting.enabled).lower()
+    return result
+
+
+def variables_for(environment: Environment, component: str, wiring: Wiring) -> dict[str, str]:
+    """The variables that start one component of an environment, in either engine."""
+    workflow, local = environment.workflow, environment.local
+    result = {
+        **wiring.extra,
+        "AIRFLOW_VERSION": environment.version.airflow,
+        "AIRFLOW_ENV_NAME": environment.name,
+        "AIRFLOW_ENV_ID": environment.id,
+        "CUSTOMER_ACCOUNT_ID": limits().account_id,
+        "AWS_REGION": local.region,
+        "AWS_DEFAULT_REGION": local.region,
+        "MWAA__CORE__EXECUTOR_TYPE": CELERY,
+        "MWAA__CORE__CUSTOM_AIRFLOW_CONFIGS": json.dumps(environment.option_variables()),
+        "MWAA__CORE__FERNET_KEY": json.dumps({"FernetKey": wiring.secrets.fernet_key}),
+        "MWAA__WEBSERVER__SECRET": json.dumps({"secret_key": wiring.secrets.web_secret}),
+        # The UI opens on loopback as Admin without a password: "none" on 2.x, the simple auth manager on 3.x
+        # (spec/10 section 7.9).
+        "MWAA__CORE__AUTH_TYPE": "none",
+        "MWAA__CORE__API_SERVER_URL": wiring.api_server_url,
+        "MWAA__CORE__REQUIREMENTS_PATH": f"{limits().home}/requirements/requirements.txt",
+        "MWAA__CORE__STARTUP_SCRIPT_PATH": f"{limits().home}/startup/startup.sh",
+        "MWAA__DB__POSTGRES_HOST": wiring.database_host,
+        "MWAA__DB__POSTGRES_PORT": str(wiring.database_port),
+        "MWAA__DB__POSTGRES_DB": wiring.database_name,
+        "MWAA__DB__POSTGRES_SSLMODE": "prefer",
+        "MWAA__DB__CREDENTIALS": json.dumps(
+            {"username": wiring.database_user, "password": wiring.secrets.database_password}
+        ),
+        "MWAA__SQS__QUEUE_URL": wiring.queue_url,
+        "MWAA__SQS__CUSTOM_ENDPOINT": wiring.aws_endpoint,
+        "MWAA__SQS__USE_SSL": str(wiring.aws_endpoint.startswith("https:")).lower(),
+        # The queue is made beforehand, with its visibility time-out (spec/10 section 6.4 makes it without).
+        "MWAA__SQS__CREATE_QUEUE": "false",
+        **_log_variables(environment),
+        "MWAA_LOCAL_RUNNER": "true",  # no RDS IAM tokens (spec/10 section 6.6)
+        "MWAA_LOCAL__AWS_ENDPOINT": wiring.aws_endpoint,
+        "MWAA_LOCAL__AWS_ACCESS_KEY_ID": "test",
+        "MWAA_LOCAL__AWS_SECRET_ACCESS_KEY": "test",
+        "MWAA_LOCAL__AWS": local.aws,
+        "MWAA_LOCAL__HOME": str(wiring.home),
+        "MWAA_LOCAL__RUN_DIR": str(wiring.run_dir),
+        "MWAA_LOCAL__CACHE_DIR": str(wiring.cache_dir),
+        "MWAA_LOCAL__BASE_SET": str(wiring.base_set),
+        "MWAA_LOCAL__ENVIRONMENT_CLASS": environment.environment_class.name,
+        "MWAA_LOCAL__PARALLELISM": str(environment.parallelism),
+        "MWAA_LOCAL__PARSING_PROCESSES": str(environment.parsing_processes),
+        "MWAA_LOCAL__RESOLVER": local.resolver,
+        "MWAA_LOCAL__DAG_SYNC": local.dag_sync,
+        "MWAA_LOCAL__MAX_PLUGINS_BYTES": str(local.max_plugins_bytes),
+        "MWAA_LOCAL__ALLOW_FAILED_REQUIREMENTS": str(local.allow_failed_requirements).lower(),
+        "MWAA_LOCAL__WEB_PORT": str(wiring.web_port),
+        "MWAA_LOCAL__COMPONENT": component,
+        "MWAA_LOCAL__HOSTNAME": wiring.hostname,
+    }
+    if wiring.workflow:
+        result["MWAA_LOCAL__WORKFLOW"] = json.dumps(
+            {
+                "dags": str(workflow.dags),
+                "plugins": str(workflow.plugins),
+                "requirements": str(workflow.requirements),
+                "startup_script": str(workflow.startup_script),
+            }
+        )
+        # Loopback only, and the port the engine chose; in an image the web server keeps MWAA's 8080 behind a published port.
+        section = "API" if environment.version.major >= 3 else "WEBSERVER"
+        prefix = "AIRFLOW__API__" if section == "API" else "AIRFLOW__WEBSERVER__WEB_SERVER_"
+        result |= {f"{prefix}HOST": "127.0.0.1", f"{prefix}PORT": str(wiring.web_port)}
+    if wiring.namespace:
+        result["MWAA_LOCAL__NAMESPACE"] = wiring.namespace
+    return result

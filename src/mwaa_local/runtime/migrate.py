@@ -1,0 +1,136 @@
+"""``migrate-db``: the metadata database at the schema of this Airflow version (spec/10 section 6.7).
+
+Asking the database for its schema's head takes milliseconds; Airflow is started only when there is something to do. Startup script,
+requirements and configuration options (but one) take no part (spec/10 sections 1.2 and 2.2). MWAA's helper role ``airflow_user``
+is not made: it serves RDS logins only, and spec/10 section 10 names it as not to be copied.
+"""
+
+from __future__ import annotations
+
+import subprocess
+import sys
+import time
+from typing import Any
+
+from mwaa_local.errors import EngineError
+from mwaa_local.runtime import environment, files, health, package_set, processes, status
+from mwaa_local.runtime.inputs import RuntimeInputs
+from mwaa_local.runtime.status import Status
+
+# MWAA's own advisory lock and how long it waits for it (spec/10 section 6.5).
+_LOCK, _LOCK_SECONDS = 1234, 300
+_MIGRATE_SECONDS = 900.0
+# Waiting for a database that is still starting: MWAA tries for 64 s (spec/10 section 6.5).
+_CONNECT_SECONDS = 64.0
+
+
+def run(inputs: RuntimeInputs, record: Status) -> int:
+    """Migrate if needed; the exit code.
+
+    Raises:
+        EngineError: no database is named or answers, or the migration failed; its last lines are in the error.
+    """
+    from mwaa_local.runtime.boot import enter
+
+    if inputs.database is None:
+        raise EngineError("no metadata database is named", why="MWAA__DB__POSTGRES_HOST is not set")
+    with record.phase("ask the database"):
+        connection = _connect(inputs)
+        current = heads(connection, inputs)
+        connection.close()
+    if current == dict(inputs.version.schema_heads):
+        print("The database is migrated to the current version.", flush=True)
+        return _finish(record)
+    print("The database is not yet migrated. Migrating...", flush=True)
+    inputs = enter(inputs, record)
+    with record.phase("files"):
+        if not inputs.in_image:
+            files.link_packages(inputs.python_folder)
+        folder = package_set.base(inputs).folder
+    lock = _connect(inputs, statement_seconds=_LOCK_SECONDS)
+    try:
+        with record.phase("migrate"), lock.cursor() as cursor:
+            cursor.execute("SELECT pg_advisory_lock(%s)", (_LOCK,))
+            if heads(lock, inputs) != dict(inputs.version.schema_heads):
+                words = [*processes.python_words(folder, inputs.version.python), "-m", "airflow", "db", "migrate"]
+                _migrate(words, environment.effective(inputs).variables)
+    finally:
+        lock.close()
+    print("The database is now migrated.", flush=True)
+    return _finish(record)
+
+
+def heads(connection: Any, inputs: RuntimeInputs) -> dict[str, str]:
+    """Where the database's schema stands, by version table; a missing table is left out."""
+    found = {}
+    with connection.cursor() as cursor:
+        for table in inputs.version.schema_heads:
+            cursor.execute("SELECT to_regclass(%s)", (table,))
+            if cursor.fetchone()[0] is not None:
+                cursor.execute(f"SELECT version_num FROM {table}")
+                row = cursor.fetchone()
+                if row:
+                    found[table] = row[0]
+    return found
+
+
+def _connect(inputs: RuntimeInputs, statement_seconds: float | None = None) -> Any:
+    import psycopg2
+
+    assert inputs.database is not None
+    end = time.monotonic() + _CONNECT_SECONDS
+    while True:
+        try:
+            connection = health.connect(inputs.database)
+            break
+        except psycopg2.OperationalError as error:
+            if time.monotonic() > end:
+                where = f"{inputs.database.host}:{inputs.database.port}"
+                raise EngineError(
+                    "the metadata database does not answer", where=where, why=str(error).strip()
+                ) from error
+            time.sleep(0.3)
+    if statement_seconds is not None:
+        with connection.cursor() as cursor:
+            cursor.execute(f"SET statement_timeout = {int(statement_seconds * 1000)}")
+    return connection
+
+
+def _migrate(words: list[str], variables: dict[str, str]) -> None:
+    """Run Airflow's own migration.
+
+    Raises:
+        EngineError: it failed or took too long.
+    """
+    try:
+        done = subprocess.run(
+            words,
+            env=variables,
+            stdin=subprocess.DEVNULL,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.STDOUT,
+            text=True,
+            errors="replace",
+            timeout=_MIGRATE_SECONDS,
+            check=False,
+        )
+        code, output = done.returncode, done.stdout
+    except subprocess.TimeoutExpired as error:
+        code, output = -1, f"{error.output or ''}\nit took more than {_MIGRATE_SECONDS:.0f} s"
+    sys.stdout.write(output)
+    sys.stdout.flush()
+    if code != 0:
+        lines = [line for line in output.splitlines() if line.strip()]
+        raise EngineError(
+            "`airflow db migrate` failed",
+            where=f"exit code {code}",
+            why="\n".join(lines[-10:]),
+            hint="a database of a newer Airflow cannot be used by an older one: `mwaa-local reset` begins anew",
+        )
+
+
+def _finish(record: Status) -> int:
+    print("Finished running db validations", flush=True)
+    record.ready()
+    record.set(state=status.STOPPED)
+    return 0
