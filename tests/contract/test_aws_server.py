@@ -524,6 +524,8 @@ def test_two_servers_never_share_a_folder(endpoint: Endpoint) -> None:
 
 def test_a_reset_of_everything_is_not_undone_by_a_journal(endpoint: Endpoint) -> None:
     url = aws.provision(endpoint.url, REGION, queue="q", visibility_timeout_s=60, bucket="mwaa-b").queue_url
+    assert endpoint.private("POST", "checkpoint")[0] == 200
+    endpoint.client("sqs").create_queue(QueueName="journalled")
     endpoint.client("sqs").send_message(QueueUrl=url, MessageBody=celery_body("t1"))
     connection = http.client.HTTPConnection(endpoint.url.removeprefix("http://"), timeout=20)
     with contextlib.closing(connection):
