@@ -111,6 +111,8 @@ class Application:
                 status = message["status"]
                 if request is not None:
                     request.allow(None)  # answered: from here on the pace is the client's
+                if scope["path"] == _RESET and status < 400:
+                    await self._reset()  # before the answer: who has it may rely on it
             await send(message)
 
         try:
@@ -135,9 +137,7 @@ class Application:
             return
         if scope["method"] in ("GET", "HEAD", "OPTIONS") or status >= 400:
             return
-        if scope["path"] == _RESET:
-            await self._reset()
-        elif not request.service:
+        if request is not None and not request.service:
             self._changed("")  # a route of MiniStack that goes past its table of services
 
     async def _private(self, scope: Scope, receive: Receive, send: Send) -> None:
