@@ -23,7 +23,12 @@ def build():
         database_engine_options=engine,
         # Without an end of its own, sending ends by celery.operation_timeout, which Airflow takes as
         # "try again in the next loop"; Celery's three tries in 0.6 s would fail the task instead.
-        task_publish_retry_policy={"max_retries": None, "interval_start": 0.1, "interval_step": 0.1, "interval_max": 0.3},
+        task_publish_retry_policy={
+            "max_retries": None,
+            "interval_start": 0.1,
+            "interval_step": 0.1,
+            "interval_max": 0.3,
+        },
     )
     return config
 

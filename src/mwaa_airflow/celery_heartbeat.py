@@ -4,7 +4,8 @@ A process table says only that a worker exists. This file says that its loop tur
 touched first when the worker is ready to consume, and never again once the loop stalls.
 """
 
-import os
+import contextlib
+from pathlib import Path
 
 from mwaa_airflow import environment
 
@@ -14,11 +15,8 @@ INTERVAL = 5.0
 
 def touch(path):
     """Set the file's times to now, creating it when needed; an unwritable folder is not the worker's problem."""
-    try:
-        with open(path, "a"):
-            os.utime(path, None)
-    except OSError:
-        pass
+    with contextlib.suppress(OSError):
+        Path(path).touch()
 
 
 def install():

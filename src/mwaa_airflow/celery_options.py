@@ -4,6 +4,8 @@ Standard library only. On 3.2 and later Airflow's executor may read them from
 ``AIRFLOW__CELERY__EXTRA_CELERY_CONFIG`` only, so the same values must be had as JSON.
 """
 
+from urllib.parse import urlsplit
+
 from mwaa_airflow import environment
 
 #: Name under which MWAA's image offers the transport (spec/10 section 6.1).
@@ -22,8 +24,9 @@ def queue_name(url):
     Raises:
         RuntimeError: The URL is missing or has no name in it.
     """
-    name = url.rstrip("/").rpartition("/")[2] if url.startswith(("http://", "https://")) else ""
-    if not name:
+    parts = urlsplit(url)
+    name = parts.path.rstrip("/").rpartition("/")[2]
+    if parts.scheme not in ("http", "https") or not parts.netloc or not name:
         raise RuntimeError("MWAA__SQS__QUEUE_URL must be the http(s) URL of the queue, but is %r." % url)
     return name
 

@@ -5,7 +5,7 @@ on 2.x, the DAG processor's own logger and the logs of single DAG files.
 """
 
 import copy
-import os
+from pathlib import Path
 
 from mwaa_airflow import environment
 
@@ -17,7 +17,7 @@ def base_log_folder():
     """Return Airflow's folder for local log files."""
     from airflow.configuration import conf
 
-    return os.path.expanduser(conf.get("logging", "base_log_folder"))
+    return str(Path(conf.get("logging", "base_log_folder")).expanduser())
 
 
 def build():

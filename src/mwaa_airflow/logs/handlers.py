@@ -5,7 +5,7 @@ it, comes with the first task or DAG file.
 """
 
 import logging
-import os
+from pathlib import Path
 
 from airflow.utils.log.file_task_handler import FileTaskHandler
 
@@ -73,7 +73,7 @@ class TaskHandler(FileTaskHandler):
             try:
                 for event in reader.events(reader.make_client(), self.source.group, stream, reader.end_time(ti)):
                     lines.append(event["message"])
-            except Exception as error:
+            except Exception as error:  # noqa: BLE001 - the page shows any failure as a line
                 notes.append(
                     "*** Unable to read remote logs from Cloudwatch (log_group: %s, log_stream: %s): %s"
                     % (self.source.arn, stream, error)
@@ -117,7 +117,7 @@ class DagFileHandler(logging.Handler):
         """Start the stream of one DAG file; return Airflow's mark for "not to the console as well"."""
         from airflow.utils.log.logging_mixin import DISABLE_PROPOGATE
 
-        stream = "scheduler_%s.log" % os.path.basename(filename)
+        stream = "scheduler_%s.log" % Path(filename).name
         self.handler = new_writer("DAGPROCESSOR", stream, self, queued=False)
         return DISABLE_PROPOGATE
 

@@ -4,12 +4,14 @@ The object is made in every Airflow process, most of which never log a task, so 
 watchtower and the first connection wait for the first line.
 """
 
+import contextlib
 import copy
 import datetime
 import json
 import logging
 import os
 import threading
+from pathlib import Path
 
 from mwaa_airflow.logs import reader
 
@@ -76,7 +78,7 @@ class RemoteTaskLog(object):
             path = self._relative_path(logger)
             if path is not None:
                 self._publish(path, level, event)
-        except Exception:
+        except Exception:  # noqa: BLE001 - see below
             # A log line must not fail the task that wrote it; the local file still gets it.
             pass
         finally:
@@ -90,7 +92,7 @@ class RemoteTaskLog(object):
             return None
         path = os.path.relpath(name, self.base_log_folder)
         # DAG files have their logs under the same folder, and are not tasks (spec/10 section 7.5).
-        if path.startswith("..") or path.startswith("dag_processor" + os.sep):
+        if path.startswith(("..", "dag_processor" + os.sep)):
             return None
         return path
 
@@ -101,29 +103,22 @@ class RemoteTaskLog(object):
         record = logging.LogRecord(name, level, "", 0, message, (), None)
         record.mwaa_stream = reader.stream_name(path)
         if isinstance(stamp, str):
-            try:
+            with contextlib.suppress(ValueError):
                 record.created = datetime.datetime.fromisoformat(stamp.replace("Z", "+00:00")).timestamp()
-            except ValueError:
-                pass
         self.writer.handle(record)
 
     def upload(self, path, ti):
         """Finish one log: send what waits, and remove the local file once CloudWatch has every line."""
-        path = os.fspath(path)
-        relative = os.path.relpath(path, self.base_log_folder) if os.path.isabs(path) else os.path.normpath(path)
+        relative = os.path.relpath(str(Path(self.base_log_folder, path)), self.base_log_folder)
         if not self.source.publishes or relative.startswith(".."):
             return
-        delivered = self._writer is None or self._writer.finish(reader.stream_name(relative))
-        if delivered and self._writer is not None:
-            self._remove(os.path.join(self.base_log_folder, relative))
-
-    def _remove(self, path):
-        try:
-            os.unlink(path)
-            # Fails, and should, while another part of the same task has its file there.
-            os.rmdir(os.path.dirname(path))
-        except OSError:
-            pass
+        delivered = self._writer is not None and self._writer.finish(reader.stream_name(relative))
+        if delivered:
+            local = Path(self.base_log_folder, relative)
+            with contextlib.suppress(OSError):
+                local.unlink()
+                # Fails, and should, while another part of the same task has its file there.
+                local.parent.rmdir()
 
     def close(self):
         """Send what waits."""
@@ -148,7 +143,7 @@ class RemoteTaskLog(object):
         try:
             client = reader.make_client()
             names = reader.trigger_streams(client, group, name)
-        except Exception as error:
+        except Exception as error:  # noqa: BLE001 - a line, see above
             return notes + [self._failure(name, error)], []
         for part in [name] + names:
             if part != name:
@@ -156,7 +151,7 @@ class RemoteTaskLog(object):
             found = reader.events(client, group, part, reader.end_time(ti))
             try:
                 first = next(found, None)
-            except Exception as error:
+            except Exception as error:  # noqa: BLE001 - a line, see above
                 notes.append(self._failure(part, error))
             else:
                 streams.append(self._lines(first, found, part))
@@ -168,7 +163,7 @@ class RemoteTaskLog(object):
         try:
             for event in rest:
                 yield json_line(event)
-        except Exception as error:
+        except Exception as error:  # noqa: BLE001 - a line, see above
             yield json.dumps({"event": self._failure(part, error), "level": "error"})
 
     def _failure(self, name, error):

@@ -98,12 +98,12 @@ class Writer(watchtower.CloudWatchLogHandler):
             if waiting is not None and waiting.qsize() >= MAX_WAITING:
                 self._count_lost(1, "the endpoint has not answered for a long time")
                 return
-        except Exception:
+        except Exception:  # noqa: BLE001 - a record of the user's, reported as logging does
             self.handleError(record)
             return
         super(Writer, self).emit(record)
 
-    def handleError(self, record):
+    def handleError(self, record):  # noqa: N802 - logging's name
         """Report a record that cannot be formatted, unless it comes from such a report.
 
         A task's stderr is itself logged, so that a report may arrive here as a record.
@@ -140,9 +140,7 @@ class Writer(watchtower.CloudWatchLogHandler):
         """Send one batch; return ``None`` or what went wrong."""
         for _ in range(2):
             try:
-                self.cwl_client.put_log_events(
-                    logGroupName=self.log_group_name, logStreamName=stream, logEvents=events
-                )
+                self.cwl_client.put_log_events(logGroupName=self.log_group_name, logStreamName=stream, logEvents=events)
                 return None
             except ClientError as error:
                 code = error.response.get("Error", {}).get("Code")
@@ -151,14 +149,14 @@ class Writer(watchtower.CloudWatchLogHandler):
                 if code != "ResourceNotFoundException":
                     return error
                 problem = error
-            except Exception as error:  # botocore and urllib3 raise many kinds
+            except Exception as error:  # noqa: BLE001 - botocore and urllib3 raise many kinds
                 return error
             try:
                 self.cwl_client.create_log_stream(logGroupName=self.log_group_name, logStreamName=stream)
             except ClientError as error:
                 if error.response.get("Error", {}).get("Code") != "ResourceAlreadyExistsException":
                     return error
-            except Exception as error:
+            except Exception as error:  # noqa: BLE001 - as above
                 return error
         return problem
 
@@ -226,7 +224,7 @@ class Writer(watchtower.CloudWatchLogHandler):
             with waiting.all_tasks_done:
                 left = max(0.0, limit - time.monotonic())
                 # A thread that gives up at the deadline still needs a moment to say so.
-                if not waiting.all_tasks_done.wait_for(lambda: not waiting.unfinished_tasks, left + 0.2):
+                if not waiting.all_tasks_done.wait_for(lambda each=waiting: not each.unfinished_tasks, left + 0.2):
                     drained = False
         if not drained or (queues and time.monotonic() >= limit):
             self._dead_until = time.monotonic() + DEAD_SECONDS
