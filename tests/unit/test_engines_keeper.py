@@ -138,7 +138,7 @@ def test_a_killed_component_comes_back_and_its_children_do_not_stay(keeper: Fixt
     assert after["pid"] != first
     assert keeper.of("two")["pid"] == other, "the other one was left alone"
     assert after["exits"][0]["code"] == -signal.SIGKILL
-    assert after["exits"][0]["why"] == "killed by SIGKILL"
+    assert after["exits"][0]["why"] == "was killed by SIGKILL"
     assert child not in processes.parents(), "a grandchild in its own session must die with the component"
 
 

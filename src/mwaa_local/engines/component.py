@@ -25,6 +25,7 @@ PROBE_FAST, PROBE_SLOW = 0.1, 5.0
 KILL_SECONDS = 5.0
 FAILURES_TO_UNHEALTHY = 3
 _EXITS_KEPT = 10
+DIED = "process"  # the runtime's id for an Airflow process of the component that died
 
 
 @dataclass
@@ -258,12 +259,9 @@ class Kept:
         self._record(code, "", seconds)
 
     def _record(self, code: int, why: str, seconds: float = 0.0) -> None:
-        error = None
-        status = files.read_json(Path(self.plan.run_dir) / "status.json") if self.plan.run_dir else None
-        if status is not None and status.get("error"):
-            error = status["error"]
+        error = self._told()
         name = signal.Signals(-code).name if -code in {int(item) for item in signal.Signals} else ""
-        words = why or (f"killed by {name}" if name else f"ended with exit code {code}")
+        words = why or (f"was killed by {name}" if name else f"ended with exit code {code}")
         self.exits.append(
             {
                 "at": time.time(),
@@ -277,6 +275,12 @@ class Kept:
         self._failures_in_row += 1
         fatal = error is not None or self._failures_in_row >= 3
         self._set("failed" if fatal or self.plan.kind == "job" else "restarting", words)
+
+    def _told(self) -> dict[str, Any] | None:
+        """Why the boot failed, in the runtime's words; an Airflow process that died later is an end like any other."""
+        status = files.read_json(Path(self.plan.run_dir) / "status.json") if self.plan.run_dir else None
+        error = (status or {}).get("error")
+        return dict(error) if error and error.get("id") != DIED else None
 
     async def _pause(self) -> None:
         delay = BACK_OFF[min(self._failures_in_row, len(BACK_OFF)) - 1]

@@ -35,8 +35,11 @@ def pid(layout: Layout) -> int | None:
 
 
 def report(layout: Layout) -> dict[str, Any]:
-    """What the keeper said last."""
-    return files.read_json(layout.report) or {"components": {}, "generation": ""}
+    """What the keeper that runs now said last; what an earlier one left behind is no answer."""
+    found = files.read_json(layout.report)
+    if found is None or found.get("pid") != pid(layout):
+        return {"components": {}, "generation": ""}
+    return found
 
 
 def start(layout: Layout, host: Mapping[str, str]) -> None:

@@ -48,6 +48,7 @@ class ProcessEngine:
         self._host = dict(variables)
         self._layout = Layout(environment.state)
         self._cache = cache_folder(variables)
+        self._base: tuple[str, Path, tuple[str, ...]] | None = None
 
     # -- up ------------------------------------------------------------------------------------------------------------
 
@@ -93,7 +94,11 @@ class ProcessEngine:
             components=states,
             seconds=seconds,
             verdicts=[] if allowed else found,
-            warnings=[*(error.what for error in found if allowed), *warnings(states)],
+            warnings=[
+                *(self._base[2] if self._base else ()),
+                *(error.what for error in found if allowed),
+                *warnings(states),
+            ],
         )
 
     def _plan(self) -> Plan | None:
@@ -147,9 +152,17 @@ class ProcessEngine:
         return chosen, notes
 
     def _base_set(self, environment: Environment, progress: Progress) -> Path:
-        from mwaa_local.packages import ensure_base  # importing it takes longer than the rest of a warm `up`
+        """The version's packages; found in milliseconds, or installed once for all environments of this machine."""
+        version = environment.version
+        if self._base is not None and self._base[0] == version.airflow:
+            return self._base[1]
+        from mwaa_local.packages.base import ensure_base  # installers: not needed to stop, look or run
 
-        return Path(ensure_base(environment.version, cache=self._cache, environment=self._host, progress=progress))
+        with progress.step(f"packages of Airflow {version.airflow}") as step:
+            found = ensure_base(version, self._cache, environment=self._host, emit=step.note)
+            step.note(f"installed in {found.seconds:.0f} s" if found.installed_now else f"Python {found.python}")
+        self._base = (version.airflow, found.path, found.notes)
+        return found.path
 
     def _new_database(self, parts: Parts) -> postgres.Cluster:
         """A migrated, empty database: a copy of the version's template, which is made on first use."""
