@@ -1,4 +1,4 @@
-"""Facts about Python packages that installing needs: target platform, supported Pythons, edits of the constraint file."""
+"""Facts about Python packages: target platform, supported Pythons, edits of the image's constraint file."""
 
 from __future__ import annotations
 
@@ -18,6 +18,8 @@ class PackagingFacts:
         target_platform: The platform of MWAA's containers as uv names it.
         constraints_file: The image's copy of Airflow's constraint file, relative to the home folder.
         essential_file: The image's file of essential pins, relative to the home folder.
+        image_builds_with: What a source archive finds in the image when it is built there.
+        image_lacks: What builds often ask for that the image has not.
         essential_variable: The variable that may point elsewhere (spec/10 section 2.6: a startup script can swap it).
     """
 
@@ -25,15 +27,15 @@ class PackagingFacts:
     constraints_file: str
     essential_file: str
     essential_variable: str
+    image_builds_with: str
+    image_lacks: str
 
 
 @cache
 def packaging_facts() -> PackagingFacts:
     """The fixed names."""
     raw = _data.read("packaging.toml")
-    return PackagingFacts(
-        raw["target_platform"], raw["constraints_file"], raw["essential_file"], raw["essential_variable"]
-    )
+    return PackagingFacts(**{name: raw[name] for name in PackagingFacts.__dataclass_fields__})
 
 
 def supported_pythons(airflow: str) -> tuple[str, ...]:

@@ -2,7 +2,7 @@
 
 1. the official file, fetched once and kept in the cache;
 2. else a folder of files ``constraints-<airflow>-py<python>.txt`` (``MWAA_CONSTRAINTS_DIR``);
-3. else the exact pins of the image's own packages (spec/10 appendix A) with the image's date as a cut-off for all others.
+3. else the exact pins of the image's own packages (spec/10 appendix A), with the image's date as a cut-off for others.
 
 What was used is part of the result: parity online, honesty offline.
 """

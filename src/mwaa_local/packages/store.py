@@ -222,7 +222,7 @@ def swap_link(link: Path, target: Path) -> bool:
     Raises:
         OSError: a folder with content is in the way, or the place cannot be written.
     """
-    if link.is_symlink() and Path(os.readlink(link)) == target:
+    if link.is_symlink() and link.readlink() == target:
         return False
     if link.is_dir() and not link.is_symlink():
         link.rmdir()  # an empty one only

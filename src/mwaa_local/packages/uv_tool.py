@@ -138,11 +138,12 @@ def resolver_options(reading: Reading, settings: PipSettings, cut_off: date | No
     out = [
         "--index-strategy",
         "unsafe-best-match",
-        "--prerelease",
-        "allow" if reading.pre or settings.pre else "if-necessary-or-explicit",
         "--keyring-provider",
         "subprocess" if settings.keyring_provider == "subprocess" else "disabled",
     ]
+    if reading.pre or settings.pre:
+        # Otherwise uv's own default, which is pip's rule: only where nothing else fits or the line asks for one.
+        out += ["--prerelease", "allow"]
     indexes = reading.indexes
     if indexes.no_index:
         out.append("--no-index")

@@ -1,0 +1,210 @@
+"""Running an installer on a folder: uv, or the set's own pip."""
+
+from __future__ import annotations
+
+import os
+import re
+import time
+from collections.abc import Callable, Sequence
+from datetime import UTC, date, datetime, timedelta
+from pathlib import Path
+
+from mwaa_local.packages import child, explain, uv_tool
+from mwaa_local.packages.failure import Conflict, UnmetRequirementsError
+from mwaa_local.packages.inputs import Inputs
+from mwaa_local.packages.listing import Change
+from mwaa_local.packages.narrate import DATELESS, Emit, progress
+from mwaa_local.packages.paths import redact
+from mwaa_local.packages.requirements import Reading, names
+from mwaa_local.packages.uv_tool import Uv
+
+
+def requirements(
+    prefix: Path,
+    reading: Reading,
+    inputs: Inputs,
+    *,
+    uv: Uv,
+    resolver: str,
+    python: str,
+    timeout_s: float,
+    lock: int,
+    emit: Emit,
+) -> tuple[str, ...]:
+    """Install requirements into a clone of the base set.
+
+    Args:
+        prefix: The clone.
+        reading: The requirements.
+        inputs: The files written from them.
+        uv: How uv is run.
+        resolver: ``uv`` or ``pip``.
+        python: The clone's Python, ``3.12.1``.
+        timeout_s: Limit in seconds.
+        lock: Descriptor of the set's lock, which the installer inherits.
+        emit: Takes lines in pip's form.
+
+    Returns:
+        Notes for the user.
+
+    Raises:
+        UnmetRequirementsError: they cannot be resolved, fetched, built or written in time.
+    """
+    deadline = time.monotonic() + timeout_s
+    cut_off = uv_tool.cut_off_of(reading)
+    notes: tuple[str, ...] = ()
+    while True:
+        if resolver == "pip":
+            done = _pip(prefix, reading, inputs, uv, cut_off, deadline, lock, emit)
+        else:
+            done = _uv(prefix, reading, inputs, uv, cut_off, deadline, lock, emit)
+        if done.code == 0 and not done.timed_out:
+            return notes
+        if cut_off is not None and not done.timed_out and _dateless(done.text):
+            notes = (f"the index does not say when files were uploaded: the cut-off {cut_off} could not be applied",)
+            emit(f"WARNING: {notes[0]}")
+            cut_off = None
+            continue
+        minor = ".".join(python.split(".")[:2])
+        raise explain.failure(
+            inputs.translate(done.text), reading, python=minor, timed_out_s=timeout_s if done.timed_out else None
+        )
+
+
+def check_hashes(reading: Reading, changes: Sequence[Change]) -> None:
+    """pip's rule of ``--require-hashes``: whatever is installed has a hash in the file; what was there needs none.
+
+    Raises:
+        UnmetRequirementsError: something was installed without one.
+    """
+    if not reading.require_hashes:
+        return
+    with_hash = names([entry for entry in reading.entries if entry.hashes])
+    missing = [change for change in changes if change.after and change.name not in with_hash]
+    if not missing:
+        return
+    listed = ", ".join(f"{change.name}=={change.after}" for change in missing)
+    places = {entry.name: entry for entry in reading.entries}
+    named = [places[change.name] for change in missing if change.name in places]
+    raise UnmetRequirementsError(
+        f"Hashes are required in --require-hashes mode, but they are missing from some requirements: {listed}",
+        kind="hash",
+        where=reading.shown,
+        why="as soon as one requirement has a hash, every package that is installed needs one",
+        hint="add the lines with `--hash=sha256:...` (pip-compile --generate-hashes writes them), or remove all hashes",
+        conflicts=[Conflict(entry.file, entry.line, redact(entry.text)) for entry in named],
+        packages=[change.name for change in missing],
+    )
+
+
+def _uv(
+    prefix: Path,
+    reading: Reading,
+    inputs: Inputs,
+    uv: Uv,
+    cut_off: date | None,
+    deadline: float,
+    lock: int,
+    emit: Emit,
+) -> child.Finished:
+    argv: list[str | Path] = [uv_tool.binary(), "pip", "install", "--python", prefix / "bin" / "python"]
+    argv += uv_tool.resolver_options(reading, uv.settings, cut_off)
+    argv += [word for path in inputs.requirements for word in ("--requirements", str(path))]
+    argv += [word for path in inputs.constraints for word in ("--constraints", str(path))]
+    return child.run(
+        argv,
+        env=uv.variables(reading.indexes, prefix),
+        cwd=inputs.requirements[0].parent,
+        timeout_s=max(deadline - time.monotonic(), 0.1),
+        keep_open=[lock],
+        on_line=_translated(progress(emit), inputs),
+    )
+
+
+def _pip(
+    prefix: Path,
+    reading: Reading,
+    inputs: Inputs,
+    uv: Uv,
+    cut_off: date | None,
+    deadline: float,
+    lock: int,
+    emit: Emit,
+) -> child.Finished:
+    settings, indexes = uv.settings, reading.indexes
+    env = uv.variables(None) | {
+        "PIP_CONFIG_FILE": os.devnull,
+        "PIP_CACHE_DIR": str(uv.cache / "pip"),
+        "PIP_DISABLE_PIP_VERSION_CHECK": "1",
+        "PIP_NO_INPUT": "1",
+        "PIP_NO_COLOR": "1",
+        "PIP_PROGRESS_BAR": "off",
+        "PIP_ROOT_USER_ACTION": "ignore",
+        "PIP_EXTRA_INDEX_URL": " ".join(indexes.extra),
+        "PIP_FIND_LINKS": " ".join(indexes.find_links),
+        "PIP_TRUSTED_HOST": " ".join(indexes.trusted_hosts),
+        "PIP_CERT": settings.cert or "",
+        "PIP_DEFAULT_TIMEOUT": str(int(settings.timeout)) if settings.timeout else "",
+        "PIP_RETRIES": str(settings.retries) if settings.retries is not None else "2",
+        "PIP_INDEX_URL": indexes.default or "",
+        "PIP_NO_INDEX": "1" if indexes.no_index else "",
+    }
+    argv: list[str | Path] = [prefix / "bin" / "python", "-m", "pip", "install"]
+    argv += [word for path in inputs.requirements for word in ("-r", str(path))]
+    argv += [word for path in inputs.constraints for word in ("-c", str(path))]
+    argv += ["--pre"] if reading.pre or settings.pre else []
+    argv += ["--prefer-binary"] if reading.prefer_binary else []
+    argv += ["--no-deps"] if settings.no_deps else []
+    argv += ["--upgrade"] if settings.upgrade else []
+    argv += ["--require-hashes"] if reading.require_hashes else []
+    argv += [word for value in reading.no_binary for word in ("--no-binary", value)]
+    argv += [word for value in reading.only_binary for word in ("--only-binary", value)]
+    if cut_off is not None and _pip_major(prefix) >= 26:
+        end = datetime(cut_off.year, cut_off.month, cut_off.day, tzinfo=UTC) + timedelta(days=1)
+        argv += ["--uploaded-prior-to", end.strftime("%Y-%m-%dT%H:%M:%SZ")]
+    done = child.run(
+        argv,
+        env={name: value for name, value in env.items() if value},
+        cwd=inputs.requirements[0].parent,
+        timeout_s=max(deadline - time.monotonic(), 0.1),
+        keep_open=[lock],
+        on_line=_translated(lambda line: emit(redact(line)), inputs),
+    )
+    if done.code == 0:
+        relocatable_scripts(prefix)
+    return done
+
+
+def relocatable_scripts(prefix: Path) -> None:
+    """Make scripts that name the build folder's Python find the one beside them instead: the folder is renamed."""
+    line = re.compile(rb"^#!" + re.escape(str(prefix / "bin").encode()) + rb"/(python[\w.]*)[^\n]*\n")
+    for script in (prefix / "bin").iterdir():
+        if script.is_symlink() or not script.is_file():
+            continue
+        data = script.read_bytes()
+        if found := line.match(data):
+            # Two lines that are a shell's command and a string of Python's: the form every installer uses for this.
+            head = (
+                b'#!/bin/sh\n\'\'\'exec\' "$(dirname -- "$(realpath -- "$0")")"/\''
+                + found[1]
+                + b"' \"$0\" \"$@\"\n' '''\n"
+            )
+            mode = script.stat().st_mode
+            script.unlink()  # never write into a file that other sets share by a hard link
+            script.write_bytes(head + data[found.end() :])
+            script.chmod(mode)
+
+
+def _translated(read: Callable[[str], None], inputs: Inputs) -> Callable[[str], None]:
+    return lambda line: read(inputs.translate(line))
+
+
+def _dateless(text: str) -> bool:
+    return DATELESS in text or ("upload-time" in text and "--uploaded-prior-to" in text)
+
+
+def _pip_major(prefix: Path) -> int:
+    for folder in prefix.glob("lib/python*/site-packages/pip-*.dist-info"):
+        major = folder.name.removeprefix("pip-").split(".")[0]
+        return int(major) if major.isdigit() else 0
+    return 0
