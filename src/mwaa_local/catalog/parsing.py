@@ -1,0 +1,47 @@
+"""How MWAA parses DAG files: time-outs, limits and names (spec/07 B1)."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from functools import cache
+from typing import Any
+
+from mwaa_local.catalog import _data
+
+
+@dataclass(frozen=True)
+class Parsing:
+    """Parsing facts for one major Airflow version; times in seconds, shares of one.
+
+    Attributes:
+        queues: Names a task's ``queue`` may have beside the environment's own.
+        ignore_syntax: How ``.airflowignore`` is read by default: ``glob`` or ``regexp``.
+    """
+
+    dagbag_import_timeout: float
+    dag_file_processor_timeout: float
+    slow_share: float
+    capacity_share: float
+    task_seconds: int
+    ignore_syntax: str
+    queues: tuple[str, ...]
+    processor_timeout_option: str
+    parsing_processes_option: str
+
+
+@cache
+def parsing(major: int) -> Parsing:
+    """The facts for Airflow 2 or 3; a later major has the newest known ones."""
+    raw: dict[str, Any] = _data.read("parsing.toml")
+    key = str(min(major, 3))
+    return Parsing(
+        dagbag_import_timeout=raw["dagbag_import_timeout"],
+        dag_file_processor_timeout=raw["dag_file_processor_timeout"],
+        slow_share=raw["slow_share"],
+        capacity_share=raw["capacity_share"],
+        task_seconds=raw["task_seconds"],
+        ignore_syntax=raw["ignore_syntax"][key],
+        queues=tuple(raw["queues"][key]),
+        processor_timeout_option=raw["processor_timeout_option"][key],
+        parsing_processes_option=raw["parsing_processes_option"][key],
+    )

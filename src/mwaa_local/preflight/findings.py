@@ -1,0 +1,158 @@
+"""What rules say: hits, findings, things that could not be checked, and the report of one run."""
+
+from __future__ import annotations
+
+import enum
+from collections.abc import Callable, Iterable
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from mwaa_local.preflight.workspace import Workspace
+
+
+class Severity(enum.StrEnum):
+    """How sure it is that MWAA minds: ``error`` breaks something, ``warning`` may, ``info`` is good to know."""
+
+    ERROR = "error"
+    WARNING = "warning"
+    INFO = "info"
+
+    @property
+    def rank(self) -> int:
+        """0 for the worst."""
+        return list(Severity).index(self)
+
+
+class Area(enum.StrEnum):
+    """What a rule looks at. The words are also accepted as paths on the command line."""
+
+    DEFINITION = "definition"
+    REQUIREMENTS = "requirements"
+    PLUGINS = "plugins"
+    STARTUP = "startup"
+    DAGS = "dags"
+
+
+class When(enum.StrEnum):
+    """With ``--target``: whether a finding is there now, only after the upgrade, or both."""
+
+    NOW = "now"
+    TARGET = "target"
+    BOTH = "both"
+
+
+@dataclass(frozen=True)
+class Hit:
+    """One finding as a rule yields it.
+
+    Attributes:
+        message: One sentence, what is wrong here.
+        file: The file; ``None`` for the workspace as a whole.
+        line: 1-based; 0 for the whole file.
+        excerpt: The text that proves it; the runner reads the line when it is empty.
+        fix: Replaces the rule's own.
+        severity: Replaces the rule's own.
+        key: Stands for the message when two runs are compared (``--target``); the message itself when empty.
+    """
+
+    message: str
+    file: Path | None = None
+    line: int = 0
+    excerpt: str = ""
+    fix: str = ""
+    severity: Severity | None = None
+    key: str = ""
+
+
+@dataclass(frozen=True)
+class Unchecked:
+    """Something that could not be looked at, why, and what makes it possible."""
+
+    what: str
+    why: str
+    hint: str = ""
+    rule: str = ""
+    version: str = ""
+
+
+@dataclass(frozen=True)
+class Rule:
+    """One rule; see the package's docstring for how to write one."""
+
+    id: str
+    severity: Severity
+    area: Area
+    title: str
+    why: str
+    source: str
+    fix: str
+    check: Callable[[Workspace], Iterable[Hit | Unchecked]] = field(repr=False, compare=False)
+
+
+@dataclass(frozen=True)
+class Finding:
+    """One finding of a report.
+
+    Attributes:
+        path: The file relative to the project where it lies in it, else absolute; empty for the whole workspace.
+        when: ``now`` unless two versions were compared.
+    """
+
+    rule: Rule
+    severity: Severity
+    message: str
+    path: str
+    line: int
+    excerpt: str
+    fix: str
+    when: When = When.NOW
+    key: str = ""
+
+    @property
+    def place(self) -> str:
+        """``dags/a.py:3``."""
+        return f"{self.path}:{self.line}" if self.line else self.path
+
+    @property
+    def identity(self) -> tuple[str, str, int, str]:
+        """What makes two findings the same one."""
+        return (self.rule.id, self.path, self.line, self.key or self.message)
+
+
+@dataclass(frozen=True)
+class Report:
+    """The result of one ``validate``.
+
+    Attributes:
+        version: Airflow version of the definition.
+        target: The version asked for with ``--target``, or empty.
+        rules: Ids of the rules that ran.
+        suppressed: Findings that an inline comment silenced.
+        timings: Seconds per rule.
+        notes: Facts worth a line, such as which package set was used.
+    """
+
+    project: Path
+    version: str
+    target: str
+    environment_class: str
+    findings: tuple[Finding, ...]
+    unchecked: tuple[Unchecked, ...]
+    rules: tuple[str, ...]
+    suppressed: int
+    seconds: float
+    timings: dict[str, float] = field(default_factory=dict)
+    notes: tuple[str, ...] = ()
+
+    def count(self, severity: Severity) -> int:
+        """Number of findings of one severity."""
+        return sum(finding.severity is severity for finding in self.findings)
+
+    @property
+    def exit_code(self) -> int:
+        """1 when something breaks, 2 when nothing does but not everything could be checked, else 0."""
+        if self.count(Severity.ERROR):
+            return 1
+        return 2 if self.unchecked else 0

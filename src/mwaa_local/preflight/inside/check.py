@@ -1,0 +1,435 @@
+"""Import DAG files and plugins the way MWAA's components do, with the network off, and tell what happened.
+
+Runs in the Python of a package set. Airflow is imported once; then every DAG file gets a process of its own, forked from the warm
+one, as the DAG processor does it: no file sees what another imported, and a file that hangs or crashes takes nobody along.
+
+Input: one JSON document on stdin. Output: one JSON document per line on the stream that was stdout; everything that Airflow or a
+user's file prints goes to stderr.
+"""
+
+import ctypes
+import importlib.machinery
+import importlib.util
+import json
+import os
+import select
+import signal
+import socket
+import sys
+import time
+import traceback
+
+CLONE_NEWUSER = 0x10000000
+CLONE_NEWNET = 0x40000000
+PLACEHOLDER = "mwaa-local-validate"
+
+
+def cut_network():
+    """Leave the network for good: a namespace without a route where Linux allows it. Returns whether it worked."""
+    try:
+        libc = ctypes.CDLL(None, use_errno=True)
+        uid, gid = os.getuid(), os.getgid()
+        if libc.unshare(CLONE_NEWUSER | CLONE_NEWNET) != 0:
+            return False
+        for name, text in (("setgroups", "deny"), ("uid_map", "%d %d 1" % (uid, uid)), ("gid_map", "%d %d 1" % (gid, gid))):
+            with open("/proc/self/" + name, "w") as stream:
+                stream.write(text)
+        return True
+    except (OSError, AttributeError):
+        return False
+
+
+class Recorder:
+    """What a file did at import that it should not: connections it tried, Airflow values it read."""
+
+    def __init__(self, folders):
+        self.folders = tuple(os.path.join(os.path.abspath(folder), "") for folder in folders)
+        self.network = []
+        self.reads = []
+
+    def place(self):
+        """The innermost line of the user's own code that is running."""
+        for frame in reversed(traceback.extract_stack()):
+            name = os.path.abspath(frame.filename)
+            if name.startswith(self.folders):
+                return name, frame.lineno
+        return "", 0
+
+    def tried(self, target):
+        name, line = self.place()
+        entry = {"target": str(target), "file": name, "line": line}
+        if name and entry not in self.network:
+            self.network.append(entry)
+
+    def read(self, kind, key):
+        name, line = self.place()
+        entry = {"kind": kind, "key": str(key), "file": name, "line": line}
+        if name and entry not in self.reads:
+            self.reads.append(entry)
+
+
+def guard_sockets(recorder):
+    """Refuse every connection off this process and note who asked."""
+    original = socket.socket.connect
+    original_ex = socket.socket.connect_ex
+
+    def target(address):
+        return "%s:%s" % (address[0], address[1]) if isinstance(address, tuple) and len(address) > 1 else address
+
+    def connect(self, address):
+        if self.family == getattr(socket, "AF_UNIX", None):
+            return original(self, address)
+        recorder.tried(target(address))
+        raise OSError("mwaa-local validate: no network while a file is imported")
+
+    def connect_ex(self, address):
+        if self.family == getattr(socket, "AF_UNIX", None):
+            return original_ex(self, address)
+        recorder.tried(target(address))
+        return 101
+
+    def getaddrinfo(host, port=None, *args, **kwargs):
+        text = host.decode("ascii", "replace") if isinstance(host, bytes) else host
+        recorder.tried("%s:%s" % (text, port) if port else text)
+        raise socket.gaierror(socket.EAI_AGAIN, "mwaa-local validate: no network while a file is imported")
+
+    def gethostbyname(host, *args):
+        return getaddrinfo(host)
+
+    socket.socket.connect = connect
+    socket.socket.connect_ex = connect_ex
+    socket.getaddrinfo = getaddrinfo
+    socket.gethostbyname = gethostbyname
+    socket.gethostbyname_ex = gethostbyname
+
+
+def guard_values(recorder):
+    """Answer Variable and Connection look-ups with a placeholder and note them: the real ones are not here."""
+    missing = object()
+
+    def variable_get(cls, key, default_var=missing, deserialize_json=False, default=missing, **kwargs):
+        recorder.read("variable", key)
+        given = default if default is not missing else default_var
+        text = os.environ.get("AIRFLOW_VAR_" + str(key).upper())
+        if text is not None:
+            return json.loads(text) if deserialize_json else text
+        if given is not missing:
+            return given
+        return {} if deserialize_json else PLACEHOLDER
+
+    def connection_of(cls, conn_id, *args, **kwargs):
+        recorder.read("connection", conn_id)
+        from airflow.models.connection import Connection
+
+        text = os.environ.get("AIRFLOW_CONN_" + str(conn_id).upper())
+        if text:
+            return Connection(conn_id=conn_id, uri=text)
+        return Connection(conn_id=conn_id, conn_type="generic", host=PLACEHOLDER, login=PLACEHOLDER, password=PLACEHOLDER, schema=PLACEHOLDER)
+
+    for module, name in (("airflow.models.variable", "Variable"), ("airflow.sdk.definitions.variable", "Variable")):
+        found = attribute(module, name)
+        if found is not None:
+            found.get = classmethod(variable_get)
+    found = attribute("airflow.models.connection", "Connection")
+    if found is not None:
+        found.get_connection_from_secrets = classmethod(connection_of)
+    found = attribute("airflow.sdk.definitions.connection", "Connection")
+    if found is not None:
+        found.get = classmethod(connection_of)
+    for module in ("airflow.hooks.base", "airflow.sdk.bases.hook"):
+        found = attribute(module, "BaseHook")
+        if found is not None:
+            found.get_connection = classmethod(connection_of)
+
+
+def attribute(module, name):
+    """An attribute of a module that may not exist in this Airflow."""
+    try:
+        return getattr(importlib.import_module(module), name, None)
+    except Exception:
+        return None
+
+
+def frames(text, folders):
+    """``(file, line)`` of the user's own frames in a traceback's text, outermost first."""
+    result = []
+    for line in text.splitlines():
+        line = line.strip()
+        if line.startswith('File "') and '", line ' in line:
+            name, _, rest = line[6:].partition('", line ')
+            number = "".join(ch for ch in rest.split(",")[0] if ch.isdigit())
+            if number and os.path.abspath(name).startswith(folders):
+                result.append([os.path.abspath(name), int(number)])
+    return result
+
+
+def last_line(text):
+    lines = [line for line in text.strip().splitlines() if line.strip()]
+    return lines[-1].strip() if lines else ""
+
+
+def describe_task(task, dag):
+    def seconds(value):
+        return value.total_seconds() if hasattr(value, "total_seconds") else (value if isinstance(value, (int, float)) else None)
+
+    return {
+        "task": getattr(task, "task_id", ""),
+        "dag": dag.dag_id,
+        "queue": getattr(task, "queue", None),
+        "executor": getattr(task, "executor", None),
+        "type": type(task).__name__,
+        "execution_timeout": seconds(getattr(task, "execution_timeout", None)),
+        "mode": getattr(task, "mode", None) if isinstance(getattr(task, "mode", None), str) else None,
+        "timeout": seconds(getattr(task, "timeout", None)) if hasattr(task, "poke") else None,
+    }
+
+
+def import_dag_file(path, request, recorder):
+    """One DAG file, in a process of its own."""
+    try:
+        from airflow.dag_processing.dagbag import DagBag
+    except ImportError:
+        from airflow.models.dagbag import DagBag
+    begin = time.time()
+    bag = DagBag(dag_folder=request["dags"], include_examples=False, collect_dags=False)
+    bag.process_file(path, only_if_updated=False, safe_mode=True)
+    seconds = time.time() - begin
+    errors = []
+    for name, text in bag.import_errors.items():
+        errors.append({"text": last_line(text), "traceback": text, "frames": frames(text, recorder.folders)})
+    dags = []
+    for dag in bag.dags.values():
+        tasks = [describe_task(task, dag) for task in dag.tasks]
+        dags.append({"id": dag.dag_id, "file": dag.fileloc, "tasks": tasks, "catchup": bool(getattr(dag, "catchup", False))})
+        problem = serialize(dag)
+        if problem:
+            errors.append({"text": "the DAG %s cannot be stored: %s" % (dag.dag_id, last_line(problem)), "traceback": problem, "frames": []})
+    warnings = sorted(set(item for items in getattr(bag, "captured_warnings", {}).values() for item in items))
+    return {"seconds": seconds, "errors": errors, "dags": dags, "warnings": warnings}
+
+
+def serialize(dag):
+    """What Airflow says when it stores the DAG, which every component but the parser works from; empty when it can."""
+    try:
+        try:
+            from airflow.serialization.serialized_objects import DagSerialization as serializer
+        except ImportError:
+            from airflow.serialization.serialized_objects import SerializedDAG as serializer
+        serializer.to_dict(dag)
+    except Exception:
+        return traceback.format_exc()
+    return ""
+
+
+def import_plugins(component, request, recorder):
+    """All plugins, as one component loads them."""
+    os.environ["MWAA_AIRFLOW_COMPONENT"] = component
+    os.environ["MWAA_COMMAND"] = component
+    from airflow import plugins_manager
+
+    folder = os.path.abspath(request["plugins"])
+    begin = time.time()
+    plugins_manager.ensure_plugins_loaded()
+    if hasattr(plugins_manager, "get_import_errors"):
+        problems = dict(plugins_manager.get_import_errors())
+        loaded = plugins_manager._get_plugins()[0]
+    else:
+        problems = dict(plugins_manager.import_errors)
+        loaded = plugins_manager.plugins or []
+    errors = []
+    for name, text in problems.items():
+        path = name.replace("$PLUGINS_FOLDER", folder)
+        if not os.path.abspath(path).startswith(recorder.folders):
+            continue
+        trace = again(path)
+        errors.append({"file": os.path.abspath(path), "text": last_line(trace) or text, "traceback": trace, "frames": frames(trace, recorder.folders)})
+    if component == "webserver":
+        errors.extend(web_views(plugins_manager))
+    names = []
+    for plugin in loaded:
+        source = str(getattr(plugin, "source", "") or "")
+        if source.startswith("$PLUGINS_FOLDER"):
+            filled = sorted(
+                name
+                for name in dir(plugin)
+                if not name.startswith("_") and isinstance(getattr(plugin, name, None), (list, tuple)) and getattr(plugin, name)
+            )
+            names.append({"name": plugin.name, "file": os.path.join(folder, source.split("/", 1)[-1]), "attributes": filled})
+    return {"seconds": time.time() - begin, "errors": errors, "plugins": names}
+
+
+def web_views(plugins_manager):
+    """What only the web server does with plugins."""
+    errors = []
+    for name in ("initialize_web_ui_plugins", "initialize_flask_plugins", "get_flask_plugins", "get_fastapi_plugins"):
+        function = getattr(plugins_manager, name, None)
+        if function is None:
+            continue
+        try:
+            function()
+        except Exception:
+            trace = traceback.format_exc()
+            errors.append({"file": "", "text": last_line(trace), "traceback": trace, "frames": []})
+    return errors
+
+
+def again(path):
+    """The traceback of a plugin file: Airflow keeps the message only."""
+    if not os.path.isfile(path):
+        return ""
+    name = os.path.splitext(os.path.basename(path))[0]
+    try:
+        loader = importlib.machinery.SourceFileLoader(name, path)
+        module = importlib.util.module_from_spec(importlib.util.spec_from_loader(name, loader))
+        sys.modules[name] = module
+        loader.exec_module(module)
+    except BaseException:
+        return traceback.format_exc()
+    return ""
+
+
+def run_settings(path, request, recorder):
+    """A user's ``airflow_local_settings.py``: an exception in it stops every Airflow process."""
+    trace = again(path)
+    return {"errors": [{"file": path, "text": last_line(trace), "traceback": trace, "frames": frames(trace, recorder.folders)}] if trace else []}
+
+
+def discover(request):
+    """The files Airflow itself would parse: with its safe mode, and without."""
+    found = {}
+    for key, safe in (("parsed", True), ("listed", False)):
+        try:
+            from airflow.dag_processing.importers import get_importer_registry
+
+            found[key] = [str(path) for path in get_importer_registry().list_dag_files(request["dags"], safe_mode=safe)]
+        except ImportError:
+            from airflow.utils.file import list_py_file_paths
+
+            found[key] = [str(path) for path in list_py_file_paths(request["dags"], safe_mode=safe, include_examples=False)]
+    return found
+
+
+JOBS = {"dag": import_dag_file, "plugins": import_plugins, "settings": run_settings}
+
+
+def child(kind, name, request, recorder, write_end):
+    """Body of one forked process: do the job, write its result, leave without any clean-up of the parent's."""
+    begin = time.time()
+    try:
+        result = JOBS[kind](name, request, recorder)
+    except BaseException:
+        trace = traceback.format_exc()
+        result = {"errors": [{"text": last_line(trace), "traceback": trace, "frames": frames(trace, recorder.folders)}]}
+    result.setdefault("seconds", time.time() - begin)
+    result.update(kind=kind, name=name, network=recorder.network, reads=recorder.reads, cpu=time.process_time())
+    data = json.dumps(result, default=str).encode()
+    view = memoryview(data)
+    while view:
+        view = view[os.write(write_end, view) :]
+    os._exit(0)
+
+
+def run_all(jobs, request, recorder, emit):
+    """Run the jobs, each in a process, some at a time; one that takes too long is killed and says so."""
+    waiting = list(reversed(jobs))
+    running = {}
+    while waiting or running:
+        while waiting and len(running) < request["jobs"]:
+            kind, name = waiting.pop()
+            read_end, write_end = os.pipe()
+            pid = os.fork()
+            if pid == 0:
+                os.close(read_end)
+                os.setpgid(0, 0)
+                child(kind, name, request, recorder, write_end)
+            os.close(write_end)
+            running[read_end] = [pid, kind, name, time.time(), []]
+        ready, _, _ = select.select(list(running), [], [], 0.2)
+        for end in list(running):
+            pid, kind, name, begin, parts = running[end]
+            late = time.time() - begin > request["hard_timeout"]
+            if end in ready and not late:
+                data = os.read(end, 1 << 16)
+                if data:
+                    parts.append(data)
+                    continue
+            elif not late:
+                continue
+            if late:
+                stop(pid)
+            status = os.waitpid(pid, 0)[1]
+            os.close(end)
+            del running[end]
+            emit(finish(kind, name, b"".join(parts), status, time.time() - begin, late))
+
+
+def stop(pid):
+    for target in (os.killpg, os.kill):
+        try:
+            target(pid, signal.SIGKILL)
+            return
+        except OSError:
+            continue
+
+
+def finish(kind, name, data, status, seconds, late):
+    if data and not late:
+        try:
+            return json.loads(data.decode())
+        except ValueError:
+            pass
+    if late:
+        text = "killed after %.0f s" % seconds
+    elif os.WIFSIGNALED(status):
+        text = "the process died of signal %d" % os.WTERMSIG(status)
+    else:
+        text = "the process ended with %d before it could answer" % os.WEXITSTATUS(status)
+    return {"kind": kind, "name": name, "seconds": seconds, "late": late, "errors": [{"text": text, "traceback": "", "frames": []}], "network": [], "reads": []}
+
+
+def main():
+    out = os.fdopen(os.dup(1), "w", buffering=1)
+    os.dup2(2, 1)
+    request = json.load(sys.stdin)
+    os.chdir(request["home"])
+
+    def emit(document):
+        out.write(json.dumps(document) + "\n")
+        out.flush()
+
+    isolated = cut_network()
+    begin = time.time()
+    try:
+        import airflow
+        import airflow.models  # noqa: F401
+
+        for module in request["preload"]:
+            try:
+                importlib.import_module(module)
+            except ImportError:
+                pass
+    except BaseException:
+        trace = traceback.format_exc()
+        emit({"kind": "start", "error": last_line(trace), "traceback": trace})
+        return
+    for folder in (request["plugins"], request["dags"]):
+        if folder not in sys.path:
+            sys.path.append(folder)
+    emit({"kind": "start", "airflow": airflow.__version__, "python": "%d.%d" % sys.version_info[:2], "isolated": isolated, "seconds": time.time() - begin})
+    files = request["files"]
+    if files is None:
+        found = discover(request)
+        emit({"kind": "discovered", "parsed": found["parsed"], "listed": found["listed"]})
+        files = found["parsed"]
+    recorder = Recorder([request["dags"], request["plugins"]])
+    guard_sockets(recorder)
+    guard_values(recorder)
+    jobs = [("plugins", component) for component in request["components"]]
+    jobs += [("settings", path) for path in request["settings"]]
+    jobs += [("dag", path) for path in files]
+    run_all(jobs, request, recorder, emit)
+    emit({"kind": "end"})
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,17 @@
+"""Reports for people and for programs."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+from mwaa_local.preflight.findings import Report
+from mwaa_local.preflight.output import github, json_report, junit, sarif
+
+FORMATS: dict[str, Callable[[Report], str]] = {
+    "json": json_report.render,
+    "sarif": sarif.render,
+    "junit": junit.render,
+    "github": github.render,
+}
+
+__all__ = ["FORMATS"]

@@ -1,0 +1,33 @@
+"""Workflow commands that GitHub Actions turns into annotations."""
+
+from __future__ import annotations
+
+from mwaa_local.preflight.findings import Finding, Report, Severity, When
+
+_LEVELS = {Severity.ERROR: "error", Severity.WARNING: "warning", Severity.INFO: "notice"}
+
+
+def _data(text: str) -> str:
+    return text.replace("%", "%25").replace("\r", "%0D").replace("\n", "%0A")
+
+
+def _property(text: str) -> str:
+    return _data(text).replace(":", "%3A").replace(",", "%2C")
+
+
+def render(report: Report) -> str:
+    """One command per finding and per thing that could not be checked; a summary line at the end."""
+    lines = [_command(item) for item in report.findings]
+    lines += [f"::warning title={_property('mwaa-local: not checked')}::{_data(f'{item.what}: {item.why}. {item.hint}')}" for item in report.unchecked]
+    errors, warnings = report.count(Severity.ERROR), report.count(Severity.WARNING)
+    lines.append(f"mwaa-local validate: {errors} errors, {warnings} warnings, {len(report.unchecked)} not checked")
+    return "\n".join(lines) + "\n"
+
+
+def _command(item: Finding) -> str:
+    properties = {"title": f"{item.rule.id} {item.rule.title}"}
+    if item.path:
+        properties = {"file": item.path, **({"line": str(item.line)} if item.line else {}), **properties}
+    when = " (breaks on the target version)" if item.when is When.TARGET else ""
+    shown = ",".join(f"{key}={_property(value)}" for key, value in properties.items())
+    return f"::{_LEVELS[item.severity]} {shown}::{_data(f'{item.message}{when}. Fix: {item.fix}')}"

@@ -1,0 +1,1 @@
+"""What rules read, each file once: the definition, shell text, plugins, DAG files."""

@@ -1,0 +1,259 @@
+"""The workspace as rules see it: each file read once, on first use, whichever rule asks."""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import shutil
+import tempfile
+import threading
+import zipfile
+from collections.abc import Callable, Mapping
+from functools import cached_property
+from pathlib import Path
+from typing import Any
+
+from mwaa_local.catalog import Version
+from mwaa_local.catalog.parsing import Parsing, parsing
+from mwaa_local.errors import MwaaLocalError
+from mwaa_local.model import Environment
+from mwaa_local.preflight import imports as imports_module
+from mwaa_local.preflight.findings import Area, Unchecked
+from mwaa_local.preflight.imports import SETTINGS_FILE, Imports, Request
+from mwaa_local.preflight.readings import definition, plugins
+from mwaa_local.preflight.readings.dags import Dags
+from mwaa_local.preflight.readings.definition import DefinitionReading
+from mwaa_local.preflight.readings.plugins import Plugins
+from mwaa_local.preflight.readings.startup import StartupScript
+from mwaa_local.preflight.readings.text import TextFile
+from mwaa_local.preflight.sets import Locator
+
+
+class Workspace:
+    """One workspace checked against one Airflow version.
+
+    Args:
+        project: Folder with ``mwaa.yaml`` and the workflow files.
+        flags: Dotted fields that beat the file (``AirflowVersion`` of ``--target``).
+        variables: The process environment.
+        locate: Finds the package set; ``None`` when imports are not wanted.
+        only: Files to look at; none for all.
+        areas: Areas whose rules run; decides what has to be imported.
+        progress: Told about long steps.
+    """
+
+    def __init__(
+        self,
+        project: Path,
+        *,
+        flags: Mapping[str, Any] | None = None,
+        variables: Mapping[str, str] | None = None,
+        locate: Locator | None = None,
+        only: frozenset[Path] | None = None,
+        areas: frozenset[Area] = frozenset(Area),
+        progress: Callable[[str], None] | None = None,
+    ) -> None:
+        self.project = project.expanduser().resolve()
+        self.flags = dict(flags or {})
+        self.variables = dict(variables or {})
+        self.only = only
+        self.areas = areas
+        self.progress = progress or (lambda _text: None)
+        self._locate = locate
+        self._lock = threading.RLock()
+        self._import_lock = threading.Lock()
+        self._cleanup = contextlib.ExitStack()
+
+    def close(self) -> None:
+        """Remove what was unpacked."""
+        self._cleanup.close()
+
+    def __enter__(self) -> Workspace:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.close()
+
+    @cached_property
+    def definition(self) -> DefinitionReading:
+        """The definition file, its faults and what it describes."""
+        with self._lock:
+            return definition.read(self.project, self.flags, self.variables)
+
+    @property
+    def environment(self) -> Environment:
+        """The environment that the good fields of the definition describe."""
+        return self.definition.environment
+
+    @property
+    def version(self) -> Version:
+        """The Airflow version checked against."""
+        return self.environment.version
+
+    @property
+    def parsing(self) -> Parsing:
+        """How this version parses DAG files."""
+        return parsing(self.version.major)
+
+    def option(self, name: str, default: str) -> str:
+        """A configuration option, or what MWAA has for it."""
+        return self.environment.options.get(name, default)
+
+    def option_number(self, name: str, default: float) -> float:
+        """A numeric configuration option; the default where the text is no number (another rule says so)."""
+        try:
+            return float(self.environment.options.get(name, default))
+        except ValueError:
+            return default
+
+    def _wanted(self, path: Path) -> bool:
+        return self.only is None or any(path == chosen or chosen in path.parents for chosen in self.only)
+
+    @cached_property
+    def startup(self) -> StartupScript | None:
+        """The startup script; ``None`` when there is none."""
+        text = self._text(self.environment.workflow.startup_script)
+        return StartupScript(text) if text else None
+
+    @cached_property
+    def requirements(self) -> TextFile | None:
+        """``requirements.txt``; ``None`` when there is none."""
+        return self._text(self.environment.workflow.requirements)
+
+    def _text(self, path: Path) -> TextFile | None:
+        if not path.is_file():
+            return None
+        try:
+            return TextFile.read(path)
+        except OSError:
+            return None
+
+    @cached_property
+    def plugins(self) -> Plugins | None:
+        """The plugins: the archive that would be uploaded where one lies in the project, else the folder."""
+        with self._lock:
+            path = self.environment.workflow.plugins
+            if path.suffix == ".zip":
+                return plugins.read_archive(path) if path.is_file() else None
+            if path.is_dir() and any(path.iterdir()):
+                return plugins.read_folder(path)
+            archive = self.plugins_archive
+            return plugins.read_archive(archive) if archive else None
+
+    @cached_property
+    def plugins_archive(self) -> Path | None:
+        """A ``plugins.zip`` in the project folder."""
+        path = self.project / plugins.ZIP_NAME
+        return path if path.is_file() else None
+
+    @cached_property
+    def plugin_sources(self) -> tuple[Plugins, ...]:
+        """The folder and a ``plugins.zip`` beside it, whichever there are: archive rules look at both."""
+        found = [self.plugins] if self.plugins else []
+        if self.plugins_archive and not any(item.path == self.plugins_archive for item in found):
+            found.append(plugins.read_archive(self.plugins_archive))
+        return tuple(item for item in found if self.only is None or self._wanted(item.path) or any(chosen.is_relative_to(item.path) for chosen in self.only))
+
+    @cached_property
+    def plugins_folder(self) -> Path:
+        """A folder with the plugins as they lie on MWAA: the user's own, or the archive unpacked safely."""
+        with self._lock:
+            found = self.plugins
+            if found is None or not found.archive:
+                return self.environment.workflow.plugins
+            target = Path(tempfile.mkdtemp(prefix="mwaa-validate-plugins-"))
+            self._cleanup.callback(shutil.rmtree, target, ignore_errors=True)
+            _unpack(found, target)
+            return target
+
+    @cached_property
+    def dags(self) -> Dags:
+        """The DAG folder."""
+        with self._lock:
+            folder = self.environment.workflow.dags
+            only: frozenset[Path] | None = None
+            if self.only is not None:
+                every = Dags(folder, self.ignore_syntax).files
+                only = frozenset(path for path in every if self._wanted(path))
+            return Dags(folder, self.ignore_syntax, only)
+
+    @property
+    def ignore_syntax(self) -> str:
+        """How ``.airflowignore`` is read."""
+        return self.option("core.dag_ignore_file_syntax", self.parsing.ignore_syntax)
+
+    @property
+    def import_timeout(self) -> float:
+        """Seconds a DAG file may take to import."""
+        return self.option_number("core.dagbag_import_timeout", self.parsing.dagbag_import_timeout)
+
+    @property
+    def processor_timeout(self) -> float:
+        """Seconds a file processor may take for a file."""
+        return self.option_number(self.parsing.processor_timeout_option, self.parsing.dag_file_processor_timeout)
+
+    @cached_property
+    def imports(self) -> Imports:
+        """What happened when everything was imported in the version's real package set."""
+        with self._import_lock:
+            # Many rules ask; the first one in does the work.
+            return self.__dict__.get("imports") or self._import()
+
+    def _import(self) -> Imports:
+        # Read outside of the import processes first: a fault there is a rule's, not theirs.
+        files = [file.path for file in self.dags.parsed] if Area.DAGS in self.areas else []
+        with_plugins = Area.PLUGINS in self.areas and self.plugins is not None and bool(self.plugins.python)
+        settings = [path for path in (self.environment.workflow.dags / SETTINGS_FILE, self.plugins_folder / SETTINGS_FILE) if path.is_file()]
+        if not files and not with_plugins and not settings:
+            return Imports(None)
+        if self._locate is None:
+            return Imports(None, unchecked=(Unchecked("imports of DAGs and plugins", "they were switched off", "leave --no-imports out"),))
+        self.progress(f"package set of Airflow {self.version.airflow}")
+        try:
+            package_set = self._locate(
+                self.environment, self.variables, imports_module.startup_variables(self.startup, self.version.airflow)
+            )
+        except MwaaLocalError as error:
+            return Imports(
+                None,
+                unchecked=(
+                    Unchecked(
+                        f"imports of DAGs and plugins on Airflow {self.version.airflow}",
+                        f"{error.what}{f' ({error.why})' if error.why else ''}",
+                        error.hint,
+                    ),
+                ),
+            )
+        self.progress(f"importing {len(files)} DAG files on Airflow {self.version.airflow}")
+        request = Request(
+            environment=self.environment,
+            dags=self.environment.workflow.dags,
+            plugins=self.plugins_folder,
+            files=files,
+            with_plugins=with_plugins,
+            settings=settings if self.only is None else [],
+            startup=self.startup,
+            hard_timeout=max(self.processor_timeout, self.import_timeout + 5),
+            path=self.variables.get("PATH", os.defpath),
+        )
+        return imports_module.run(package_set, request)
+
+    def relative(self, path: Path) -> str:
+        """A path as findings show it: relative to the project where it lies in it."""
+        if path.is_relative_to(self.project):
+            return path.relative_to(self.project).as_posix()
+        unpacked = self.__dict__.get("plugins_folder")
+        if unpacked is not None and self.plugins is not None and self.plugins.archive and path.is_relative_to(unpacked):
+            return self.relative(self.plugins.path / path.relative_to(unpacked))
+        return str(path)
+
+
+def _unpack(found: Plugins, target: Path) -> None:
+    """Unpack the well-behaved files of an archive; hostile names are left out (a rule reports them)."""
+    with contextlib.suppress(zipfile.BadZipFile, OSError, RuntimeError, NotImplementedError):
+        for entry in found.files:
+            place = (target / entry.name.replace("\\", "/")).resolve()
+            if not place.is_relative_to(target) or place == target:
+                continue
+            place.parent.mkdir(parents=True, exist_ok=True)
+            place.write_bytes(entry.read(200_000_000))
