@@ -23,7 +23,7 @@ from mwaa_local.runtime import environment, files, namespace, package_set, proce
 from mwaa_local.runtime.health import Probe
 from mwaa_local.runtime.inputs import RuntimeInputs
 from mwaa_local.runtime.namespace import Placement
-from mwaa_local.runtime.package_set import PackageSet
+from mwaa_local.runtime.package_set import InstalledSet
 from mwaa_local.runtime.status import Status
 
 # The log client's import costs half a second of CPU that the starting processes need; lines wait in memory so long.
@@ -107,7 +107,7 @@ class _Boot:
         finally:
             self._shipper.close(_LAST_LINES_SECONDS)
 
-    def _startup(self, base: PackageSet) -> Mapping[str, str] | None:
+    def _startup(self, base: InstalledSet) -> Mapping[str, str] | None:
         """Run the startup script if there is one; its captured environment.
 
         Raises:
@@ -156,7 +156,7 @@ class _Boot:
             names = sorted(environment.changes(self._inputs, exports))
             self._record.set(startup_script=self._result.as_dict(variables=names, restored=merged.restored))
 
-    def _requirements(self, exports: Mapping[str, str] | None, base: PackageSet) -> PackageSet:
+    def _requirements(self, exports: Mapping[str, str] | None, base: InstalledSet) -> InstalledSet:
         with self._record.phase("package set") as detail:
             variables = environment.effective(self._inputs, exports).variables
             found = package_set.prepare(self._inputs, variables, self._emit("requirements"), base)
@@ -164,7 +164,7 @@ class _Boot:
             detail.append(str(found.verdict["verdict"]))
         return found
 
-    def _supervise(self, found: PackageSet, variables: Mapping[str, str]) -> int:
+    def _supervise(self, found: InstalledSet, variables: Mapping[str, str]) -> int:
         inputs, record = self._inputs, self._record
         wanted = processes.processes(inputs, variables)
         words = processes.python_words(found.folder, inputs.version.python)

@@ -54,9 +54,10 @@ def place(inputs: RuntimeInputs) -> list[str]:
         )
     elif source is not None and (changed := plugins.mirror(source, home / "plugins")):
         done.append(f"{changed} plugin files")
-    for key, place_ in (("requirements", "requirements/requirements.txt"), ("startup_script", "startup/startup.sh")):
-        if key in inputs.workflow:
-            _copy(inputs.workflow[key], home / place_)
+    if "startup_script" in inputs.workflow:
+        _copy(inputs.workflow["startup_script"], home / "startup" / "startup.sh")
+    if "requirements" in inputs.workflow:
+        _copy_requirements(inputs.workflow["requirements"], home / "requirements")
     if not inputs.in_image:
         link_packages(inputs.python_folder)
     return done
@@ -117,6 +118,17 @@ def _write_private(path: Path, text: str) -> None:
     ) as stream:
         stream.write(text)
     partial.replace(path)
+
+
+def _copy_requirements(source: Path, folder: Path) -> None:
+    """The requirements file, and the text files beside it that its ``-r`` and ``-c`` lines may name."""
+    beside = {item.name: item for item in source.parent.glob("*.txt")} if source.parent.is_dir() else {}
+    wanted = {**beside, "requirements.txt": source}
+    for stale in folder.iterdir():
+        if stale.name not in wanted:
+            stale.unlink()
+    for name, item in wanted.items():
+        _copy(item, folder / name)
 
 
 def _copy(source: Path, target: Path) -> None:

@@ -117,7 +117,7 @@ class Launched:
 
     def ended(self, pid: int, code: int) -> None:
         if pid == self._pid:
-            with contextlib.suppress(BlockingIOError):  # its last words say how its processes ended
+            with contextlib.suppress(OSError):  # its last words say how its processes ended
                 while data := os.read(self._events, _LINE_BYTES):
                     self.event(data)
             self._pid = 0
@@ -358,11 +358,11 @@ class Supervisor:
             health = self._ask()
             if self._done.is_set() or self._asked_to_stop:
                 return
+            self._record.set(health="" if health.ok else health.detail, health_at=round(time.time(), 1))
             if health.ok and not self._ready.is_set():
                 self._ready.set()
                 self._record.ready()
                 on_ready()
-            self._record.set(health="" if health.ok else health.detail, health_at=round(time.time(), 1))
 
 
 class _Signals:

@@ -1,0 +1,200 @@
+"""The startup script: spec/10 section 3.3 row by row, time limits, output, and what the process engine refuses."""
+
+from __future__ import annotations
+
+import subprocess
+import time
+from pathlib import Path
+
+import pytest
+
+from mwaa_local.catalog import version
+from mwaa_local.errors import StartupScriptError
+from mwaa_local.runtime import startup
+from mwaa_local.runtime.startup import ScriptResult
+
+BASE = {"PATH": "/usr/bin:/bin", "GIVEN": "1"}
+
+
+def run(folder: Path, text: str, lines: list[str] | None = None, **more: float | bool) -> ScriptResult:
+    script = folder / "startup.sh"
+    script.write_bytes(text.encode())
+    options = {"limit_seconds": 20.0, "patience_seconds": 2.0, "refuse_commands": False, **more}
+    emit = (lines if lines is not None else []).append
+    return startup.run(script, home=folder, environment=BASE, folder=folder / "run", emit=emit, **options)  # type: ignore[arg-type]
+
+
+# (script, exit status) where the exports survive: spec/10 section 3.3, rows 1 to 6.
+SAVED = {
+    "falls off the end": ("export A=1\n", 0),
+    "exit 3": ("export A=1\nexit 3\necho never\n", 3),
+    "exit 0": ("export A=1\nexit 0\n", 0),
+    "cmd || exit 1": ("export A=1\nfalse || exit 1\necho never\n", 1),
+    "exit in a function": ("f() { export A=1; exit 2; }\nf\necho never\n", 2),
+    "exit in an if": ('export A=1\nif true; then exit 4; fi\necho never\n', 4),
+    "return 9": ("export A=1\nreturn 9\necho never\n", 9),
+    "subshell exit": ("export A=1\n( exit 4 )\n", 0),
+    "last command fails": ("export A=1\nfalse\n", 1),
+    "syntax error": ("export A=1\nif then fi (\n", 2),
+    "noclobber": ("export A=1\nset -o noclobber\n", 0),
+    "set -e without a failure": ("set -e\nexport A=1\n", 0),
+}
+
+
+@pytest.mark.parametrize(("text", "status"), SAVED.values(), ids=SAVED)
+def test_exports_survive(tmp_path: Path, text: str, status: int) -> None:
+    lines: list[str] = []
+    result = run(tmp_path, text, lines)
+    assert result.check(tmp_path)["A"] == "1"
+    assert result.exports is not None
+    assert result.exports["GIVEN"] == "1"
+    assert result.exit_status == status
+    assert "never" not in lines
+
+
+# Where they are lost, which is fatal: rows 7 to 11.
+LOST = {
+    "set -e and a command fails": "export A=1\nset -e\nfalse\n",
+    "set -u and an unset variable": "export A=1\nset -u\necho $NOPE\n",
+    "builtin exit": "export A=1\nbuiltin exit 0\n",
+    "backslash exit": "export A=1\n\\exit 0\n",
+    "exec program": "export A=1\nexec true\n",
+    "kills itself": "export A=1\nkill -9 $$\n",
+    "PATH without the system's folders": "export A=1\nexport PATH=/nowhere\n",
+}
+
+
+@pytest.mark.parametrize("text", LOST.values(), ids=LOST)
+def test_exports_are_lost(tmp_path: Path, text: str) -> None:
+    result = run(tmp_path, text)
+    assert result.exports is None
+    with pytest.raises(StartupScriptError) as caught:
+        result.check(tmp_path / "startup.sh")
+    assert caught.value.why
+    assert caught.value.hint
+
+
+def test_a_stale_capture_is_never_used_again(tmp_path: Path) -> None:
+    assert run(tmp_path, "export A=1\n").exports is not None
+    (tmp_path / "run" / "environment").write_bytes(b"A=stale\0PATH=/usr/bin\0")
+    assert run(tmp_path, "set -e\nfalse\n").exports is None
+
+
+def test_the_capture_with_its_secrets_is_not_left_behind(tmp_path: Path) -> None:
+    run(tmp_path, "export A=1\n")
+    assert not (tmp_path / "run" / "environment").exists()
+    assert (tmp_path / "run").stat().st_mode & 0o077 == 0
+
+
+def test_values_may_hold_anything_and_only_exports_count(tmp_path: Path) -> None:
+    text = "export MULTI=$'a\\nb=c'\nexport EQ='x=y'\nexport EMPTY=\nPLAIN=1\nunset GIVEN\ncd /\n"
+    exports = run(tmp_path, text).exports
+    assert exports is not None
+    assert (exports["MULTI"], exports["EQ"], exports["EMPTY"]) == ("a\nb=c", "x=y", "")
+    assert "PLAIN" not in exports
+    assert "GIVEN" not in exports
+
+
+def test_runs_under_bash_in_the_home_folder_without_an_execute_bit(tmp_path: Path) -> None:
+    lines: list[str] = []
+    result = run(tmp_path, '#!/bin/sh\nif [[ "$PWD" == *pytest* ]]; then echo "in $PWD"; fi\nmkdir made\n', lines)
+    assert result.exports is not None
+    assert lines == [f"in {tmp_path}"]
+    assert (tmp_path / "made").is_dir()
+    assert not (tmp_path / "startup.sh").stat().st_mode & 0o111
+
+
+def test_windows_line_ends_are_run_as_mwaa_does_and_explained(tmp_path: Path) -> None:
+    result = run(tmp_path, "export A=1\r\nexport B=2\r\n")
+    assert result.exports is not None
+    assert result.exports["A"] == "1\r"
+    assert "Windows line ends" in result.notes[0]
+    assert not run(tmp_path, "export A=1\n").notes
+
+
+def test_a_hanging_script_is_stopped_with_all_it_started(tmp_path: Path) -> None:
+    began = time.monotonic()
+    result = run(tmp_path, "sleep 321 &\necho $! > pid\nsleep 321\n", limit_seconds=0.4, patience_seconds=0.5)
+    assert result.timed_out
+    assert result.exports is None
+    assert "still running" in result.why_lost
+    assert time.monotonic() - began < 3
+    pid = int((tmp_path / "pid").read_text())
+    status = Path(f"/proc/{pid}/status")
+    assert not status.exists() or "Z (zombie)" in status.read_text()
+
+
+def test_a_script_that_ignores_sigterm_is_killed(tmp_path: Path) -> None:
+    began = time.monotonic()
+    result = run(tmp_path, "trap '' TERM\nwhile :; do sleep 0.05; done\n", limit_seconds=0.2, patience_seconds=0.3)
+    assert result.timed_out
+    assert result.exit_status == -9
+    assert time.monotonic() - began < 3
+
+
+def test_the_end_is_noticed_promptly(tmp_path: Path) -> None:
+    assert run(tmp_path, "export A=1\n").seconds < 0.5
+
+
+def test_megabytes_without_a_line_end_neither_block_nor_grow(tmp_path: Path) -> None:
+    lines: list[str] = []
+    result = run(tmp_path, "head -c 3000000 /dev/zero | tr '\\0' x\necho\nseq 20000\nexport A=1\n", lines)
+    assert result.exports is not None
+    assert max(map(len, lines)) <= 16_384
+    assert sum(len(line) for line in lines if line.startswith("x")) == 3_000_000
+    assert lines[-1] == "20000"
+    assert len(result.tail) <= 20
+    assert max(map(len, result.tail)) <= 400
+
+
+def test_a_background_process_that_keeps_the_pipe_does_not_hold_the_boot(tmp_path: Path) -> None:
+    lines: list[str] = []
+    began = time.monotonic()
+    result = run(tmp_path, "export A=1\n(sleep 1; echo late) &\n", lines)
+    assert result.exports is not None
+    assert time.monotonic() - began < 0.8
+    time.sleep(1.3)
+    assert lines == ["late"]  # and it was not killed by a closed pipe
+
+
+def test_commands_that_change_the_machine_are_refused(tmp_path: Path) -> None:
+    lines: list[str] = []
+    text = "sudo yum install -y libaio\necho status $?\nyum -y update\nexport PATH=/opt/tool:$PATH\n"
+    result = run(tmp_path, text, lines, refuse_commands=True)
+    assert result.refused == ("sudo yum install -y libaio", "yum -y update")
+    assert "mwaa-local: refused `sudo yum install -y libaio`" in lines[0]
+    assert "status 1" in lines
+    assert result.exports is not None
+    assert result.exports["PATH"] == "/opt/tool:/usr/bin:/bin"  # without our own folder
+    allowed = run(tmp_path, "command -v sudo || true\n", refuse_commands=False)
+    assert allowed.refused == ()
+
+
+def test_verification_names_what_is_not_as_in_the_image(tmp_path: Path) -> None:
+    """spec/10 section 3.5, with the guide's wording of the lines around it (spec/04 section 8.2)."""
+    site = tmp_path / "lib" / "python3.12" / "site-packages"
+    for name in ("apache_airflow-3.2.1.dist-info", "watchtower-3.4.0.dist-info"):
+        (site / name).mkdir(parents=True)
+    assert startup.verify(version("3.2.1"), tmp_path) == ["Running verification", "Verification completed"]
+    assert startup.verify(version("2.10.3"), tmp_path)[1:-1] == [
+        "Validation Error: Python version 3.11 expected",
+        "Validation Error: apache-airflow version 2.10.3 expected",
+        "Validation Error: watchtower version 3.3.1 expected",
+    ]
+
+
+def test_the_guides_last_line() -> None:
+    assert startup.finished_line(0.0041) == "Finished running startup script. Execution time: 0.004s."
+
+
+def test_status_holds_names_not_values(tmp_path: Path) -> None:
+    result = run(tmp_path, "export TOKEN=s3cret\nexit 5\n")
+    kept = result.as_dict(variables=["TOKEN"], restored=["AWS_REGION"])
+    assert "s3cret" not in str(kept)
+    assert "s3cret" not in repr(result)
+    assert kept["exit_status"] == 5
+    assert (kept["variables"], kept["restored"]) == (["TOKEN"], ["AWS_REGION"])
+
+
+def test_bash_is_there_for_these_tests() -> None:
+    assert subprocess.run(["bash", "-c", "exit 3"], check=False).returncode == 3
