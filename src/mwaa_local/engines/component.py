@@ -127,6 +127,10 @@ class Kept:
     # -- its life ------------------------------------------------------------------------------------------------------
 
     def _set(self, state: State, detail: str) -> None:
+        if state != self.state:
+            now = time.strftime("%Y-%m-%d %H:%M:%S", time.gmtime())
+            # The keeper's own log: one line for each turn of a component's life.
+            print(f"{now} {self.plan.name}: {state}{f' ({detail})' if detail else ''}", flush=True)
         if (state, detail) != (self.state, self.detail):
             self.state, self.detail = state, detail
             self._around.changed()

@@ -89,6 +89,17 @@ def reload(layout: Layout) -> None:
     os.kill(found, signal.SIGHUP)
 
 
+def kill(layout: Layout) -> None:
+    """End the keeper and everything it keeps at once; for when the data go too."""
+    found = pid(layout)
+    if found is not None:
+        processes.kill([found])
+    end = time.monotonic() + _START_SECONDS
+    while runs(layout) and time.monotonic() < end:
+        time.sleep(0.01)
+    processes.sweep(f"{layout.state}|")
+
+
 def stop(layout: Layout, *, timeout_s: float) -> bool:
     """Stop the keeper and everything it keeps.
 

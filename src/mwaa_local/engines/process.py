@@ -196,7 +196,7 @@ class ProcessEngine:
         if not self._layout.state.exists():
             return
         with files.lock(self._layout.up_lock, seconds=_LOCK_SECONDS, busy=_BUSY):
-            keeper_client.stop(self._layout, timeout_s=1.0)
+            keeper_client.kill(self._layout)
             postgres.destroy(self._layout.postgres)
             for path in self._layout.state.iterdir():
                 if path == self._layout.up_lock:

@@ -25,6 +25,7 @@ from mwaa_local.runtime.inputs import Wiring, host_variables, variables_for
 RANKS = {"migrate-db": 0, "scheduler": 10, "worker": 10, "webserver": 20, "control": 30, "aws": 40, "postgres": 50}
 # Longer than the runtime's own patience, which kills what does not end (spec/10 section 1.4).
 _PATIENCE = limits().patience_seconds + 30
+_PASSED = ("MWAA_CONSTRAINTS_DIR",)
 AIRFLOW = ("scheduler", "worker", "webserver")
 
 
@@ -163,7 +164,8 @@ def build(parts: Parts) -> Plan:
 
 def base_env(parts: Parts) -> dict[str, str]:
     """What every process gets of the caller's variables: proxies, trust, locale; no credentials."""
-    return {**host_variables(parts.host, parts.environment.local.aws), "PYTHONUNBUFFERED": "1"}
+    passed = {name: parts.host[name] for name in _PASSED if parts.host.get(name)}
+    return {**host_variables(parts.host, parts.environment.local.aws), **passed, "PYTHONUNBUFFERED": "1"}
 
 
 def migrate_words() -> list[str]:

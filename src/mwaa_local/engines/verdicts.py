@@ -22,26 +22,26 @@ def verdicts(states: Iterable[ComponentState]) -> list[MwaaLocalError]:
         if told.get("verdict") == "failed":
             text = _text(told)
             found.setdefault(text, ([], told))[0].append(state.name)
-    return [
-        RequirementsError(
-            "requirements.txt could not be installed: Airflow runs without it, as it would on MWAA",
-            where=", ".join(names),
-            why=text,
-            hint=str(
-                told.get("hint")
-                or "correct the lines named above and run `make up` again, "
-                "or accept it with --allow-failed-requirements"
-            ),
-        )
-        for text, (names, told) in found.items()
-    ]
+    return [_verdict(text, names, told) for text, (names, told) in found.items()]
+
+
+def _verdict(text: str, names: list[str], told: Mapping[str, Any]) -> MwaaLocalError:
+    error = told.get("error") or {}
+    hint = str(error.get("hint") or "correct the lines named above")
+    return RequirementsError(
+        str(error.get("what") or "requirements.txt could not be installed"),
+        where=str(error.get("where") or "requirements.txt"),
+        why=f"{text}\n{', '.join(names)}: Airflow runs without these packages, as it would on MWAA",
+        hint=f"{hint}; then `make up` again, or accept it with --allow-failed-requirements",
+    )
 
 
 def _text(told: Mapping[str, Any]) -> str:
-    lines = [str(line) for line in told.get("conflict") or []] or [str(line) for line in told.get("tail") or []][
-        -_TAIL:
-    ]
-    return "\n".join(lines) or str(told.get("error") or "the installer said nothing")
+    conflict = [str(line) for line in told.get("conflict") or []]
+    tail = [str(line) for line in told.get("tail") or []][-_TAIL:]
+    return (
+        str((told.get("error") or {}).get("why") or "") or "\n".join(conflict or tail) or "the installer said nothing"
+    )
 
 
 def warnings(states: Iterable[ComponentState]) -> list[str]:

@@ -1,0 +1,294 @@
+"""The life of an environment in the process engine: up, adopt, change, heal, down, reset. On both Airflow majors."""
+
+from __future__ import annotations
+
+import os
+import signal
+import subprocess
+import sys
+import threading
+import time
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+from process_engine_support import AIRFLOW, Running, wait
+
+from mwaa_local.engines import console, keeper_client, processes
+from mwaa_local.engines.layout import Layout
+from mwaa_local.errors import EngineError, MachineError, StartupScriptError
+
+pytestmark = [pytest.mark.timeout(900), pytest.mark.skipif(not processes.LINUX, reason="reads /proc")]
+
+
+@pytest.fixture(scope="module", params=["3.2.1", "2.10.3"])
+def env(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Running]:
+    """An environment that is up; tests leave it up and whole."""
+    running = Running(tmp_path_factory.mktemp("project"), request.param)
+    running.up()
+    yield running
+    running.engine.reset()
+    assert not running.processes(), "reset leaves no process"
+
+
+def test_comes_up_from_nothing_and_runs_a_dag(env: Running) -> None:
+    states = {state.name: state for state in env.engine.components()}
+    assert set(states) == {"postgres", "aws", "control", *AIRFLOW}
+    assert {state.state for state in states.values()} == {"healthy"}
+    total = sum(state.memory_bytes or 0 for state in states.values())
+    print({name: round((state.memory_bytes or 0) / 1e6) for name, state in states.items()}, round(total / 1e6))
+    assert 0 < total < 1.25e9, "idle memory of the whole environment"
+    run = env.run_dag("two_tasks")
+    tasks = env.api.task_instances("two_tasks", run)
+    assert [task.state for task in tasks] == ["success", "success"]
+    wait(lambda: any("home is /usr/local/airflow" in line for line in env.api.task_log("two_tasks", run, tasks[0])), 30)
+
+
+def test_an_unchanged_up_returns_at_once_and_touches_nothing(env: Running) -> None:
+    before = env.pids()
+    began = time.monotonic()
+    result = env.up()
+    assert time.monotonic() - began < 2.0
+    assert result.changes == []
+    assert env.pids() == before
+
+
+def test_a_saved_dag_restarts_nothing(env: Running) -> None:
+    before = env.pids()
+    (env.project / "dags" / "late.py").write_text(
+        (env.project / "dags" / "two.py").read_text().replace("two_tasks", "late")
+    )
+    assert env.up().changes == []
+    wait(lambda: "late" in {dag.id for dag in env.api.dags()}, 60)
+    assert env.pids() == before
+
+
+def test_a_changed_plugin_restarts_the_three_components_only(env: Running) -> None:
+    before = env.pids()
+    (env.project / "plugins" / "greet.py").write_text("WORD = 'hello'\n")
+    result = env.up()
+    assert result.changes == ["plugins added: restarted webserver, scheduler, worker"]
+    after = env.pids()
+    assert {name for name in after if after[name] != before[name]} == AIRFLOW
+    assert {state.restarts for state in env.engine.components()} == {0}, "a wished restart is not counted as a failure"
+
+
+def test_a_changed_option_is_named_and_takes_effect(env: Running) -> None:
+    (env.project / "mwaa.yaml").write_text('AirflowConfigurationOptions: {core.default_task_retries: "7"}\n')
+    changes = env.up().changes
+    assert changes == ["AIRFLOW__CORE__DEFAULT_TASK_RETRIES changed: restarted webserver, scheduler, worker"]
+    out = subprocess.run(
+        [
+            sys.executable,
+            "-c",
+            RUN,
+            str(env.project),
+            env.version,
+            "worker",
+            "airflow",
+            "config",
+            "get-value",
+            "core",
+            "default_task_retries",
+        ],
+        capture_output=True,
+        text=True,
+        timeout=60,
+    )
+    assert out.stdout.strip().splitlines()[-1:] == ["7"], out
+
+
+RUN = """
+import os, sys
+from pathlib import Path
+from mwaa_local import model
+from mwaa_local.engines.process import ProcessEngine
+project, version, component, *argv = sys.argv[1:]
+environment = model.load(Path(project), flags={"AirflowVersion": version, "Local.Engine": "process"}, variables={})
+sys.exit(ProcessEngine(environment, dict(os.environ)).run(component, argv, interactive=False))
+"""
+
+
+@pytest.mark.parametrize("component", sorted(AIRFLOW))
+def test_run_keeps_the_exit_code_and_sees_mwaas_paths(env: Running, component: str, tmp_path: Path) -> None:
+    assert env.engine.run(component, ["bash", "-c", "exit 37"], interactive=False) == 37
+    # Files of the workspace under MWAA's path, Airflow's own command on PATH, and the component's own variables.
+    test = (
+        'test -f /usr/local/airflow/dags/two.py && airflow version >&2 && test "$MWAA_AIRFLOW_COMPONENT" = ' + component
+    )
+    assert env.engine.run(component, ["bash", "-c", test], interactive=False) == 0
+    given = tmp_path / "in"
+    given.write_text("word")
+    assert env.engine.run(component, ["grep", "-qx", "word"], interactive=False, stdin=given) == 0
+    assert env.engine.run(component, ["bash", "-c", "kill -9 $$"], interactive=False) == 128 + signal.SIGKILL
+    with pytest.raises(EngineError, match="nothing can be run"):
+        env.engine.run("postgres", ["true"], interactive=False)
+
+
+def test_restart_takes_one_component_only(env: Running) -> None:
+    from process_engine_support import Silent
+
+    before = env.pids()
+    env.engine.restart("worker", Silent())
+    after = env.pids()
+    assert {name for name in after if after[name] != before[name]} == {"worker"}
+    assert env.component("worker").state == "healthy"
+    with pytest.raises(EngineError, match="no component 'nosuch'"):
+        env.engine.restart("nosuch", Silent())
+
+
+@pytest.mark.parametrize("name", ["worker", "scheduler", "webserver", "aws", "control", "postgres"])
+def test_a_killed_component_heals_by_itself(env: Running, name: str) -> None:
+    env.healthy()
+    pid = env.component(name).pid
+    assert pid is not None
+    children = processes.tree([pid]) - {pid}
+    os.kill(pid, signal.SIGKILL)
+    wait(lambda: env.component(name).pid not in (None, pid), 30, lambda: env.component(name))
+    env.healthy()
+    assert env.component(name).restarts >= 1
+    assert not children & set(processes.parents()), "nothing of the killed one lives on"
+    env.run_dag("two_tasks")
+
+
+def test_down_keeps_the_data(env: Running) -> None:
+    run = env.run_dag("two_tasks")
+    env.engine.down(timeout_s=60)
+    assert env.engine.addresses() is None
+    assert {state.state for state in env.engine.components()} == {"stopped"}
+    assert not env.processes()
+    env.engine.down(timeout_s=60)  # again: nothing to do, no error
+    result = env.up()
+    assert result.changes == []
+    assert env.api.run_state("two_tasks", run) == "success"
+
+
+def test_another_version_is_refused_with_what_to_do(env: Running) -> None:
+    other = Running(env.project, "2.10.3" if env.version == "3.2.1" else "3.2.1")
+    with pytest.raises(EngineError) as caught:
+        other.up()
+    assert "make reset" in caught.value.hint and "DAG runs" in caught.value.hint
+    assert env.component("scheduler").state == "healthy"
+
+
+def test_a_killed_keeper_leaves_nothing_and_the_next_up_recovers(env: Running) -> None:
+    keeper = keeper_client.pid(Layout(env.environment.state))
+    assert keeper is not None
+    os.kill(keeper, signal.SIGKILL)
+    wait(lambda: not keeper_client.runs(Layout(env.environment.state)), 5)
+    env.up()
+    env.healthy()
+    env.run_dag("two_tasks")
+    assert keeper_client.pid(Layout(env.environment.state)) != keeper
+
+
+def test_logs_end_with_the_last_lines_and_follow(env: Running) -> None:
+    lines = list(env.engine.logs("webserver", follow=False, lines=5))
+    assert 1 <= len(lines) <= 5
+    assert lines == console.tail(Layout(env.environment.state).log("webserver"), 5)
+    seen: list[str] = []
+
+    def read() -> None:
+        for line in env.engine.logs("postgres", follow=True, lines=0):
+            seen.append(line)
+            return
+
+    reader = threading.Thread(target=read, daemon=True)
+    reader.start()
+    time.sleep(0.3)
+    with pytest.raises(Exception, match="authentication"):
+        _wrong_password(env)
+    reader.join(10)
+    assert seen and "authentication" in seen[0]
+    with pytest.raises(EngineError, match="no component"):
+        env.engine.logs("nosuch", follow=False, lines=1)
+
+
+def _wrong_password(env: Running) -> None:
+    from mwaa_local.engines import plan, postgres
+
+    made = plan.read(Layout(env.environment.state).plan)
+    assert made is not None
+    with postgres.connection(made.facts["ports"]["postgres"], "wrong"):
+        pass
+
+
+def test_a_fatal_startup_script_fails_quickly_with_its_lines(env: Running) -> None:
+    script = env.project / "startup" / "startup.sh"
+    script.write_text("set -e\necho about to fail\nfalse\n")
+    began = time.monotonic()
+    try:
+        with pytest.raises(StartupScriptError) as caught:
+            env.up()
+        assert time.monotonic() - began < 60
+        assert "about to fail" in caught.value.why
+        assert env.component("postgres").state == "healthy", "other parts keep running"
+    finally:
+        script.write_text("export GREETING=hello\n")
+        env.up()
+    run = env.run_dag("two_tasks")
+    task = env.api.task_instances("two_tasks", run)[0]
+    wait(lambda: any("greeting is hello" in line for line in env.api.task_log("two_tasks", run, task)), 30)
+    script.unlink()
+    assert env.up().changes == ["startup script removed: restarted webserver, scheduler, worker"]
+
+
+def test_conflicting_requirements_end_with_a_verdict_and_a_running_environment(env: Running) -> None:
+    file = env.project / "requirements" / "requirements.txt"
+    file.write_text("six==1.0.0\nsix==1.16.0\n")
+    try:
+        result = env.up()
+        assert {state.state for state in result.components} == {"healthy"}
+        assert len(result.verdicts) == 1, "three components, one verdict"
+        assert result.verdicts[0].id == "requirements"
+        assert "six" in str(result.verdicts[0])
+        env.flags["Local.AllowFailedRequirements"] = True
+        allowed = env.up()
+        assert allowed.verdicts == [] and allowed.changes == []
+        assert allowed.warnings
+    finally:
+        env.flags.pop("Local.AllowFailedRequirements", None)
+        file.unlink()
+        assert env.up().verdicts == []
+
+
+def test_two_projects_at_once_have_their_own_ports(env: Running, tmp_path: Path) -> None:
+    if env.version != "3.2.1":
+        pytest.skip("once is enough")
+    other = Running(tmp_path / "other", env.version)
+    try:
+        result = other.up()
+        mine = env.engine.addresses()
+        assert mine is not None
+        assert {result.addresses.web, result.addresses.aws}.isdisjoint({mine.web, mine.aws})
+        assert any("port is" in change for change in result.changes), result.changes
+        other.run_dag("two_tasks")
+        env.run_dag("two_tasks")
+        taken = int(mine.web.rpartition(":")[2])
+        with pytest.raises(MachineError, match=f"port {taken} is taken"):
+            Running(tmp_path / "third", env.version, {"Local.Ports.Web": taken}).up()
+    finally:
+        other.engine.reset()
+    assert not other.processes()
+
+
+def test_killed_in_the_middle_of_up_and_the_next_up_recovers(env: Running, tmp_path: Path) -> None:
+    if env.version != "3.2.1":
+        pytest.skip("once is enough")
+    env.engine.down(timeout_s=60)
+    code = f"import sys; sys.path.insert(0, {str(Path(__file__).parent)!r})\n" + UP
+    for seconds in (0.35, 0.8, 3.0):
+        child = subprocess.Popen([sys.executable, "-c", code, str(env.project), env.version], start_new_session=True)
+        time.sleep(seconds)
+        os.killpg(child.pid, signal.SIGKILL)
+        child.wait(5)
+    env.up()
+    env.healthy()
+    env.run_dag("two_tasks")
+
+
+UP = """
+from pathlib import Path
+from process_engine_support import Running
+Running(Path(sys.argv[1]), sys.argv[2]).up()
+"""
