@@ -117,13 +117,11 @@ def _show(environment: Environment, engine: Engine, result: UpResult, seconds: f
         + (f"; files in {logs}" if engine.name == "process" else ""),
         "Next        mwaa-local status, mwaa-local smoke, mwaa-local down",
     ]
-    output.out.print(
-        Panel(
-            "\n".join(lines),
-            title=f"{environment.name} is up: Airflow {environment.version.airflow}, {seconds:.1f} s",
-            expand=False,
-        )
-    )
+    title = f"{environment.name} is up: Airflow {environment.version.airflow}, {seconds:.1f} s"
+    if output.out.is_terminal:
+        output.out.print(Panel("\n".join(lines), title=title, expand=False))
+    else:  # a frame would cut addresses at the width of no terminal
+        output.out.print("\n".join([title, *lines]))
 
 
 def down(
