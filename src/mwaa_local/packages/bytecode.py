@@ -2,7 +2,7 @@
 
 Measured on 3.2.1: importing Airflow without bytecode costs 5.2 s of processor time in every process, with it 2.4 s; all
 7,400 files take 8.5 s on two cores. So the base set compiles the folders Airflow's own processes import from (a data
-file), an image everything, a requirement set what it added; the rest Python writes at first use.
+file), an image everything, a requirement set what it added; tests never. The rest Python writes at first use.
 """
 
 from __future__ import annotations
@@ -24,6 +24,7 @@ for target in sys.argv[1 + flat:]:
     if os.path.isfile(target):
         files.append(target)
     for folder, folders, names in os.walk(target):
+        folders[:] = [name for name in folders if name not in ("tests", "test", "_tests", "testing")]
         files += [os.path.join(folder, name) for name in names if name.endswith(".py")]
         if flat:
             break

@@ -8,7 +8,7 @@ import urllib.parse
 from collections.abc import Sequence
 from itertools import combinations
 
-from packaging.specifiers import SpecifierSet
+from packaging.specifiers import InvalidSpecifier, SpecifierSet
 from packaging.utils import canonicalize_name
 from packaging.version import InvalidVersion, Version
 
@@ -39,6 +39,7 @@ _NO_MATCH = re.compile(
     r"only (?:the following versions of )?([^\s=<>!~,;\[]+?)(?:[=<>!~]\S*)? (?:is|are) available|"
     r"([^\s=<>!~,;\[]+?)(?:==\S+)? has no wheels|No matching distribution found for ([^\s=<>!~,;\[]+)"
 )
+_NEEDS = re.compile(r"depends on ([A-Za-z0-9][\w.-]*?)(?:\[[^\]]*\])?(?:\{[^}]*\})?((?:[<>=!~]=?=?[\w.*+!]+,?)+)")
 _WORD = re.compile(r"[A-Za-z0-9][\w.-]*")
 _SHOWN_LINES = 12
 
@@ -135,9 +136,12 @@ def from_os_error(error: OSError, where: str) -> UnmetRequirementsError:
 def _conflict(conflicts: Sequence[Conflict], lines: Sequence[str], reading: Reading) -> UnmetRequirementsError:
     hints = []
     for conflict in conflicts:
-        if conflict.source.startswith("essential"):
+        own = _WORD.match(conflict.requirement)
+        if conflict.pin and own and canonicalize_name(own[0]) != conflict.pin.partition("==")[0]:
+            hints.append(f"take a version of {own[0]} that allows {conflict.pin}")
+        elif conflict.source.startswith("essential"):
             hints.append(f"MWAA fixes {conflict.pin}: remove line {conflict.line} or write that version")
-        elif conflict.pin and conflict.source:
+        elif conflict.pin:
             hints.append(f"write {conflict.pin} in line {conflict.line}, or name a constraint file that allows yours")
     places = ", ".join(str(conflict.line) for conflict in conflicts)
     return UnmetRequirementsError(
@@ -215,14 +219,28 @@ def _named_in(text: str, reading: Reading) -> tuple[Conflict, ...]:
         pin = reading.pin(name)
         if pin and re.search(rf"(?<![\w.-]){re.escape(name)}=={re.escape(pin[0])}(?![\w.])", text.lower()):
             hit.append((f"{name}=={pin[0]}", pin[1]))
-    own = {entry.name for entry in reading.entries}
-    pins = [(pin, label) for pin, label in hit if pin.partition("==")[0] not in own] or hit
+    # Pins that something named needs otherwise; a pin that only stands in the chain is not the culprit.
+    culprits = [(pin, label) for pin, label in hit if pin.partition("==")[0] in _excluded(text, reading)]
+    lines = [entry for entry in reading.entries if entry.name in words]
+    pins = culprits if culprits or len(lines) > 1 else hit
     return tuple(
         Conflict(entry.file, entry.line, redact(entry.text), ", ".join(pin for pin, _ in pins),
                  ", ".join(dict.fromkeys(label for _, label in pins)))
-        for entry in reading.entries
-        if entry.name in words
+        for entry in lines
     )  # fmt: skip
+
+
+def _excluded(text: str, reading: Reading) -> set[str]:
+    """Names of packages of which the explanation says that something depends on a version other than the pin."""
+    found = set()
+    for name, wanted in _NEEDS.findall(text):
+        pin = reading.pin(name)
+        try:
+            if pin and not _contains(SpecifierSet(wanted), pin[0]):
+                found.add(str(canonicalize_name(name)))
+        except InvalidSpecifier:
+            continue
+    return found
 
 
 def _mentions(text: str, entry: Entry) -> bool:

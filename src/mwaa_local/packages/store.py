@@ -92,7 +92,7 @@ class Store:
             OSError: the disk is full, for example; the set is then not there.
         """
         place = self.place(key)
-        write_atomically(folder / MANIFEST, json.dumps(content, indent=1, sort_keys=True) + "\n")
+        write_manifest(folder, content)
         if place.exists():  # without a readable manifest: a folder somebody damaged
             shutil.rmtree(place)
         folder.rename(place)
@@ -162,6 +162,11 @@ def manifest(place: Path) -> dict[str, Any] | None:
     except (OSError, ValueError):
         return None
     return content if isinstance(content, dict) else None
+
+
+def write_manifest(place: Path, content: dict[str, Any]) -> None:
+    """Declare a folder a whole set."""
+    write_atomically(place / MANIFEST, json.dumps(content, indent=1, sort_keys=True) + "\n")
 
 
 def touch(place: Path) -> None:
