@@ -8,6 +8,7 @@ import os
 import signal
 import subprocess
 import time
+import traceback
 from collections import deque
 from collections.abc import Awaitable, Callable
 from dataclasses import dataclass, field
@@ -47,6 +48,18 @@ class Surroundings:
     healthy: Callable[[str], bool]
     wait_change: Callable[[], Awaitable[None]]
     exits: dict[int, asyncio.Future[int]] = field(default_factory=dict)
+
+
+def _exit(code: int, seconds: float, was_healthy: bool, why: str, error: dict[str, Any] | None) -> dict[str, Any]:
+    """One end of a component, as ``keeper.json`` tells it."""
+    return {
+        "at": time.time(),
+        "code": code,
+        "seconds": round(seconds, 2),
+        "was_healthy": was_healthy,
+        "why": why,
+        "error": error,
+    }
 
 
 class Kept:
@@ -137,19 +150,28 @@ class Kept:
 
     async def _live(self) -> None:
         while not self._stopping:
-            await self._needs()
-            if await self._need_not_run():
-                return
-            if not await self._start():
-                await self._pause()
-                continue
-            code = await self._watch()
-            if self._stopping:
-                return
-            if self.plan.kind == "job" and code == 0:
-                self._set("healthy", "done")
-                return
+            try:
+                if await self._once():
+                    return
+            except Exception as error:  # noqa: BLE001 - whatever goes wrong with one component, it is kept all the same
+                traceback.print_exc()
+                self._failures_in_row += 1
+                self.exits.append(_exit(126, 0.0, False, f"could not be kept: {error}", None))
+                self._set("failed", str(error))
             await self._pause()
+
+    async def _once(self) -> bool:
+        """From waiting to the end of one process; whether that was all."""
+        await self._needs()
+        if await self._need_not_run():
+            return True
+        if not await self._start():
+            return False
+        code = await self._watch()
+        if not self._stopping and self.plan.kind == "job" and code == 0:
+            self._set("healthy", "done")
+            return True
+        return self._stopping
 
     async def _needs(self) -> None:
         while missing := [name for name in self.plan.needs if not self._around.healthy(name)]:
@@ -266,16 +288,7 @@ class Kept:
         error = self._told()
         name = signal.Signals(-code).name if -code in {int(item) for item in signal.Signals} else ""
         words = why or (f"was killed by {name}" if name else f"ended with exit code {code}")
-        self.exits.append(
-            {
-                "at": time.time(),
-                "code": code,
-                "seconds": round(seconds, 2),
-                "was_healthy": self.healthy_at is not None,
-                "why": words,
-                "error": error,
-            }
-        )
+        self.exits.append(_exit(code, seconds, self.healthy_at is not None, words, error))
         self._failures_in_row += 1
         fatal = error is not None or self._failures_in_row >= 3
         self._set("failed" if fatal or self.plan.kind == "job" else "restarting", words)

@@ -68,6 +68,12 @@ class Layout:
         """Memory of file digests."""
         return self.state / "digests.json"
 
+    def hide(self) -> None:
+        """Keep the state out of the user's version control."""
+        note = self.state.parent / ".gitignore"
+        if not note.exists():
+            note.write_text("# Data of local environments; mwaa-local makes and removes them.\n*\n", encoding="utf-8")
+
     def home(self, component: str) -> Path:
         """What the component sees as ``/usr/local/airflow``."""
         return self.state / "home" / component

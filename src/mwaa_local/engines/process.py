@@ -60,6 +60,13 @@ class ProcessEngine:
             RequirementsError: The set cannot be installed.
         """
         _refuse_other_version(environment, self._plan())
+        if environment.workflow.startup_script.is_file() and shutil.which("bash", path=self._host.get("PATH")) is None:
+            raise MachineError(
+                "bash is not there",
+                where=str(environment.workflow.startup_script),
+                why="MWAA runs startup scripts with bash, and none is on PATH",
+                hint="install bash, or use the docker engine",
+            )
         self._base_set(environment, progress)
 
     def up(self, environment: Environment, progress: Progress, *, timeout_s: float) -> UpResult:
@@ -69,7 +76,16 @@ class ProcessEngine:
             MwaaLocalError: What cannot be had; everything that could be started keeps running.
         """
         seconds: dict[str, float] = {}
+        try:
+            return self._up(environment, progress, seconds, timeout_s)
+        except OSError as error:
+            raise files.disk_error(error, self._layout.state) from error
+
+    def _up(
+        self, environment: Environment, progress: Progress, seconds: dict[str, float], timeout_s: float
+    ) -> UpResult:
         with files.lock(self._layout.up_lock, seconds=_LOCK_SECONDS, busy=_BUSY):
+            self._layout.hide()
             before = self._plan()
             _refuse_other_version(environment, before)
             running = self._adopt(before)
@@ -143,13 +159,27 @@ class ProcessEngine:
     def _ports(self, environment: Environment, before: Plan | None) -> tuple[dict[str, int], list[str]]:
         registry = ports.Registry(self._cache / "ports.json")
         known: dict[str, int] = dict(before.facts.get("ports", {})) if before else {}
-        own = set(known.values()) if keeper_client.runs(self._layout) else set()
+        own = self._own_ports(known)
         with files.lock(registry.lock(), seconds=30.0, busy="another environment is choosing its ports"):
             chosen, notes = ports.choose(
                 process_plan.wishes(environment), before=known, own=own, reserved=registry.others(self._layout.state)
             )
             registry.promise(self._layout.state, chosen.values())
         return chosen, notes
+
+    def _own_ports(self, known: Mapping[str, int]) -> set[int]:
+        """Ports that our own components hold; one that a stranger took meanwhile is not among them."""
+        if not keeper_client.runs(self._layout):
+            return set()
+        states = keeper_client.report(self._layout)["components"]
+        holders = {"web": "webserver"}
+        sure = {name for name in known if states.get(holders.get(name, name), {}).get("state") == "healthy"}
+        unsure = {name for name in known.keys() - sure if not ports.is_free(known[name])}
+        if unsure:
+            ours = processes.marked(f"{self._layout.state}|")
+            found = {name: processes.listener(known[name]) for name in unsure}
+            sure |= {name for name, holder in found.items() if holder is None or holder[0] in ours}
+        return {known[name] for name in sure}
 
     def _base_set(self, environment: Environment, progress: Progress) -> Path:
         """The version's packages; found in milliseconds, or installed once for all environments of this machine."""
@@ -241,7 +271,12 @@ class ProcessEngine:
             return []
         running = keeper_client.runs(self._layout)
         report = keeper_client.report(self._layout)["components"] if running else {}
-        return [self._state(item, report.get(item.name)) for item in made.components if item.kind == "service"]
+        states = [self._state(item, report.get(item.name)) for item in made.components if item.kind == "service"]
+        keeper = keeper_client.pid(self._layout)
+        if keeper is not None:  # what it takes belongs to the environment too
+            started = keeper_client.report(self._layout).get("started_at")
+            states.append(ComponentState("keeper", "healthy", keeper, started, memory_bytes=processes.own_pss(keeper)))
+        return states
 
     def _state(self, item: plan.Component, one: Mapping[str, Any] | None) -> ComponentState:
         status = files.read_json(Path(item.run_dir) / "status.json") if item.run_dir else None

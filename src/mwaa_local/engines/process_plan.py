@@ -12,7 +12,7 @@ from pathlib import Path
 import mwaa_local
 from mwaa_local.aws.client import HEALTH_PATH, queue_url
 from mwaa_local.catalog import limits, log_types, migrate_db_options
-from mwaa_local.engines import postgres
+from mwaa_local.engines import inputs, postgres
 from mwaa_local.engines.layout import Layout
 from mwaa_local.engines.plan import Component, Plan
 from mwaa_local.engines.ports import HOST, Wish
@@ -240,12 +240,13 @@ def _migrate(parts: Parts) -> Component:
 
 def _airflow(parts: Parts, name: str) -> Component:
     run_dir = str(parts.layout.run(name))
+    # A startup script may call AWS at once; Airflow itself imports for seconds before it does, so they start together.
     return Component(
         name=name,
         argv=_module("mwaa_local.runtime", kind(name)),
         env=parts.variables(name),
         cwd=str(parts.layout.state),
-        needs=("postgres", "aws", "migrate-db"),
+        needs=("postgres", "migrate-db", *(("aws",) if inputs.STARTUP in parts.digests else ())),
         probe={"kind": "runtime", "run_dir": run_dir},
         stop_seconds=float(_PATIENCE),
         stop_rank=RANKS[kind(name)],

@@ -114,15 +114,17 @@ def pss(root: int) -> int | None:
 
     A page shared by n processes counts 1/n in each, so the sum over an environment is what the machine really gives it.
     """
-    total, seen = 0, False
-    for pid in tree([root]):
-        with contextlib.suppress(OSError, ValueError):
-            for line in (_PROC / str(pid) / "smaps_rollup").read_text().splitlines():
-                if line.startswith("Pss:"):
-                    total += int(line.split()[1]) * 1024
-                    seen = True
-                    break
-    return total if seen else None
+    found = [size for pid in tree([root]) if (size := own_pss(pid)) is not None]
+    return sum(found) if found else None
+
+
+def own_pss(pid: int) -> int | None:
+    """Proportional set size of one process alone, in bytes; ``None`` when it cannot be read."""
+    with contextlib.suppress(OSError, ValueError):
+        for line in (_PROC / str(pid) / "smaps_rollup").read_text().splitlines():
+            if line.startswith("Pss:"):
+                return int(line.split()[1]) * 1024
+    return None
 
 
 def listener(port: int) -> tuple[int, str] | None:
