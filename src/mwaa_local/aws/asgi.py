@@ -49,8 +49,14 @@ class Request:
             pass
 
     def allow(self, seconds: float | None) -> None:
-        """Set the time that is left, or take the limit away."""
-        self._timeout.reschedule(None if seconds is None else asyncio.get_running_loop().time() + seconds)
+        """Extend the time left, or take the limit away. Never shortens it: a slow service may call a quick one."""
+        try:
+            until = None if seconds is None else asyncio.get_running_loop().time() + seconds
+            now = self._timeout.when()
+            if now is not None and (until is None or until > now):
+                self._timeout.reschedule(until)
+        except RuntimeError:
+            pass  # the request is over: this is work that it left behind, on the loop or on a thread of its own
 
 
 class Application:
