@@ -36,7 +36,7 @@ def test_versions_are_newest_first_and_the_default_is_the_newest() -> None:
 
 
 @pytest.mark.parametrize(
-    ("name", "essential", "packages"), [("3.2.1", 24, 211), ("2.10.3", 25, 189)]
+    ("name", "essential", "packages"), [("3.2.1", 24, 211), ("2.11.0", 24, 188), ("2.10.3", 25, 189)]
 )  # spec/10 sections 4.4 (count) and 4.7 (installed distributions)
 def test_counts_of_the_bill_of_materials(name: str, essential: int, packages: int) -> None:
     version = catalog.version(name)
