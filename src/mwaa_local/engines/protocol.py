@@ -119,3 +119,6 @@ class Engine(Protocol):
 
     def addresses(self) -> Addresses | None:
         """Where the environment answers; ``None`` when it does not run."""
+
+    def exports(self, component: str) -> dict[str, str] | None:
+        """What the startup script exported in a running component; ``None`` when it does not run."""
