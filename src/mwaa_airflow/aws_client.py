@@ -14,13 +14,16 @@ def session():
     """Return a botocore session that ignores the user's profile and files."""
     import botocore.session
 
-    made = botocore.session.Session()
-    if environment.aws_endpoint() is not None:
-        # An unknown AWS_PROFILE raises ProfileNotFound from any client, even one with explicit keys.
-        made.set_config_variable("profile", None)
-        made.set_config_variable("config_file", os.devnull)
-        made.set_config_variable("credentials_file", os.devnull)
-    return made
+    if environment.aws_endpoint() is None:
+        return botocore.session.Session()
+    # Name -> (name in the config file, variables, default, conversion). An unknown AWS_PROFILE would
+    # raise ProfileNotFound from any client, even one with explicit keys.
+    ours = {
+        "profile": (None, None, None, None),
+        "config_file": (None, None, os.devnull, None),
+        "credentials_file": (None, None, os.devnull, None),
+    }
+    return botocore.session.Session(session_vars=ours)
 
 
 def client(service, region=None, endpoint=None, connect_timeout=2.0, read_timeout=5.0, attempts=1, credentials=None):

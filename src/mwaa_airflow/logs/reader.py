@@ -13,7 +13,7 @@ MAX_PAGES = 10000
 
 def make_client():
     """Return a client that gives up in time for a web request."""
-    return aws_client.client("logs", connect_timeout=2.0, read_timeout=10.0, attempts=2)
+    return aws_client.client("logs", connect_timeout=2.0, read_timeout=5.0, attempts=2)
 
 
 def stream_name(path):

@@ -112,7 +112,7 @@ class RemoteTaskLog(object):
         relative = os.path.relpath(str(Path(self.base_log_folder, path)), self.base_log_folder)
         if not self.source.publishes or relative.startswith(".."):
             return
-        delivered = self._writer is not None and self._writer.finish(reader.stream_name(relative))
+        delivered = self._writer is None or self._writer.finish(reader.stream_name(relative))
         if delivered:
             local = Path(self.base_log_folder, relative)
             with contextlib.suppress(OSError):
