@@ -52,9 +52,13 @@ def test_no_row_beyond_the_tables(version: str) -> None:
     expected = {name for given, row in CASES if given == version for name in [row["name"]]}
     found = set()
     for when in ({}, {"MWAA__CORE__AUTH_TYPE": "mwaa-iam"}, {"MWAA__CORE__AUTH_TYPE": "none"}):
-        merged = environment.effective(inputs("worker", version, **when, MWAA__CLOUDWATCH_METRICS_INTEGRATION__ENABLED="true"))
+        merged = environment.effective(
+            inputs("worker", version, **when, MWAA__CLOUDWATCH_METRICS_INTEGRATION__ENABLED="true")
+        )
         found |= {
-            value.name for value in merged.values.values() if value.layer in (environment.ESSENTIAL, environment.OPINIONATED)
+            value.name
+            for value in merged.values.values()
+            if value.layer in (environment.ESSENTIAL, environment.OPINIONATED)
         }
     assert found <= expected
 
@@ -103,7 +107,10 @@ def test_precedence_with_one_probe_per_layer() -> None:
     assert found["NEW"].value == "script"
     assert (found["OPTION_BEATS_SCRIPT"].value, found["OPTION_BEATS_SCRIPT"].layer) == ("option", "options")
     assert (found["AWS_REGION"].value, found["AWS_REGION"].layer) == ("us-east-1", "protected")
-    assert (found["AIRFLOW__CORE__EXECUTOR"].value, found["AIRFLOW__CORE__EXECUTOR"].layer) == ("CeleryExecutor", "essential")
+    assert (found["AIRFLOW__CORE__EXECUTOR"].value, found["AIRFLOW__CORE__EXECUTOR"].layer) == (
+        "CeleryExecutor",
+        "essential",
+    )
 
 
 @pytest.mark.parametrize("version", VERSIONS)

@@ -80,16 +80,17 @@ def link_packages(folder: Path) -> None:
         point(folder / name, Path(places[0]))
 
 
-def point(link: Path, target: Path) -> None:
-    """Make a symbolic link point somewhere, in one step."""
+def point(link: Path, target: Path) -> bool:
+    """Make a symbolic link point somewhere, in one step; whether anything changed."""
     if link.is_symlink() and os.readlink(link) == str(target):
-        return
+        return False
     if link.is_dir() and not link.is_symlink():
         shutil.rmtree(link)
     partial = link.with_name(f".{link.name}.{os.getpid()}")
     partial.unlink(missing_ok=True)
     partial.symlink_to(target)
     partial.replace(link)
+    return True
 
 
 def keep_environment(inputs: RuntimeInputs, variables: Mapping[str, str]) -> None:

@@ -53,7 +53,7 @@ class Placement:
         return {"mode": self.mode, "home": str(self.home), "detail": self.detail}
 
 
-class NotAllowed(Exception):
+class NotAllowedError(Exception):
     """The system refuses a namespace; the text says why."""
 
 
@@ -90,7 +90,7 @@ def enter(specification: str, *, home: Path, scratch: Path, binds: Sequence[Bind
             _show(home, target, scratch)
         for bind in binds:
             _bind(bind.source, target / bind.place, read_only=bind.read_only)
-    except NotAllowed as error:
+    except NotAllowedError as error:
         return _link(home, binds, f"{target} cannot be shown here ({error}): DAGs must not rely on that path")
     os.chdir(target)
     return Placement("mount", target)
@@ -109,7 +109,7 @@ def join(pid: int) -> bool:
         for descriptor in descriptors:
             _call("setns", descriptor, 0)
         return bool(descriptors)
-    except (OSError, NotAllowed):
+    except (OSError, NotAllowedError):
         return False
     finally:
         for descriptor in descriptors:
@@ -142,10 +142,10 @@ def _prepare_places(home: Path, binds: Sequence[Bind]) -> None:
 
 def _unshare() -> None:
     if not sys.platform.startswith("linux"):
-        raise NotAllowed("only Linux has mount namespaces")
+        raise NotAllowedError("only Linux has mount namespaces")
     user, group = os.geteuid(), os.getegid()
     if user == 0:
-        with contextlib.suppress(NotAllowed):
+        with contextlib.suppress(NotAllowedError):
             _call("unshare", _NEWNS | _NEWUTS)
             return
     # Root without the right to mount (a container) may still have a user namespace.
@@ -155,7 +155,7 @@ def _unshare() -> None:
         Path("/proc/self/uid_map").write_text(f"{user} {user} 1", encoding="ascii")
         Path("/proc/self/gid_map").write_text(f"{group} {group} 1", encoding="ascii")
     except OSError as error:
-        raise NotAllowed(str(error)) from error
+        raise NotAllowedError(str(error)) from error
 
 
 def _set_hostname(name: str, scratch: Path) -> None:
@@ -216,8 +216,8 @@ def _call(name: str, *arguments: object) -> None:
     """Call the C library.
 
     Raises:
-        NotAllowed: it failed.
+        NotAllowedError: it failed.
     """
     if getattr(ctypes.CDLL(None, use_errno=True), name)(*arguments) != 0:
         number = ctypes.get_errno()
-        raise NotAllowed(f"{name}: {os.strerror(number)}")
+        raise NotAllowedError(f"{name}: {os.strerror(number)}")

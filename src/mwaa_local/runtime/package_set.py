@@ -40,7 +40,8 @@ def base(inputs: RuntimeInputs) -> InstalledSet:
     if not (folder / "bin" / "python").exists():
         what = f"Airflow {inputs.version.airflow} is not installed"
         raise MachineError(what, where=str(folder), hint="run `mwaa-local up`, which installs it")
-    files.point(inputs.home / ".local", folder)
+    if files.point(inputs.home / ".local", folder):
+        _register(inputs)
     return InstalledSet(folder, {"verdict": NONE})
 
 
@@ -61,8 +62,7 @@ def prepare(
     if inputs.requirements_path is None or not _asks_for_something(file):
         return start
     # Only now: an environment without requirements need not import the resolver's half of the tool.
-    from mwaa_local.packages import sets
-    from mwaa_local.packages.store import Store
+    from mwaa_local.packages import links, sets
 
     tail: deque[str] = deque(maxlen=_TAIL_LINES)
 
@@ -87,11 +87,15 @@ def prepare(
         conflicts = [str(conflict) for conflict in getattr(error, "conflicts", ())]
         return InstalledSet(
             start.folder,
-            {"verdict": FAILED, "error": error.as_dict(), "conflict": conflicts, "tail": list(tail), "installed": False},
+            {
+                "verdict": FAILED,
+                "error": error.as_dict(),
+                "conflict": conflicts,
+                "tail": list(tail),
+                "installed": False,
+            },
         )
-    link = inputs.home / ".local"
-    files.point(link, found.path)
-    Store(inputs.cache_dir / "package-sets").register(link)
+    links.link(inputs.home, found, inputs.cache_dir)
     return InstalledSet(
         found.path,
         {
@@ -106,6 +110,13 @@ def prepare(
             "tail": list(tail) if found.installed_now else [],
         },
     )
+
+
+def _register(inputs: RuntimeInputs) -> None:
+    """Tell the cache that the base set is in use, so that clearing up keeps it."""
+    from mwaa_local.packages.store import Store
+
+    Store(inputs.cache_dir / "package-sets").register(inputs.home / ".local")
 
 
 def _asks_for_something(file: Path) -> bool:

@@ -12,10 +12,10 @@ section 7.4 marks both as defects.)
 from __future__ import annotations
 
 import logging
+import os
 import re
 import threading
 import time
-import warnings
 from collections import deque
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -184,12 +184,8 @@ class Shipper:
     def _handler(self, client: Any, stream: Stream) -> Any:
         import watchtower
 
-        def show(message: Warning | str, category: type[Warning], *rest: Any, **more: Any) -> None:
-            if issubclass(category, watchtower.WatchtowerWarning):
-                self._tell(f"CloudWatch Logs: {message}")
-
-        warnings.simplefilter("always", watchtower.WatchtowerWarning)
-        warnings.showwarning = show
+        # watchtower reports by Python warnings, whose filters are the whole process's: here they are the user's to see.
+        setattr(watchtower, "warnings", _Warnings(self._tell))  # noqa: B010 - not a name it exports
         handler = watchtower.CloudWatchLogHandler(
             log_group_name=stream.group,
             log_stream_name=stream.name.replace("{", "(").replace("}", ")"),
@@ -199,6 +195,16 @@ class Shipper:
         )
         handler.FLUSH_TIMEOUT = 2
         return handler
+
+
+class _Warnings:
+    """Stands in for the module ``warnings`` inside watchtower."""
+
+    def __init__(self, tell: Callable[[str], None]) -> None:
+        self._tell = tell
+
+    def warn(self, message: object, *_: object) -> None:
+        self._tell(f"CloudWatch Logs: {message}")
 
 
 class _PatientClient:
@@ -230,12 +236,10 @@ def connect(inputs: RuntimeInputs) -> Any:
     import botocore.session
     from botocore.config import Config
 
-    session = botocore.session.Session()
     local = bool(inputs.aws_endpoint)
-    if local:
-        session.set_config_variable("profile", None)
-        session.set_config_variable("config_file", "/dev/null")
-        session.set_config_variable("credentials_file", "/dev/null")
+    # An unknown AWS_PROFILE would fail any client, even one with explicit keys; only such empty rules keep it unread.
+    nothing = {name: (None, None, value, None) for name, value in (("profile", None), ("config_file", os.devnull))}
+    session = botocore.session.Session(session_vars=nothing if local else None)
     return session.create_client(
         "logs",
         region_name=inputs.region,

@@ -37,8 +37,9 @@ _KILL_SECONDS = 5.0
 
 
 class Group(Protocol):
-    """The running processes of a component, however they were started; ``code`` is that of the first one that ended."""
+    """The running processes of a component, however they were started; ``first`` ended first, with ``code``."""
 
+    first: str
     code: int | None
 
     def start(self, outputs: Mapping[str, int]) -> int | None:
@@ -78,6 +79,7 @@ class Launched:
         self._running: set[str] = set()
         self._rest = b""
         self._events = -1
+        self.first = ""
         self.code: int | None = None
 
     def start(self, outputs: Mapping[str, int]) -> int:
@@ -113,7 +115,8 @@ class Launched:
             elif row["event"] == "exited":
                 self._running.discard(row["name"])
                 self._record.process_ended(row["name"], row["code"])
-                self.code = row["code"] if self.code is None else self.code
+                if self.code is None:
+                    self.first, self.code = row["name"], row["code"]
 
     def ended(self, pid: int, code: int) -> None:
         if pid == self._pid:
@@ -142,6 +145,7 @@ class Direct:
         self._variables = variables
         self._record = record
         self._pids: dict[int, str] = {}
+        self.first = ""
         self.code: int | None = None
 
     def start(self, outputs: Mapping[str, int]) -> None:
@@ -159,9 +163,11 @@ class Direct:
 
     def ended(self, pid: int, code: int) -> None:
         if pid in self._pids:
-            self._record.process_ended(self._pids.pop(pid), code)
-            self.code = code if self.code is None else self.code
-            self.stop()
+            name = self._pids.pop(pid)
+            self._record.process_ended(name, code)
+            if self.code is None:
+                self.first, self.code = name, code
+                self.stop()
 
     @property
     def alive(self) -> bool:
@@ -258,9 +264,10 @@ class Supervisor:
             return 0
         # A process died by itself, even with code 0: the engine must see that something ended which should not.
         code = 1 if not code else 128 - code if code < 0 else code
-        ended = [row for row in self._record["processes"] if row["exit_code"] is not None]
-        name = ended[0]["name"] if ended else self._names[0]
-        what = f"{name} ended with code {ended[0]['exit_code']}" if ended else "its processes could not be started"
+        name = self._group.first or self._names[0]
+        what = (
+            f"{name} ended with code {self._group.code}" if self._group.first else "its processes could not be started"
+        )
         why = "\n".join(line[:_TAIL_CHARACTERS] for line in self._tails[name])
         error = EngineError(what, where=self._record["component"], why=why, hint="see `mwaa-local logs`")
         self._record.fail(error)

@@ -1,0 +1,210 @@
+"""Log shipping: streams, levels, and an endpoint that is dead, deaf or back again; a process never waits."""
+
+from __future__ import annotations
+
+import json
+import socket
+import threading
+import time
+from collections.abc import Callable, Iterator
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from typing import Any
+
+import pytest
+from runtime_support import inputs
+
+from mwaa_local.runtime import ship
+from mwaa_local.runtime.ship import Levels, Shipper, Stream
+
+STREAM = Stream("airflow-local-Worker", "worker_ip-1.log", ship.LEVELS["INFO"])
+
+
+class LogsServer:
+    """The two calls of CloudWatch Logs that shipping uses."""
+
+    def __init__(self) -> None:
+        self.events: dict[str, list[str]] = {}
+        self.known: set[str] = set()
+        server = self
+
+        class Handler(BaseHTTPRequestHandler):
+            def do_POST(self) -> None:  # noqa: N802 - the base class's name
+                body = json.loads(self.rfile.read(int(self.headers["Content-Length"])))
+                action = self.headers["X-Amz-Target"].rpartition(".")[2]
+                stream = body["logStreamName"]
+                status, answer = 200, {}
+                if action == "CreateLogStream":
+                    server.known.add(stream)
+                elif stream not in server.known:
+                    status, answer = 400, {"__type": "ResourceNotFoundException", "message": "no such stream"}
+                else:
+                    server.events.setdefault(stream, []).extend(event["message"] for event in body["logEvents"])
+                data = json.dumps(answer).encode()
+                self.send_response(status)
+                self.send_header("Content-Type", "application/x-amz-json-1.1")
+                self.send_header("Content-Length", str(len(data)))
+                self.end_headers()
+                self.wfile.write(data)
+
+            def log_message(self, *_: Any) -> None:
+                pass
+
+        self._handler = Handler
+        self.port = 0
+        self._server: ThreadingHTTPServer | None = None
+
+    def start(self, port: int = 0) -> str:
+        self._server = ThreadingHTTPServer(("127.0.0.1", port), self._handler)
+        self.port = self._server.server_port
+        threading.Thread(target=self._server.serve_forever, daemon=True).start()
+        return f"http://127.0.0.1:{self.port}"
+
+    def stop(self) -> None:
+        if self._server is not None:
+            self._server.shutdown()
+            self._server.server_close()
+
+
+@pytest.fixture
+def server() -> Iterator[LogsServer]:
+    made = LogsServer()
+    yield made
+    made.stop()
+
+
+def shipper(url: str, said: list[str] | None = None, capacity: int = ship.QUEUE_LINES) -> Shipper:
+    given = inputs(MWAA_LOCAL__AWS_ENDPOINT=url)
+    tell = (said if said is not None else []).append
+    return Shipper({"worker": STREAM}, lambda: ship.connect(given), tell, capacity)
+
+
+def wait(condition: Callable[[], bool], seconds: float = 15.0) -> None:
+    end = time.monotonic() + seconds
+    while not condition():
+        assert time.monotonic() < end, "waited in vain"
+        time.sleep(0.02)
+
+
+def free_port() -> int:
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        return int(probe.getsockname()[1])
+
+
+@pytest.mark.parametrize(
+    ("version", "manager"), [("3.2.1", "dag-processor-manager.log"), ("2.10.3", "dag_processor_manager.log")]
+)
+def test_streams_of_the_scheduler_component(version: str, manager: str) -> None:
+    """spec/10 section 7.1: the triggerer's lines are in the scheduler's group, the DAG processor's stream has no host."""
+    found = ship.streams(inputs("scheduler", version), "ip-10-0-0-1")
+    group = {name: stream.group.rpartition("-")[2] for name, stream in found.items()}
+    assert group == {
+        "scheduler": "Scheduler",
+        "triggerer": "Scheduler",
+        "dag-processor": "DAGProcessing",
+        "startup": "Scheduler",
+        "requirements": "Scheduler",
+    }
+    assert found["dag-processor"].name == manager
+    assert found["startup"].name.startswith("startup_script_execution_ip-10-0-0-1_")
+    assert found["requirements"].name.startswith("requirements_install_ip-10-0-0-1_")
+    assert found["triggerer"].name.startswith("triggerer_ip-10-0-0-1_")
+    float(found["scheduler"].name.removeprefix("scheduler_ip-10-0-0-1_").removesuffix(".log"))
+
+
+def test_what_is_not_configured_or_disabled_is_not_published() -> None:
+    prefix = "MWAA__LOGGING__AIRFLOW_WORKER_LOG"
+    assert ship.streams(inputs("worker", **{f"{prefix}S_ENABLED": "false"}), "h") == {}
+    assert ship.streams(inputs("worker", **{f"{prefix}_GROUP_ARN": ""}), "h") == {}
+    assert ship.streams(inputs("migrate-db"), "h") == {}
+
+
+def test_startup_lines_are_published_whatever_the_components_level() -> None:
+    found = ship.streams(inputs("worker", MWAA__LOGGING__AIRFLOW_WORKER_LOG_LEVEL="ERROR"), "h")
+    assert found["worker"].level == 40
+    assert found["startup"].level == found["requirements"].level == 20
+
+
+def test_levels_of_lines_in_both_styles() -> None:
+    levels = Levels()
+    assert levels.of("plain first line") == 20
+    assert levels.of("2026-01-01T00:00:00Z [error    ] broken [airflow.x]") == 40
+    assert levels.of("Traceback (most recent call last):") == 40
+    assert levels.of("[2026-01-01T00:00:00.000+0000] {scheduler.py:1} WARNING - careful") == 30
+    assert levels.of("2026-01-01T00:00:00Z [info     ] fine") == 20
+    assert levels.of("2026-01-01T00:00:00Z [critical ] worse") == 50
+
+
+def test_only_the_configured_level_and_above_is_sent(server: LogsServer) -> None:
+    """spec/08 section 3.2."""
+    given = inputs(MWAA_LOCAL__AWS_ENDPOINT=server.start())
+    stream = Stream("g", "s.log", ship.LEVELS["WARNING"])
+    sender = Shipper({"worker": stream}, lambda: ship.connect(given), print)
+    sender.line("worker", "x [info     ] no")
+    sender.line("worker", "x [warning  ] yes")
+    sender.line("worker", "its second line")
+    sender.line("worker", "x [error    ] The basic metric validator will be deprecated")
+    sender.line("unknown", "x [error    ] no stream")
+    sender.close(10)
+    assert server.events == {"s.log": ["x [warning  ] yes", "its second line"]}
+
+
+def test_lines_taken_before_the_start_arrive_in_order(server: LogsServer) -> None:
+    sender = shipper(server.start())
+    for number in range(50):
+        sender.line("worker", f"line {number} with % and {{}}")
+    sender.start()
+    sender.line("worker", "last")
+    sender.close(10)
+    assert server.events["worker_ip-1.log"] == [*(f"line {number} with % and {{}}" for number in range(50)), "last"]
+
+
+def test_a_dead_endpoint_never_makes_a_line_wait_and_is_said_once() -> None:
+    said: list[str] = []
+    sender = shipper(f"http://127.0.0.1:{free_port()}", said, capacity=1_000)
+    sender.start()
+    began = time.monotonic()
+    for number in range(30_000):
+        sender.line("worker", f"line {number}")
+    assert time.monotonic() - began < 2
+    wait(lambda: any("asking again" in text for text in said))
+    assert sender.dropped > 20_000
+    time.sleep(1.5)
+    assert len(said) == len(set(said)) == 2
+    began = time.monotonic()
+    sender.close(1.0)
+    assert time.monotonic() - began < 1.5
+
+
+def test_a_deaf_endpoint_does_not_hold_the_exit() -> None:
+    with socket.create_server(("127.0.0.1", 0)) as deaf:  # takes connections and never answers
+        sender = shipper(f"http://127.0.0.1:{deaf.getsockname()[1]}")
+        sender.start()
+        sender.line("worker", "line")
+        time.sleep(1.0)
+        began = time.monotonic()
+        sender.close(1.0)
+        assert time.monotonic() - began < 1.5
+
+
+def test_lines_of_an_outage_arrive_when_the_endpoint_is_back(server: LogsServer) -> None:
+    port = free_port()
+    said: list[str] = []
+    sender = shipper(f"http://127.0.0.1:{port}", said)
+    sender.start()
+    sender.line("worker", "during")
+    wait(lambda: bool(said))
+    server.start(port)
+    sender.line("worker", "after")
+    wait(lambda: server.events.get("worker_ip-1.log") == ["during", "after"])
+    sender.close(5)
+
+
+def test_the_users_own_settings_never_reach_the_client(monkeypatch: pytest.MonkeyPatch, server: LogsServer) -> None:
+    monkeypatch.setenv("AWS_PROFILE", "does-not-exist")
+    monkeypatch.setenv("AWS_ENDPOINT_URL", "http://127.0.0.1:1")
+    monkeypatch.setenv("HTTP_PROXY", "http://127.0.0.1:1")
+    sender = shipper(server.start())
+    sender.line("worker", "line")
+    sender.close(10)
+    assert server.events == {"worker_ip-1.log": ["line"]}
