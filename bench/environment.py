@@ -31,7 +31,7 @@ SEVEN = (
     "scikit-learn",
     "great-expectations",
 )
-TWO_TASKS = '''
+TWO_TASKS = """
 from datetime import datetime
 
 try:
@@ -54,7 +54,7 @@ def two_tasks():
 
 
 two_tasks()
-'''
+"""
 
 
 class Project:
@@ -170,11 +170,7 @@ def cold(engine: str, version: str) -> list[float]:
 
 
 def plain(project: Project, runs: int) -> list[float]:
-    """Five plain `airflow` processes, started together against the running environment's own database and queue.
-
-    The environment's Airflow components are asked for their variables first; then its keeper is told to stop, and
-    PostgreSQL and the AWS endpoint are started again by a second environment that shares nothing with the measurement.
-    """
+    """Five plain `airflow` processes, started together in the environment's own variables; see plain_processes."""
     import plain_processes
 
     return plain_processes.measure(project.folder, runs)
@@ -182,7 +178,9 @@ def plain(project: Project, runs: int) -> list[float]:
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("scenarios", nargs="*", default=["warm", "plain", "seven-requirements", "small-requirement", "dag", "memory"])
+    parser.add_argument(
+        "scenarios", nargs="*", default=["warm", "plain", "seven-requirements", "small-requirement", "dag", "memory"]
+    )
     parser.add_argument("--runs", type=int, default=5)
     parser.add_argument("--engine", default="process")
     parser.add_argument("--version", default="3.2.1")
@@ -207,13 +205,18 @@ def main() -> None:
                 print(f"{name} ...", file=sys.stderr, flush=True)
                 results[name] = table[name]()
                 values = results[name]
-                print(f"{name:20} median {statistics.median(values):8.2f}   min {min(values):8.2f}   max {max(values):8.2f}   {values}", flush=True)
+                print(
+                    f"{name:20} median {statistics.median(values):8.2f}   min {min(values):8.2f}   max {max(values):8.2f}   {values}",
+                    flush=True,
+                )
         finally:
             project.reset()
     if "warm" in results and "plain" in results:
         print(f"warm / plain         {statistics.median(results['warm']) / statistics.median(results['plain']):.2f}")
     if words.json:
-        words.json.write_text(json.dumps({"engine": words.engine, "version": words.version, "figures": results}, indent=2))
+        words.json.write_text(
+            json.dumps({"engine": words.engine, "version": words.version, "figures": results}, indent=2)
+        )
 
 
 if __name__ == "__main__":
