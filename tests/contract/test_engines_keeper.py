@@ -142,6 +142,24 @@ def test_a_killed_component_comes_back_and_its_children_do_not_stay(keeper: Fixt
     assert child not in processes.parents(), "a grandchild in its own session must die with the component"
 
 
+def test_children_that_wiped_their_variables_die_too(keeper: Fixture) -> None:
+    """As gunicorn and Celery do when they set their titles."""
+    text = (
+        "import pathlib, subprocess, sys, time\n"
+        "child = subprocess.Popen(['sleep', '600'], env={}, start_new_session=True)\n"
+        f"pathlib.Path({str(keeper.work / 'bare')!r}).write_text(str(child.pid))\n"
+        "time.sleep(600)\n"
+    )
+    keeper.start(keeper.script("one", text), keeper.service("two"))
+    keeper.wait(lambda: (keeper.work / "bare").exists() and (keeper.work / "bare").read_text() != "")
+    keeper.healthy("one", "two")
+    bare, two = int((keeper.work / "bare").read_text()), keeper.of("two")["pid"]
+    os.kill(keeper.of("one")["pid"], signal.SIGKILL)
+    keeper.wait(lambda: keeper.of("one")["restarts"] == 1)
+    assert bare not in processes.parents()
+    assert keeper.of("two")["pid"] == two
+
+
 def test_no_orphan_when_the_keeper_is_killed(keeper: Fixture) -> None:
     keeper.start(keeper.service("one"), keeper.service("two"))
     keeper.healthy("one", "two")

@@ -275,6 +275,7 @@ class Kept:
         mark = f"{self._around.state}|{self.plan.name}|"
         started, self.pid, self._exit = self.started_at or time.time(), None, None
         processes.sweep(mark, seconds=2.0)
+        processes.kill_adopted(self._around.exits)
         if self.plan.kind == "job" and code == 0:
             return
         if self._stopping:

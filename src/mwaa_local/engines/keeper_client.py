@@ -93,7 +93,7 @@ def kill(layout: Layout) -> None:
     """End the keeper and everything it keeps at once; for when the data go too."""
     found = pid(layout)
     if found is not None:
-        processes.kill([found])
+        processes.kill(processes.tree([found]))
     end = time.monotonic() + _START_SECONDS
     while runs(layout) and time.monotonic() < end:
         time.sleep(0.01)
@@ -123,6 +123,6 @@ def stop(layout: Layout, *, timeout_s: float) -> bool:
         if not runs(layout):
             break
     else:
-        processes.kill([found])
+        processes.kill(processes.tree([found]))
     processes.sweep(f"{layout.state}|")
     return True

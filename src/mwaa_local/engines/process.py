@@ -382,8 +382,9 @@ def _addresses(made: Plan) -> Addresses:
 def _changes(before: Plan, made: Plan) -> list[str]:
     """One line per reason, with the components it touched."""
     touched: dict[str, list[str]] = {}
+    jobs = {item.name for item in made.components if item.kind == "job"}
     for name, reasons in plan.differences(before, made).items():
-        for reason in reasons:
+        for reason in reasons if name not in jobs else ():
             touched.setdefault(reason, []).append(name)
     lines = []
     for reason, names in touched.items():

@@ -165,7 +165,9 @@ def build(parts: Parts) -> Plan:
 def base_env(parts: Parts) -> dict[str, str]:
     """What every process gets of the caller's variables: proxies, trust, locale; no credentials."""
     passed = {name: parts.host[name] for name in _PASSED if parts.host.get(name)}
-    return {**host_variables(parts.host, parts.environment.local.aws), **passed, "PYTHONUNBUFFERED": "1"}
+    # gunicorn and Celery write their titles over the variables that mark whose process it is, unless told not to.
+    ours = {"PYTHONUNBUFFERED": "1", "SPT_NOENV": "1"}
+    return {**host_variables(parts.host, parts.environment.local.aws), **passed, **ours}
 
 
 def migrate_words() -> list[str]:

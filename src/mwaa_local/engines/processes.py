@@ -109,6 +109,25 @@ def sweep(prefix: str, *, seconds: float = 5.0) -> int:
     return len(killed)
 
 
+def kill_adopted(known: Iterable[int], *, seconds: float = 2.0) -> None:
+    """Kill every child of this process that is not among ``known``, with all its descendants.
+
+    For a keeper that inherits orphans: a component's own supervisor inherits those of its processes while it lives, so
+    an orphan that came here belonged to a component that was killed.
+
+    Args:
+        known: Children to leave alone.
+        seconds: Limit for the whole job.
+    """
+    own, keep, end = os.getpid(), set(known), time.monotonic() + seconds
+    while time.monotonic() < end:
+        adopted = {pid for pid, parent in parents().items() if parent == own} - keep
+        if not adopted:
+            return
+        kill(tree(adopted))
+        time.sleep(0.01)
+
+
 def pss(root: int) -> int | None:
     """Proportional set size of a process and its descendants, in bytes.
 
