@@ -91,6 +91,7 @@ class Imports:
         listed: The same without its safe mode.
         unchecked: What could not be imported at all.
         seconds: The whole, and of it ``start_seconds`` for importing Airflow.
+        view: What of a component's surroundings could be had: ``network_cut``, ``home_mounted``.
     """
 
     package_set: PackageSet | None
@@ -102,6 +103,7 @@ class Imports:
     unchecked: tuple[Unchecked, ...] = ()
     seconds: float = 0.0
     start_seconds: float = 0.0
+    view: Mapping[str, bool] = field(default_factory=dict)
 
 
 @dataclass(frozen=True)
@@ -189,6 +191,9 @@ def run(package_set: PackageSet, request: Request, progress: Callable[[str], Non
         (home / "config").mkdir()
         # As on MWAA, Airflow finds a settings module before the user's: theirs is run apart (spec/10 section 5.2).
         (home / "config" / SETTINGS_FILE).write_text("", encoding="utf-8")
+        # What a file opens below AIRFLOW_HOME or /usr/local/airflow is found where MWAA has it.
+        for name, place in (("dags", request.dags), ("plugins", request.plugins), ("requirements", request.environment.workflow.requirements.parent)):
+            (home / name).symlink_to(place)
         answers = _Answers(request)
         answers.read(package_set, home, progress)
         return answers.result(package_set, time.monotonic() - begin)
@@ -302,6 +307,7 @@ class _Answers:
             unchecked=tuple(unchecked),
             seconds=seconds,
             start_seconds=float(self.start.get("seconds", 0.0)),
+            view=self.start.get("view", {}),
         )
 
     def _file(self, answer: dict[str, Any]) -> FileImport:

@@ -6,6 +6,7 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
+from mwaa_local.catalog import limits
 from mwaa_local.model import Environment
 
 
@@ -28,3 +29,46 @@ class PackageSet:
 
 # (environment, variables of the user, variables the startup script exports) -> PackageSet; raises MwaaLocalError.
 Locator = Callable[[Environment, Mapping[str, str], Mapping[str, str]], PackageSet]
+
+
+def locator(cache: Path, progress: Callable[[str], None] = lambda _text: None) -> Locator:
+    """A locator that makes what is missing, in the tool's cache folder.
+
+    Args:
+        cache: The folder all of the tool's commands share, so that ``up`` and ``validate`` install once.
+        progress: Told what is being installed.
+    """
+
+    def locate(environment: Environment, variables: Mapping[str, str], exports: Mapping[str, str]) -> PackageSet:
+        from mwaa_local.packages import UnmetRequirementsError, ensure, ensure_base
+
+        base = ensure_base(environment.version, cache, environment=variables, emit=progress)
+        note = _python_note(environment, base.minor)
+        file = environment.workflow.requirements
+        if not file.is_file():
+            return PackageSet(base.interpreter, None, note)
+        home = limits().home
+        folders = {"dags": environment.workflow.dags, "plugins": environment.workflow.plugins, "requirements": file.parent}
+        constraints = variables.get("MWAA_CONSTRAINTS_DIR")
+        try:
+            made = ensure(
+                environment.version,
+                file,
+                base=base,
+                cache=cache,
+                environment={**variables, **exports, **environment.option_variables()},
+                path_map={f"{home}/{name}": place for name, place in folders.items()},
+                constraints_dir=Path(constraints) if constraints else None,
+                resolver=environment.local.resolver,
+                emit=progress,
+            )
+        except UnmetRequirementsError as error:
+            return PackageSet(base.interpreter, False, note, f"{error.what}{f' ({error.why})' if error.why else ''}"[:500])
+        return PackageSet(made.interpreter, True, note)
+
+    return locate
+
+
+def _python_note(environment: Environment, minor: str) -> str:
+    wanted = environment.version.python
+    return "" if minor == wanted else f"on Python {minor}, since Python {wanted} is not on this machine"

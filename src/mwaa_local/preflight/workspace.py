@@ -253,7 +253,7 @@ def _unpack(found: Plugins, target: Path) -> None:
     with contextlib.suppress(zipfile.BadZipFile, OSError, RuntimeError, NotImplementedError):
         for entry in found.files:
             place = (target / entry.name.replace("\\", "/")).resolve()
-            if not place.is_relative_to(target) or place == target:
+            if not place.is_relative_to(target) or place == target or ":" in entry.name:
                 continue
             place.parent.mkdir(parents=True, exist_ok=True)
             place.write_bytes(entry.read(200_000_000))

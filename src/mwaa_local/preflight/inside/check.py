@@ -21,22 +21,62 @@ import traceback
 
 CLONE_NEWUSER = 0x10000000
 CLONE_NEWNET = 0x40000000
+CLONE_NEWNS = 0x00020000
+MS_BIND = 4096
+MS_REC = 16384
+MS_PRIVATE = 1 << 18
+MWAA_HOME = "/usr/local/airflow"
 PLACEHOLDER = "mwaa-local-validate"
 
 
-def cut_network():
-    """Leave the network for good: a namespace without a route where Linux allows it. Returns whether it worked."""
+def enter_container_view(home):
+    """A namespace as a component has it: no network, and MWAA's home folder in its place. Returns what worked.
+
+    Needs a Linux that lets users make namespaces; elsewhere the sockets are guarded all the same.
+    """
+    done = {"network_cut": False, "home_mounted": False}
     try:
         libc = ctypes.CDLL(None, use_errno=True)
         uid, gid = os.getuid(), os.getgid()
-        if libc.unshare(CLONE_NEWUSER | CLONE_NEWNET) != 0:
-            return False
+        if libc.unshare(CLONE_NEWUSER | CLONE_NEWNET | CLONE_NEWNS) != 0:
+            return done
         for name, text in (("setgroups", "deny"), ("uid_map", "%d %d 1" % (uid, uid)), ("gid_map", "%d %d 1" % (gid, gid))):
             with open("/proc/self/" + name, "w") as stream:
                 stream.write(text)
-        return True
+        done["network_cut"] = True
+        done["home_mounted"] = mount_home(libc, home)
     except (OSError, AttributeError):
+        pass
+    return done
+
+
+def mount_home(libc, home):
+    """Bind a folder over ``/usr/local/airflow``; where that does not exist, over a copy of ``/usr/local`` made of mounts."""
+
+    def bind(source, target):
+        return libc.mount(os.fsencode(source), os.fsencode(target), None, MS_BIND | MS_REC, None) == 0
+
+    if libc.mount(b"none", b"/", None, MS_REC | MS_PRIVATE, None) != 0:
         return False
+    if os.path.isdir(MWAA_HOME):
+        return bind(home, MWAA_HOME)
+    parent = os.path.dirname(MWAA_HOME)
+    stage = os.path.join(home, ".local-view")
+    os.mkdir(stage)
+    for name in os.listdir(parent):
+        source, target = os.path.join(parent, name), os.path.join(stage, name)
+        if os.path.islink(source):
+            os.symlink(os.readlink(source), target)
+            continue
+        if os.path.isdir(source):
+            os.mkdir(target)
+        else:
+            open(target, "w").close()
+        if not bind(source, target):
+            return False
+    place = os.path.join(stage, os.path.basename(MWAA_HOME))
+    os.mkdir(place)
+    return bind(home, place) and bind(stage, parent)
 
 
 class Recorder:
@@ -397,7 +437,10 @@ def main():
         out.write(json.dumps(document) + "\n")
         out.flush()
 
-    isolated = cut_network()
+    view = enter_container_view(request["home"])
+    if view["home_mounted"]:
+        os.environ["AIRFLOW_HOME"] = MWAA_HOME
+        os.chdir(MWAA_HOME)
     begin = time.time()
     try:
         import airflow
@@ -415,7 +458,7 @@ def main():
     for folder in (request["plugins"], request["dags"]):
         if folder not in sys.path:
             sys.path.append(folder)
-    emit({"kind": "start", "airflow": airflow.__version__, "python": "%d.%d" % sys.version_info[:2], "isolated": isolated, "seconds": time.time() - begin})
+    emit({"kind": "start", "airflow": airflow.__version__, "python": "%d.%d" % sys.version_info[:2], "view": view, "seconds": time.time() - begin})
     files = request["files"]
     if files is None:
         found = discover(request)

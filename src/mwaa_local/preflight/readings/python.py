@@ -17,10 +17,14 @@ _CALLED_AT_IMPORT = frozenset({"dag", "task_group"})
 
 @dataclass(frozen=True)
 class Import:
-    """One imported name: ``name`` is dotted (module, or module and attribute), ``guarded`` when a failure is caught."""
+    """One imported name: ``name`` is dotted (module, or module and attribute), ``guarded`` when a failure is caught.
+
+    ``local`` is the name it binds and ``stands_for`` what that means (``import a.b`` binds ``a``).
+    """
 
     name: str
     local: str
+    stands_for: str
     line: int
     guarded: bool
 
@@ -69,12 +73,14 @@ class PythonFile:
         for node in body:
             if isinstance(node, ast.Import):
                 for alias in node.names:
-                    yield Import(alias.name, alias.asname or alias.name.split(".")[0], node.lineno, guarded)
+                    top = alias.name.split(".")[0]
+                    yield Import(alias.name, alias.asname or top, alias.name if alias.asname else top, node.lineno, guarded)
             elif isinstance(node, ast.ImportFrom):
                 if node.level or node.module is None:
                     continue
                 for alias in node.names:
-                    yield Import(f"{node.module}.{alias.name}", alias.asname or alias.name, node.lineno, guarded)
+                    name = f"{node.module}.{alias.name}"
+                    yield Import(name, alias.asname or alias.name, name, node.lineno, guarded)
             elif isinstance(node, ast.Try):
                 caught = guarded or any(_catches_import(handler) for handler in node.handlers)
                 yield from self._imports(node.body, guarded=caught)
@@ -98,7 +104,7 @@ class PythonFile:
     @cached_property
     def names(self) -> dict[str, str]:
         """Local name to the dotted name it was imported as."""
-        return {item.local: item.name if item.local != item.name.split(".")[0] else item.local for item in self.imports}
+        return {item.local: item.stands_for for item in self.imports}
 
     def dotted(self, node: ast.expr) -> str:
         """The dotted name of an expression, through the file's imports; empty for anything else."""

@@ -19,8 +19,7 @@ def check(workspace: Workspace) -> Iterator[Hit]:
     if not plain:
         return
     has_file = any(entry.base == ignore.IGNORE_FILE for entry in source.files)
-    suffix = "/" if workspace.ignore_syntax == "glob" else "/"
-    folders = sorted({entry.name.split("/", 1)[0] + (suffix if "/" in entry.name else "") for entry in plain})
+    folders = sorted({entry.name.split("/", 1)[0] + ("/" if "/" in entry.name else "") for entry in plain})
     what = f"{len(plain)} Python files here define no plugin and are run at every start" if len(plain) > 1 else f"{plain[0].name} defines no plugin and is run at every start"
     how = "no line of .airflowignore names them" if has_file else "there is no .airflowignore"
     yield Hit(f"{what}: {how}", plain[0].path, excerpt="" if not source.archive else plain[0].name, fix=f"add to plugins/.airflowignore: {', '.join(folders[:6])}", key="airflowignore")

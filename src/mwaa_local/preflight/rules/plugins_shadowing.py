@@ -21,7 +21,7 @@ def check(workspace: Workspace) -> Iterator[Hit]:
     for entry, file in source.python:
         path = PurePosixPath(entry.name)
         # A file that is executed as a plugin becomes the module of its bare name, whatever folder it lies in.
-        name = path.stem if entry.name in seen else (path.parts[0] if len(path.parts) == 1 else "")
+        name = path.stem if entry.name in seen else ""
         if name and name != "__init__" and (name in sys.stdlib_module_names or name == "airflow"):
             yield Hit(f"{entry.name} takes the place of the module {name!r}", source.place(entry), fix=f"rename it: my_{name}.py", key=name)
         elif entry.name in seen and file.plugins:

@@ -25,7 +25,7 @@ def check(workspace: Workspace) -> Iterator[Hit]:
     if source is None:
         return
     major = workspace.version.major
-    gone = plugin_attributes("gone") if major >= 3 else plugin_attributes("new") | frozenset({"operators", "sensors"})
+    gone = plugin_attributes("gone") if major >= 3 else plugin_attributes("new") | plugin_attributes("v2_gone")
     for entry, file in source.python:
         for plugin in file.plugins:
             for name, line in _assigned(plugin):

@@ -5,12 +5,17 @@ from __future__ import annotations
 import re
 from collections.abc import Iterator
 
+from mwaa_local.catalog.packaging_facts import packaging_facts
 from mwaa_local.preflight.findings import Area, Hit, Rule, Severity
 from mwaa_local.preflight.workspace import Workspace
 
-# glibc of Amazon Linux 2023; a wheel may ask for that or an older one.
-_GLIBC = (2, 34)
-_LEGACY = {"manylinux1_x86_64": (2, 5), "manylinux2010_x86_64": (2, 12), "manylinux2014_x86_64": (2, 17)}
+_LEGACY = ("manylinux1_x86_64", "manylinux2010_x86_64", "manylinux2014_x86_64")
+
+
+def _glibc() -> tuple[int, int]:
+    """The C library of MWAA's base; a wheel may ask for that or an older one."""
+    major, minor = packaging_facts().target_platform.rpartition("manylinux_")[2].split("_")
+    return int(major), int(minor)
 
 
 def check(workspace: Workspace) -> Iterator[Hit]:
@@ -29,7 +34,7 @@ def fault_of(name: str, python: str) -> str:
         return "its name is not that of a wheel"
     pythons, abis, platforms = (part.split(".") for part in parts[-3:])
     if not any(_platform(tag) for tag in platforms):
-        return f"it is made for {'.'.join(platforms)}, MWAA runs on Linux x86_64 with glibc {_GLIBC[0]}.{_GLIBC[1]}"
+        return f"it is made for {'.'.join(platforms)}, MWAA runs on Linux x86_64 with glibc {_glibc()[0]}.{_glibc()[1]}"
     minor = int(python.split(".")[1])
     if not any(_python(tag, abi, minor) for tag in pythons for abi in abis):
         return f"it is made for {'.'.join(pythons)}-{'.'.join(abis)}, this version runs Python {python}"
@@ -37,12 +42,10 @@ def fault_of(name: str, python: str) -> str:
 
 
 def _platform(tag: str) -> bool:
-    if tag in ("any", "linux_x86_64"):
-        return True
-    if tag in _LEGACY:
+    if tag in ("any", "linux_x86_64", *_LEGACY):
         return True
     match = re.fullmatch(r"manylinux_(\d+)_(\d+)_x86_64", tag)
-    return match is not None and (int(match.group(1)), int(match.group(2))) <= _GLIBC
+    return match is not None and (int(match.group(1)), int(match.group(2))) <= _glibc()
 
 
 def _python(tag: str, abi: str, minor: int) -> bool:

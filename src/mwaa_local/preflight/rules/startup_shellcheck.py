@@ -32,7 +32,9 @@ def check(workspace: Workspace) -> Iterator[Hit | Unchecked]:
             timeout=_SECONDS,
             check=False,
         )
-        notes = json.loads(result.stdout or b"[]")
+        if result.returncode not in (0, 1):  # 0 nothing found, 1 something found
+            raise ValueError
+        notes = json.loads(result.stdout)
     except subprocess.TimeoutExpired:
         yield Unchecked("the startup script with ShellCheck", f"it did not end in {_SECONDS} s", "run it by hand")
         return

@@ -1,0 +1,40 @@
+"""Wheels without content that stand for packages of the image, so that a resolver can use what is installed there.
+
+pip sees what is installed; a resolver that runs beside the environment does not. A release that is only source
+(``psycopg2``), and every package of the image where no index may be asked (``--no-index``), is offered as such a wheel.
+"""
+
+from __future__ import annotations
+
+import zipfile
+from collections.abc import Iterable
+from pathlib import Path
+
+from packaging.utils import canonicalize_name
+
+from mwaa_local.preflight import resolve_metadata
+from mwaa_local.preflight.resolve_types import Situation
+
+
+def write(folder: Path, situation: Situation, names: Iterable[str]) -> None:
+    """Write a wheel for each of some packages of the image.
+
+    Args:
+        folder: An existing folder.
+        situation: Versions of the image, and the base set whose metadata is copied where it is installed.
+        names: Canonical names; without a base set only those that need no metadata make sense.
+    """
+    texts = resolve_metadata.installed(situation.base.site_packages) if situation.base else {}
+    for name in names:
+        version = situation.present[name]
+        text = texts.get(name) or f"Metadata-Version: 2.1\nName: {name}\nVersion: {version}\n"
+        stem = f"{str(canonicalize_name(name)).replace('-', '_')}-{version}"
+        with zipfile.ZipFile(folder / f"{stem}-py3-none-any.whl", "w") as archive:
+            archive.writestr(f"{stem}.dist-info/METADATA", text)
+            archive.writestr(f"{stem}.dist-info/WHEEL", "Wheel-Version: 1.0\nGenerator: mwaa-local\nRoot-Is-Purelib: true\nTag: py3-none-any\n")
+            archive.writestr(f"{stem}.dist-info/RECORD", "")
+
+
+def source_only(situation: Situation) -> list[str]:
+    """Packages of the image that no index has as a wheel."""
+    return [str(canonicalize_name(name)) for name in situation.version.source_only_packages]

@@ -1,0 +1,157 @@
+"""The verdict pip gives on MWAA, found by uv in seconds and on any machine.
+
+uv resolves for MWAA's platform and Python and prefers the versions the image has, as pip keeps what is installed and fits.
+Where uv and pip differ, pip's rule is applied afterwards (``_as_pip``); the corpus of real files holds the two together.
+"""
+
+from __future__ import annotations
+
+import re
+import tempfile
+import time
+import tomllib
+from collections.abc import Sequence
+from dataclasses import replace
+from datetime import UTC, date, datetime
+from pathlib import Path
+from typing import Any
+from urllib.parse import unquote, urlsplit
+
+from packaging.utils import canonicalize_name
+
+from mwaa_local.catalog.packaging_facts import packaging_facts
+from mwaa_local.packages import child, explain, inputs, install, uv_tool
+from mwaa_local.packages.failure import UnmetRequirementsError
+from mwaa_local.packages.listing import Change
+from mwaa_local.packages.narrate import DATELESS
+from mwaa_local.packages.requirements import Reading
+from mwaa_local.preflight import resolve_metadata, resolve_stubs, resolve_wheels
+from mwaa_local.preflight.resolve_types import Archive, Package, Resolution, Situation
+
+_YANKED = re.compile(r"`([A-Za-z0-9][\w.-]*)==([^`]+)` is yanked(?: \(reason: \"(.*)\"\))?")
+_OUTPUT = "pylock.toml"
+# The index refuses metadata that breaks the standard since then; older releases may have it.
+_STRICT_SINCE = datetime(2024, 6, 1, tzinfo=UTC)
+_ROUNDS = 5
+
+
+def resolve(reading: Reading, situation: Situation, *, cut_off: date | None = None, offline: bool = False) -> Resolution:
+    """Resolve a requirements file as pip would on MWAA.
+
+    Args:
+        reading: The file.
+        situation: Version, machine, limits.
+        cut_off: Newest upload date, if not that of the constraint source.
+        offline: Ask no index; use what uv's cache holds.
+
+    Raises:
+        UnmetRequirementsError: pip would fail, or it cannot be told; ``kind`` says which.
+    """
+    begin = time.monotonic()
+    refused: list[str] = []
+    for _ in range(_ROUNDS):
+        found, notes = _run(reading, situation, cut_off or uv_tool.cut_off_of(reading), offline, refused)
+        bad = _unreadable(found, situation)
+        if not bad:
+            install.check_hashes(reading, [Change(name, found.present.get(name, ""), item.version) for name, item in found.changes.items()])
+            return replace(found, unsure=tuple(notes), seconds=time.monotonic() - begin)
+        refused += bad
+    raise UnmetRequirementsError(
+        "Too many releases have metadata that pip refuses", kind="no-match", where=reading.shown, why=", ".join(refused),
+        hint="pin newer versions",
+    )  # fmt: skip
+
+
+def _run(
+    reading: Reading, situation: Situation, cut_off: date | None, offline: bool, refused: Sequence[str]
+) -> tuple[Resolution, list[str]]:
+    deadline = time.monotonic() + situation.timeout_s
+    notes: list[str] = []
+    with tempfile.TemporaryDirectory(prefix="mwaa-local-") as scratch:
+        folder = Path(scratch)
+        given = inputs.write(reading, folder)
+        stubs = folder / "image"
+        stubs.mkdir()
+        closed = offline or reading.indexes.no_index
+        resolve_stubs.write(stubs, situation, situation.present if closed and situation.base else resolve_stubs.source_only(situation))
+        more = folder / "refused.txt"
+        more.write_text("".join(f"{item}\n" for item in refused), encoding="utf-8")
+        (folder / _OUTPUT).write_text(_preferences(situation), encoding="utf-8")
+        wheels_first = reading.prefer_binary
+        while True:
+            argv: list[str | Path] = [uv_tool.binary(), "pip", "compile", "--no-header", "--format", "pylock.toml", "-o", folder / _OUTPUT]
+            argv += ["--python-version", situation.python, "--python-platform", packaging_facts().target_platform]
+            argv += ["--python", situation.interpreter] if situation.interpreter else []
+            argv += uv_tool.resolver_options(reading, situation.uv.settings, cut_off)
+            argv += ["--find-links", stubs, "--constraints", more]
+            argv += ["--only-binary", ":all:"] if wheels_first else []
+            argv += ["--offline"] if offline else []
+            argv += [word for path in given.constraints for word in ("--constraints", path)]
+            argv += list(given.requirements)
+            done = child.run(argv, env=situation.uv.variables(reading.indexes), cwd=folder, timeout_s=max(deadline - time.monotonic(), 0.1))
+            if done.code == 0 and not done.timed_out:
+                locked = tomllib.loads((folder / _OUTPUT).read_text(encoding="utf-8"))
+                return Resolution(_packages(locked, done.text, situation), situation.present), notes
+            if wheels_first and not done.timed_out:
+                wheels_first = False  # pip's --prefer-binary takes a source archive where nothing else fits
+                continue
+            if cut_off is not None and not done.timed_out and DATELESS in done.text:
+                notes.append(f"the index does not say when files were uploaded: the cut-off {cut_off} could not be applied")
+                cut_off = None
+                continue
+            text = given.translate(done.text).replace(str(more), "pip's rules on metadata")
+            raise explain.failure(text, reading, python=situation.version.python, timed_out_s=situation.timeout_s if done.timed_out else None)
+
+
+def _preferences(situation: Situation) -> str:
+    """What the image has, as a lock file of before: those versions are kept wherever they fit."""
+    lines = ['lock-version = "1.0"', 'created-by = "mwaa-local"', ""]
+    for name, version in situation.present.items():
+        lines += ["[[packages]]", f'name = "{name}"', f'version = "{version}"', ""]
+    return "\n".join(lines)
+
+
+def _packages(locked: dict[str, Any], text: str, situation: Situation) -> dict[str, Package]:
+    yanked = {(str(canonicalize_name(name)), version): reason for name, version, reason in _YANKED.findall(text)}
+    found = {}
+    for row in locked.get("packages", []):
+        name = str(canonicalize_name(row["name"]))
+        version = str(row.get("version", ""))
+        wheels = {archive.name: archive for item in row.get("wheels", []) if (archive := _archive(item, True))}
+        best = resolve_wheels.best(wheels, situation.version.python)
+        archive = wheels[best] if best else _archive(row.get("sdist"), False)
+        source = row.get("archive") or row.get("directory") or row.get("vcs")
+        if source and archive is None:
+            archive = _archive(source, str(source.get("path") or source.get("url") or "").endswith(".whl"))
+        if name in situation.present and archive is not None and archive.url.startswith("image/"):
+            archive = None
+        found[name] = Package(
+            name, version or situation.present.get(name, ""), archive, str(row.get("index", "")), tuple(wheels),
+            yanked.get((name, version)), str(source.get("path") or source.get("url") or "folder") if source else "",
+        )  # fmt: skip
+    return found
+
+
+def _archive(row: dict[str, Any] | None, wheel: bool) -> Archive | None:
+    if not row:
+        return None
+    url = str(row.get("url") or row.get("path") or "")
+    if not url or (not wheel and "name" not in row and "size" not in row and "hashes" not in row and not url.endswith((".gz", ".zip"))):
+        return None
+    name = str(row.get("name") or unquote(urlsplit(url).path.rpartition("/")[2]))
+    uploaded = row.get("upload-time")
+    return Archive(
+        name, url, row.get("size"), str(row.get("hashes", {}).get("sha256", "")),
+        uploaded if isinstance(uploaded, datetime) else None, wheel,
+    )  # fmt: skip
+
+
+def _unreadable(found: Resolution, situation: Situation) -> list[str]:
+    """Releases that pip passes over because a line of their metadata breaks the standard; uv mends such lines."""
+    old = [
+        package
+        for package in found.changes.values()
+        if package.archive and package.archive.wheel and (package.archive.uploaded is None or package.archive.uploaded < _STRICT_SINCE)
+    ]
+    read = resolve_metadata.of(old, situation)
+    return [f"{name}!={found.packages[name].version}" for name, item in read.items() if item.faults]
