@@ -6,13 +6,13 @@ import time
 from pathlib import Path
 
 import pytest
-from packages_support import serve
 
 from mwaa_local import catalog
 from mwaa_local.packages import constraints, fetch
 from mwaa_local.packages.constraints import ConstraintFinder
 from mwaa_local.packages.failure import UnmetRequirementsError
 from mwaa_local.packages.pip_settings import PipSettings
+from packages_support import serve
 
 OFFICIAL = "# a comment\n" + "".join(f"package-{number}==1.{number}\n" for number in range(30))
 OTHER = OFFICIAL.replace("package", "other")

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from datetime import date
+from itertools import pairwise
 from pathlib import Path
 
 import pytest
@@ -115,7 +117,6 @@ def test_a_home_that_is_not_there_is_not_handed_on(tmp_path: Path) -> None:
 
 
 def test_pips_options_become_uvs() -> None:
-    from datetime import date
 
     reading = Reading(
         Path("r"),
@@ -126,7 +127,7 @@ def test_pips_options_become_uvs() -> None:
         pre=True,
     )
     found = resolver_options(reading, PipSettings(no_deps=True, upgrade=True), date(2026, 8, 20))
-    pairs = list(zip(found, found[1:], strict=False))
+    pairs = list(pairwise(found))
     for pair in (
         ("--index-strategy", "unsafe-best-match"),
         ("--keyring-provider", "disabled"),

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import multiprocessing
+import multiprocessing.synchronize
 import os
 import sys
 import time
@@ -51,7 +52,7 @@ def test_a_damaged_set_is_replaced(tmp_path: Path) -> None:
     assert sets.manifest("k") is not None
 
 
-def _hold(root: Path, ready: "multiprocessing.synchronize.Event", seconds: float) -> None:
+def _hold(root: Path, ready: multiprocessing.synchronize.Event, seconds: float) -> None:
     with Store(root).lock("k", 1):
         ready.set()
         time.sleep(seconds)

@@ -83,11 +83,11 @@ def failure(text: str, reading: Reading, *, python: str, timed_out_s: float | No
             hint = f"look for its name and versions in the index; a wheel for Python {python} on Linux x86_64 is needed"
             return _make("no-match", what, reading, named, lines, sorted(missing), hint)
         conflicts = _named_in(text, reading)
-    if "No solution found" in text or "ResolutionImpossible" in text or conflicts:
-        return _conflict(conflicts, lines, reading)
-    return _make(
-        "other", "Installing requirements failed", reading, [], lines, (), "the lines above are the installer's own"
-    )
+        if "No solution found" not in text and "ResolutionImpossible" not in text:
+            named = [entry for entry in reading.entries if _mentions(text, entry)]
+            hint = "the lines above are the installer's own words"
+            return _make("other", "Installing requirements failed", reading, named, lines, (), hint)
+    return _conflict(conflicts, lines, reading)
 
 
 def direct_conflicts(reading: Reading) -> tuple[Conflict, ...]:

@@ -9,6 +9,8 @@ from collections.abc import Callable, Sequence
 from datetime import UTC, date, datetime, timedelta
 from pathlib import Path
 
+from packaging.utils import InvalidSdistFilename, InvalidWheelFilename, parse_sdist_filename, parse_wheel_filename
+
 from mwaa_local.packages import child, explain, uv_tool
 from mwaa_local.packages.failure import Conflict, UnmetRequirementsError
 from mwaa_local.packages.inputs import Inputs
@@ -30,6 +32,7 @@ def requirements(
     timeout_s: float,
     lock: int,
     emit: Emit,
+    shipped: Sequence[Path] = (),
 ) -> tuple[str, ...]:
     """Install requirements into a clone of the base set.
 
@@ -43,6 +46,7 @@ def requirements(
         timeout_s: Limit in seconds.
         lock: Descriptor of the set's lock, which the installer inherits.
         emit: Takes lines in pip's form.
+        shipped: The environment's own folders.
 
     Returns:
         Notes for the user.
@@ -57,7 +61,7 @@ def requirements(
         if resolver == "pip":
             done = _pip(prefix, reading, inputs, uv, cut_off, deadline, lock, emit)
         else:
-            done = _uv(prefix, reading, inputs, uv, cut_off, deadline, lock, emit)
+            done = _uv(prefix, reading, inputs, uv, cut_off, deadline, lock, emit, shipped)
         if done.code == 0 and not done.timed_out:
             return notes
         if cut_off is not None and not done.timed_out and _dateless(done.text):
@@ -106,9 +110,13 @@ def _uv(
     deadline: float,
     lock: int,
     emit: Emit,
+    shipped: Sequence[Path],
 ) -> child.Finished:
     argv: list[str | Path] = [uv_tool.binary(), "pip", "install", "--python", prefix / "bin" / "python"]
     argv += uv_tool.resolver_options(reading, uv.settings, cut_off)
+    # uv knows an archive of --find-links by its name; one rebuilt under the same name must be read again.
+    fresh = {name for path in _shipped_archives(reading, shipped) if (name := _distribution(path))}
+    argv += [word for name in sorted(fresh) for word in ("--refresh-package", name)]
     argv += [word for path in inputs.requirements for word in ("--requirements", str(path))]
     argv += [word for path in inputs.constraints for word in ("--constraints", str(path))]
     return child.run(
@@ -193,6 +201,20 @@ def relocatable_scripts(prefix: Path) -> None:
             script.unlink()  # never write into a file that other sets share by a hard link
             script.write_bytes(head + data[found.end() :])
             script.chmod(mode)
+
+
+def _shipped_archives(reading: Reading, shipped: Sequence[Path]) -> list[Path]:
+    archives = [*reading.indexes.local_archives(), *(entry.local for entry in reading.entries if entry.local)]
+    return [path for path in archives if any(path.is_relative_to(folder) for folder in shipped)]
+
+
+def _distribution(path: Path) -> str | None:
+    try:
+        if path.suffix == ".whl":
+            return parse_wheel_filename(path.name)[0]
+        return parse_sdist_filename(path.name)[0]
+    except (InvalidWheelFilename, InvalidSdistFilename):
+        return None
 
 
 def _translated(read: Callable[[str], None], inputs: Inputs) -> Callable[[str], None]:

@@ -222,6 +222,7 @@ def _ensure(
                 timeout_s=max(deadline - time.monotonic(), 0.1),
                 lock=lock,
                 emit=emit,
+                shipped=tuple(paths.values()),
             )
             made = replace(base, path=folder, key=key, kind="requirements", base=base.key, source=reading.source)
             after = made.installed()

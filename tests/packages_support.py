@@ -36,6 +36,7 @@ def serve(texts: Mapping[str, str]) -> Iterator[Served]:
             served.asked.append(self.path)
             body = served.texts.get(self.path)
             self.send_response(200 if body is not None else 404)
+            self.send_header("Content-Type", "text/html" if self.path.endswith("/") else "text/plain")
             self.end_headers()
             self.wfile.write((body or "").encode())
 
