@@ -1,9 +1,8 @@
-"""One component's boot as a process: order, files, startup script, environment, verdicts, exit codes. "Airflow" is a stand-in."""
+"""One component's boot as a process: order, files, script, verdicts, exit codes. "Airflow" is a stand-in."""
 
 from __future__ import annotations
 
 import json
-import os
 import signal
 import subprocess
 import sys
@@ -126,7 +125,7 @@ def test_a_worker_boots_drains_and_says_everything(component: Component) -> None
     assert seen["environment"]["AIRFLOW__FOO__A"] == "option"
     home = component.folder / "home"
     assert seen["environment"]["AIRFLOW_HOME"] == seen["cwd"] == str(home)
-    assert os.readlink(home / ".local") == str(component.folder / "base")
+    assert str((home / ".local").readlink()) == str(component.folder / "base")
     python = component.folder / "run" / "python"
     assert seen["environment"]["PYTHONPATH"] == str(python)
     assert sorted(path.name for path in python.iterdir()) == ["mwaa", "mwaa_airflow"]
@@ -237,7 +236,7 @@ def test_a_command_runs_in_the_components_environment_with_its_own_exit_code(com
 def test_dies_with_its_parent_when_told_so(component: Component) -> None:
     component.options["MWAA_LOCAL__DIE_WITH_PARENT"] = "true"
     environment = {**process_variables(component.folder, **component.options), "HOME": str(component.folder)}
-    code = f"import subprocess, sys; p = subprocess.Popen([sys.executable, '-m', 'mwaa_local.runtime', 'worker']); sys.stdin.read()"
+    code = "import subprocess, sys; p = subprocess.Popen([sys.executable, '-m', 'mwaa_local.runtime', 'worker']); sys.stdin.read()"
     parent = subprocess.Popen(
         [sys.executable, "-c", code], env=environment, stdin=subprocess.PIPE, stdout=subprocess.DEVNULL, cwd="/"
     )

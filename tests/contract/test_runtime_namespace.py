@@ -1,4 +1,4 @@
-"""The mount namespace of the process engine on real Linux: as whoever runs the tests, as an unprivileged user, and where it is refused."""
+"""The mount namespace on real Linux: as whoever runs the tests, as an unprivileged user, and refused."""
 
 from __future__ import annotations
 
@@ -86,12 +86,12 @@ def expect(found: dict[str, Any], folder: Path) -> None:
     assert found["hostname"] == found["fqdn"] == "ip-127-3-0-7"
     assert found["address"] == "127.3.0.7"
     assert found["child"] == f"{found['uid']}\nx"
-    assert set(os.listdir("/usr/local")) | {"airflow"} == set(found["usr_local"])
+    assert {path.name for path in Path("/usr/local").iterdir()} | {"airflow"} == set(found["usr_local"])
     assert (folder / "home" / "new.txt").read_text() == "x"
     # Nothing of it is seen outside, and nothing was written there.
     assert not Path("/usr/local/airflow/new.txt").exists()
     assert os.uname().nodename != "ip-127-3-0-7"
-    assert os.listdir(folder / "dags") == ["a.py"]
+    assert [path.name for path in (folder / "dags").iterdir()] == ["a.py"]
 
 
 def reachable_python() -> str | None:
@@ -161,10 +161,10 @@ def test_a_refusal_links_the_folders_and_says_so(tmp_path: Path, monkeypatch: py
     )
     assert (placement.mode, placement.home) == ("folder", home)
     assert "Operation not permitted" in placement.detail
-    assert os.readlink(home / "dags") == str(folder / "dags")
+    assert str((home / "dags").readlink()) == str(folder / "dags")
     again = namespace.enter("", home=home, scratch=folder / "s", binds=[Bind(folder / "dags", "dags")])
     assert again.mode == "folder"
-    assert os.listdir(home / "dags") == ["a.py"]
+    assert [path.name for path in (home / "dags").iterdir()] == ["a.py"]
 
 
 def test_joining_a_process_without_a_namespace_is_refused() -> None:

@@ -28,7 +28,7 @@ class LogsServer:
         server = self
 
         class Handler(BaseHTTPRequestHandler):
-            def do_POST(self) -> None:  # noqa: N802 - the base class's name
+            def do_POST(self) -> None:
                 body = json.loads(self.rfile.read(int(self.headers["Content-Length"])))
                 action = self.headers["X-Amz-Target"].rpartition(".")[2]
                 stream = body["logStreamName"]

@@ -13,7 +13,8 @@ from typing import Any
 
 import pytest
 
-# Runs the supervisor in a process of its own, since it takes over signals and children. The "airflow" is a small script.
+# Runs the supervisor in a process of its own, since it takes over signals and children. The "airflow" is a small
+# script.
 HARNESS = """
 import json, sys, time
 from pathlib import Path

@@ -1,9 +1,9 @@
 """One component from nothing to running: the order of spec/04 section 14.2, each phase timed in ``status.json``.
 
-Files, startup script, package set, configuration, processes. A failed ``requirements.txt`` does not keep Airflow from starting,
-as on MWAA; the verdict is in the status. What is fatal on MWAA (a startup script that loses its environment) is fatal here, but
-the component ends at once with code 1 and says why: MWAA's container first sleeps 1100 s (spec/10 section 1.6), which locally
-looks like a hang.
+Files, startup script, package set, configuration, processes. A failed ``requirements.txt`` does not keep Airflow from
+starting, as on MWAA; the verdict is in the status. What is fatal on MWAA (a startup script that loses its environment)
+is fatal here, but the component ends at once with code 1 and says why: MWAA's container first sleeps 1100 s (spec/10
+section 1.6), which locally looks like a hang.
 """
 
 from __future__ import annotations

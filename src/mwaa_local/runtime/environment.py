@@ -1,9 +1,9 @@
-"""The environment of Airflow's processes: MWAA's layers merged, each value with where it came from (spec/10 section 2.2).
+"""Environment of Airflow's processes: MWAA's layers merged, each value with its origin (spec/10 section 2.2).
 
-Low to high: container, MWAA's defaults (opinionated), exports of the startup script, configuration options, the container's own
-values of protected variables, MWAA's essential values. One table, the catalog's, feeds the merge, ``mwaa-local config`` and the
-checks. Reserved variables that a script exports are put back without a word (spec/04 section 9.1); what was put back is told in
-``status``.
+Low to high: container, MWAA's defaults (opinionated), exports of the startup script, configuration options, the
+container's own values of protected variables, MWAA's essential values. One table, the catalog's, feeds the merge,
+``mwaa-local config`` and the checks. Reserved variables that a script exports are put back without a word (spec/04
+section 9.1); what was put back is told in ``status``.
 """
 
 from __future__ import annotations
@@ -303,7 +303,7 @@ def _merge_extra_celery(inputs: RuntimeInputs, layers: dict[str, dict[str, Value
 
 
 def _default_metrics(merged: dict[str, Value]) -> None:
-    """With the metrics integration, every key of ``[metrics]`` that MWAA does not set has Airflow's default (spec/10 2.3)."""
+    """Every key of ``[metrics]`` that MWAA does not set itself has Airflow's default (spec/10 section 2.3)."""
     for name in [name for name in merged if name.startswith(_METRICS_PREFIX) and merged[name].layer != ESSENTIAL]:
         del merged[name]
 

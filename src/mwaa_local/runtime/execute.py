@@ -51,7 +51,7 @@ def run(component: str, argv: Sequence[str], variables: Mapping[str, str]) -> in
 
 
 def _enter(component: str, kept: Mapping[str, str], run_dir: Path, variables: Mapping[str, str]) -> bool:
-    """Enter the component's namespace, or make one like it when the component does not run; whether its home is visible."""
+    """Enter the component's namespace, or make one like it when it does not run; whether its home is seen."""
     known = status.read(run_dir) or {}
     if (known.get("namespace") or {}).get("mode") != "mount":
         return Path(kept["home"]).is_dir()

@@ -82,7 +82,7 @@ def link_packages(folder: Path) -> None:
 
 def point(link: Path, target: Path) -> bool:
     """Make a symbolic link point somewhere, in one step; whether anything changed."""
-    if link.is_symlink() and os.readlink(link) == str(target):
+    if link.is_symlink() and link.readlink() == target:
         return False
     if link.is_dir() and not link.is_symlink():
         shutil.rmtree(link)
@@ -96,7 +96,8 @@ def point(link: Path, target: Path) -> bool:
 def keep_environment(inputs: RuntimeInputs, variables: Mapping[str, str]) -> None:
     """Keep the environment of Airflow's processes for later commands: ``exec``, and a shell in the container.
 
-    MWAA appends it to ``.bashrc`` in clear text (spec/10 section 2.2); here a file that only the owner can read is named there.
+    MWAA appends it to ``.bashrc`` in clear text (spec/10 section 2.2); here a file that only the owner can read is
+    named there.
     """
     kept = {"variables": dict(variables), "home": str(inputs.visible_home), "pid": os.getpid()}
     _write_private(inputs.run_dir / ENVIRONMENT_FILE, json.dumps(kept))

@@ -1,7 +1,7 @@
 """Is a component healthy? A heartbeat and an endpoint say so, never a line in a log or an open port (design section 2).
 
-Scheduler: rows of Airflow's ``job`` table, newer than this boot. Worker: a file that Celery's own timer touches. Web server: its
-health address. Each question costs milliseconds and imports nothing of Airflow.
+Scheduler: rows of Airflow's ``job`` table, newer than this boot. Worker: a file that Celery's own timer touches. Web
+server: its health address. Each question costs milliseconds and imports nothing of Airflow.
 """
 
 from __future__ import annotations

@@ -1,8 +1,9 @@
 """``migrate-db``: the metadata database at the schema of this Airflow version (spec/10 section 6.7).
 
-Asking the database for its schema's head takes milliseconds; Airflow is started only when there is something to do. Startup script,
-requirements and configuration options (but one) take no part (spec/10 sections 1.2 and 2.2). MWAA's helper role ``airflow_user``
-is not made: it serves RDS logins only, and spec/10 section 10 names it as not to be copied.
+Asking the database for its schema's head takes milliseconds; Airflow is started only when there is something to do.
+Startup script, requirements and configuration options (but one) take no part (spec/10 sections 1.2 and 2.2). MWAA's
+helper role ``airflow_user`` is not made: it serves RDS logins only, and spec/10 section 10 names it as not to be
+copied.
 """
 
 from __future__ import annotations

@@ -1,8 +1,8 @@
 """A mount namespace for one component of the process engine: its home appears at ``/usr/local/airflow``.
 
-Hard-coded paths in DAGs then work with no root and no change to the machine (design section 7). Root makes a plain mount
-namespace; anybody else a user namespace that maps the own id to itself. Everything here must run before the first thread starts,
-because Linux lets only a single-threaded process enter a user namespace.
+Hard-coded paths in DAGs then work with no root and no change to the machine (design section 7). Root makes a plain
+mount namespace; anybody else a user namespace that maps the own id to itself. Everything here must run before the
+first thread starts, because Linux lets only a single-threaded process enter a user namespace.
 
 Where Linux does not allow it (or on another system) the component keeps its home's real path, and ``status`` says so.
 """
@@ -61,14 +61,14 @@ def describe(hostname: str, home: str = "") -> str:
     """The text of ``MWAA_LOCAL__NAMESPACE``.
 
     Args:
-        hostname: Host name inside, e.g. ``ip-127-3-0-7``: MWAA's hosts are named after their address (spec/08 section 3.3).
-        home: Path at which the home appears; MWAA's when empty.
+        hostname: Host name inside, e.g. ``ip-127-3-0-7``: MWAA's hosts are named after their address (spec/08 section
+        3.3). home: Path at which the home appears; MWAA's when empty.
     """
     return json.dumps({"hostname": hostname, "home": home or limits().home})
 
 
 def enter(specification: str, *, home: Path, scratch: Path, binds: Sequence[Bind]) -> Placement:
-    """Enter a namespace where ``home`` appears at the wanted path, or link the folders in place where that is not allowed.
+    """Enter a namespace where ``home`` appears at the wanted path, or link the folders where that is refused.
 
     Args:
         specification: Text of :func:`describe`; empty for none.
@@ -104,7 +104,7 @@ def join(pid: int) -> bool:
     descriptors: list[int] = []
     try:
         for kind in ("user", "uts", "mnt"):  # user first: it brings the right to enter the others
-            if os.readlink(own / kind) != os.readlink(theirs / kind):
+            if (own / kind).readlink() != (theirs / kind).readlink():
                 descriptors.append(os.open(theirs / kind, os.O_RDONLY | os.O_CLOEXEC))
         for descriptor in descriptors:
             _call("setns", descriptor, 0)
@@ -189,7 +189,7 @@ def _cover(folder: Path, scratch: Path) -> None:
     for entry in os.scandir(folder):
         copy = scratch / entry.name
         if entry.is_symlink():
-            copy.symlink_to(os.readlink(entry.path))
+            copy.symlink_to(Path(entry.path).readlink())
             continue
         if entry.is_dir():
             copy.mkdir()

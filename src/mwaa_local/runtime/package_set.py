@@ -1,7 +1,7 @@
 """The package set a component runs from: the version's base set, or one with the user's requirements on top.
 
-Whatever happens to ``requirements.txt``, there is a set to start Airflow from, as on MWAA (spec/10 section 4.2); what went wrong is
-the verdict in ``status.json``.
+Whatever happens to ``requirements.txt``, there is a set to start Airflow from, as on MWAA (spec/10 section 4.2); what
+went wrong is the verdict in ``status.json``.
 """
 
 from __future__ import annotations

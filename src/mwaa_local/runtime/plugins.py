@@ -1,7 +1,7 @@
 """``plugins.zip`` and the plugins folder: put in place before anything else starts (spec/04 section 11).
 
-An archive is unpacked beside its destination and swapped in when it is whole, so that a bad one leaves the old tree. No entry
-may lead out of the folder, and the unpacked size is counted while unpacking: headers may lie.
+An archive is unpacked beside its destination and swapped in when it is whole, so that a bad one leaves the old tree.
+No entry may lead out of the folder, and the unpacked size is counted while unpacking: headers may lie.
 """
 
 from __future__ import annotations
@@ -57,8 +57,8 @@ def unpack(archive: Path, destination: Path, *, cap_bytes: int) -> int:
 def mirror(source: Path, destination: Path) -> int:
     """Make a folder the same as a workspace's plugins folder; only what changed is copied.
 
-    Airflow and a startup script may write beside plugins (byte code, execute bits), which must not reach the user's own files.
-    Links are kept as links.
+    Airflow and a startup script may write beside plugins (byte code, execute bits), which must not reach the user's
+    own files. Links are kept as links.
 
     Returns:
         How many files were copied or removed.
@@ -100,13 +100,13 @@ def _mirror(source: Path, destination: Path) -> int:
 
 
 def _mirror_link(link: Path, target: Path) -> int:
-    words = os.readlink(link)
-    if target.is_symlink() and os.readlink(target) == words:
+    words = link.readlink()
+    if target.is_symlink() and target.readlink() == words:
         return 0
     if target.is_symlink() or target.exists():
         _remove(target)
     # A relative link out of the folder would point elsewhere from the copy.
-    target.symlink_to(words if Path(words).is_absolute() or ".." not in Path(words).parts else link.resolve())
+    target.symlink_to(words if words.is_absolute() or ".." not in words.parts else link.resolve())
     return 1
 
 

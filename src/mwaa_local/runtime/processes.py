@@ -27,9 +27,9 @@ class Process:
 def processes(inputs: RuntimeInputs, variables: Mapping[str, str]) -> list[Process]:
     """The processes of a component, in the order in which they start.
 
-    The scheduler component holds the DAG processor and the triggerer too, the latter unless ``mwaa.triggerer_enabled`` says no
-    (spec/04 section 14.2). No process serves log files by HTTP when task logs are published: nobody on MWAA could read them
-    there, and each of these servers costs a port and tens of megabytes.
+    The scheduler component holds the DAG processor and the triggerer too, the latter unless ``mwaa.triggerer_enabled``
+    says no (spec/04 section 14.2). No process serves log files by HTTP when task logs are published: nobody on MWAA
+    could read them there, and each of these servers costs a port and tens of megabytes.
     """
     quiet = ("--skip-serve-logs",) if inputs.logs["TASK"].publishes else ()
     if inputs.component == "worker":
@@ -45,7 +45,7 @@ def processes(inputs: RuntimeInputs, variables: Mapping[str, str]) -> list[Proce
 
 
 def python_words(package_set: Path, python: str) -> list[str]:
-    """The package set's interpreter; never with the working folder on ``sys.path``, as MWAA's ``airflow`` script has it not."""
+    """The package set's interpreter, without the working folder on ``sys.path``, as MWAA's ``airflow`` is."""
     words = [str(package_set / "bin" / "python")]
     minor = tuple(int(part) for part in python.split("."))
     return [*words, "-P"] if minor >= (3, 11) else words
@@ -98,7 +98,7 @@ def kill(pids: list[int], number: int = signal.SIGKILL) -> None:
 
 def _parents() -> Iterator[tuple[int, int]]:
     try:
-        names = os.listdir("/proc")
+        names = os.listdir("/proc")  # noqa: PTH208 - a Path for each is slow
     except OSError:
         return
     for name in names:

@@ -1,12 +1,12 @@
 """Lines of the component's processes, on their way to CloudWatch Logs (spec/10 sections 7.1 to 7.4).
 
-watchtower does the batching and sending. What is ours: nothing here ever makes a process wait. Lines lie in a bounded queue whose
-oldest are dropped; boto3 and watchtower are imported in a thread, after the component is ready; a dead endpoint is asked again
-once a second, and said once.
+watchtower does the batching and sending. What is ours: nothing here ever makes a process wait. Lines lie in a bounded
+queue whose oldest are dropped; boto3 and watchtower are imported in a thread, after the component is ready; a dead
+endpoint is asked again once a second, and said once.
 
-Levels follow the guide (spec/08 section 3.2): the configured level and every more severe one is published, whichever process of
-the component wrote the line. (The image's own rules publish nothing at ``CRITICAL`` and may mix the levels of two processes; spec/10
-section 7.4 marks both as defects.)
+Levels follow the guide (spec/08 section 3.2): the configured level and every more severe one is published, whichever
+process of the component wrote the line. (The image's own rules publish nothing at ``CRITICAL`` and may mix the levels
+of two processes; spec/10 section 7.4 marks both as defects.)
 """
 
 from __future__ import annotations
@@ -72,7 +72,7 @@ def streams(inputs: RuntimeInputs, host: str) -> dict[str, Stream]:
 
 
 class Levels:
-    """The level of each line of one process; a line without one has that of the line before (a traceback stays whole)."""
+    """The level of each line of a process; one without has that of the line before (a traceback stays whole)."""
 
     def __init__(self) -> None:
         self._last = LEVELS["INFO"]

@@ -1,7 +1,8 @@
-"""The startup script, run as MWAA runs it: sourced by bash, its exports captured (spec/04 section 8, spec/10 section 3).
+"""The startup script as MWAA runs it: sourced by bash, exports captured (spec/04 section 8, spec/10 section 3).
 
-What ends well and what is fatal follows spec/10 section 3.3: ``exit N`` anywhere, ``return``, a failing last command and a
-syntax error keep the exports; ``set -e``, ``set -u``, ``exec`` and a time-out lose them, which MWAA treats as fatal.
+What ends well and what is fatal follows spec/10 section 3.3: ``exit N`` anywhere, ``return``, a failing last command
+and a syntax error keep the exports; ``set -e``, ``set -u``, ``exec`` and a time-out lose them, which MWAA treats as
+fatal.
 """
 
 from __future__ import annotations
@@ -35,8 +36,9 @@ REFUSED_COMMANDS = (
     "snap", "systemctl", "service",
 )  # fmt: skip
 
-# As MWAA's wrapper: `exit` saves the environment first, and what ends bash in any other way saves nothing. `>|` because the
-# script may have set noclobber; the absolute `env` because it may have broken PATH (which is judged afterwards).
+# As MWAA's wrapper: `exit` saves the environment first, and what ends bash in any other way saves nothing. `>|`
+# because the script may have set noclobber; the absolute `env` because it may have broken PATH (which is judged
+# afterwards).
 _WRAPPER = """\
 shopt -s expand_aliases
 __mwaa_save() {{
@@ -107,7 +109,7 @@ class ScriptResult:
             "the startup script ended in a way that keeps MWAA from starting Airflow",
             where=str(script),
             why="\n".join([self.why_lost, *self.tail[-8:]]),
-            hint="let the script end by itself, `exit N` or `return N`; without `set -e`, `set -u`, `exec`; within 5 minutes",
+            hint="end it with `exit N`, `return N` or its last line; no `set -e`, `set -u`, `exec`; within 5 minutes",
         )
 
 
@@ -262,7 +264,8 @@ def _execute(
                 with contextlib.suppress(ProcessLookupError):
                     os.killpg(process.pid, deadlines.pop(0)[1])
     if is_open and _read(pipe, output):
-        # A background process of the script still holds the pipe: keep reading, or its next line would block or kill it.
+        # A background process of the script still holds the pipe: keep reading, or its next line would block or kill
+        # it.
         threading.Thread(target=_keep_reading, args=(process.stdout, output), daemon=True, name="startup-rest").start()
     else:
         process.stdout.close()
@@ -340,6 +343,6 @@ def _notes(script: Path) -> tuple[str, ...]:
     if not windows:
         return ()
     return (
-        "startup.sh has Windows line ends (CRLF): bash reads the carriage return as part of every command and value, on MWAA "
-        "too. Convert it: `sed -i 's/\\r$//' startup.sh`.",
+        "startup.sh has Windows line ends (CRLF): bash, on MWAA too, takes the carriage return as part of each command "
+        "and value. Convert it: `sed -i 's/\\r$//' startup.sh`.",
     )

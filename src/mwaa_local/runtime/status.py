@@ -1,7 +1,7 @@
 """``status.json``: what a component tells the world about its boot and its processes.
 
-Every reader (engines, the command line, ``health``) sees whole documents only: each change is written beside the file and
-renamed over it.
+Every reader (engines, the command line, ``health``) sees whole documents only: each change is written beside the file
+and renamed over it.
 """
 
 from __future__ import annotations

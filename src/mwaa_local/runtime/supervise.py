@@ -1,10 +1,10 @@
-"""Keeps a component's Airflow processes: output, signals, draining, and the end of all when one ends (spec/10 section 1.4).
+"""Keeps a component's Airflow processes: output, signals, draining, one end for all (spec/10 section 1.4).
 
 The processes are forked by ``mwaa_airflow.launcher``, which imports Airflow once in the package set's own Python; with
 ``MWAA_LOCAL__LAUNCHER=false`` each is started by itself, for comparison.
 
-On MWAA a component whose process died ends with code 0 and the platform restarts it. Here it ends with that process's own code
-(or 1), because our engines restart what failed; ``status`` holds the truth of each process.
+On MWAA a component whose process died ends with code 0 and the platform restarts it. Here it ends with that process's
+own code (or 1), because our engines restart what failed; ``status`` holds the truth of each process.
 """
 
 from __future__ import annotations
@@ -20,7 +20,6 @@ import threading
 import time
 from collections import deque
 from collections.abc import Callable, Mapping, Sequence
-from pathlib import Path
 from typing import Any, Protocol
 
 from mwaa_local.errors import EngineError
