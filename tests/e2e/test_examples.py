@@ -1,0 +1,159 @@
+"""The main job: every example DAG succeeds on every version in every engine, and its log can be read (issue: Done when)."""
+
+from __future__ import annotations
+
+import json
+import time
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+from tool import EXAMPLES, Tool, wait_for
+
+from mwaa_local.observability.airflow_api import AirflowApi
+
+pytestmark = pytest.mark.timeout(900)
+
+CASES = [
+    pytest.param(("process", "3.2.1"), id="process-3.2.1"),
+    pytest.param(("process", "2.10.3"), id="process-2.10.3"),
+    pytest.param(("docker", "3.2.1"), id="docker-3.2.1", marks=pytest.mark.docker),
+    pytest.param(("docker", "2.10.3"), id="docker-2.10.3", marks=pytest.mark.docker),
+]
+
+
+@pytest.fixture(scope="module", params=CASES)
+def up(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Tool]:
+    engine, version = request.param
+    tool = Tool(tmp_path_factory.mktemp("examples") / "project", version=version, engine=engine)
+    if engine == "docker":
+        reason = docker_reason(tool.folder)
+        if reason:
+            pytest.skip(f"no Docker engine: {reason}")
+    try:
+        document = tool.json("up", "--timeout", "400")
+        assert {c["state"] for c in document["components"]} == {"healthy"}, document
+        yield tool
+    finally:
+        tool.run("reset", "--yes")
+
+
+def docker_reason(folder: Path) -> str | None:
+    import os
+
+    from mwaa_local.engines.docker import why_unusable
+
+    from mwaa_local import model
+
+    return why_unusable(model.load(folder), dict(os.environ))
+
+
+def api(tool: Tool) -> AirflowApi:
+    return AirflowApi(tool.json("status", code=None)["web"], 3 if tool.version.startswith("3") else 2)
+
+
+def test_every_example_succeeds_and_long_tasks_run_once(up: Tool) -> None:
+    wait_for(
+        "long_bash is parsed",
+        lambda: up.run("airflow", "dags", "trigger", "long_bash", "--run-id", "long-1").returncode == 0,
+        seconds=60,
+    )
+    began = time.monotonic()
+    words = [word for dag in EXAMPLES for word in ("--dag", dag)]
+    junit = up.folder / "smoke.xml"
+    document = up.json("smoke", *words, "--junit", str(junit))
+    assert document["passed"], json.dumps(document, indent=1)
+    assert {run["dag_id"] for run in document["runs"]} == set(EXAMPLES)
+    assert junit.read_bytes().startswith(b"<?xml")
+    client = api(up)
+    wait_for("the 90 s task", lambda: client.run_state("long_bash", "long-1") in ("success", "failed"), seconds=180)
+    assert client.run_state("long_bash", "long-1") == "success"
+    (task,) = client.task_instances("long_bash", "long-1")
+    assert task.try_number == 1
+    lines = client.task_log("long_bash", "long-1", task)
+    assert sum("started" in line and "echo" not in line for line in lines) == 1, "delivered twice"
+    assert time.monotonic() - began > 80
+
+
+def test_task_logs_are_read_back_in_the_api_and_on_the_command_line(up: Tool) -> None:
+    printed = up.good("logs", "task", "uses_plugin")
+    assert "Hello plugin" in printed
+    deferred = up.good("logs", "task", "deferrable_wait")
+    assert "woken by the triggerer" in deferred
+
+
+def test_the_log_groups_hold_the_guides_streams(up: Tool) -> None:  # spec/08 section 3, spec/04 section 8.2
+    from mwaa_local.aws.client import client
+
+    status = up.json("status", code=None)
+    logs = client("logs", status["aws"], "us-east-1")
+    groups = {group["logGroupName"] for group in logs.describe_log_groups()["logGroups"]}
+    assert groups >= {f"airflow-e2e-{kind}" for kind in ("DAGProcessing", "Scheduler", "Task", "WebServer", "Worker")}
+    for kind, component in (("Scheduler", "scheduler"), ("Worker", "worker"), ("WebServer", "webserver")):
+        group = f"airflow-e2e-{kind}"
+        wait_for(
+            f"startup stream of {component}",
+            lambda group=group: logs.describe_log_streams(
+                logGroupName=group, logStreamNamePrefix="startup_script_execution_ip"
+            )["logStreams"],
+            seconds=30,
+        )
+        (stream, *_) = logs.describe_log_streams(logGroupName=group, logStreamNamePrefix="startup_script_execution_ip")[
+            "logStreams"
+        ]
+        events = logs.get_log_events(logGroupName=group, logStreamName=stream["logStreamName"], startFromHead=True)[
+            "events"
+        ]
+        text = "\n".join(event["message"] for event in events)
+        for line in (
+            f"Starting component: {component}",
+            "Finished running startup script. Execution time:",
+            "Running verification",
+            "Verification completed",
+        ):
+            assert line in text, text
+        assert logs.describe_log_streams(logGroupName=group, logStreamNamePrefix="requirements_install_ip")[
+            "logStreams"
+        ]
+
+
+def test_a_saved_dag_shows_within_seconds_and_a_broken_one_is_told(up: Tool) -> None:
+    (up.folder / "dags" / "fresh.py").write_text(
+        (up.folder / "dags" / "hello_taskflow.py").read_text().replace("hello_taskflow", "fresh")
+    )
+    began = time.monotonic()
+    client = api(up)
+    wait_for("the new DAG", lambda: "fresh" in {dag.id for dag in client.dags()}, seconds=40)
+    assert time.monotonic() - began < 20
+    broken = up.folder / "dags" / "broken.py"
+    broken.write_text("from airflow import DAG\nimport no_such_module\n")
+    try:
+        wait_for("the import error", client.import_errors, seconds=40)
+        done = up.run("status")
+        assert "no_such_module" in done.stdout
+        assert done.returncode == 0, "an import error is not fatal"
+        failed = up.run("smoke")
+        assert failed.returncode == 1
+        assert "no_such_module" in failed.stderr
+    finally:
+        broken.unlink()
+
+
+def test_exit_codes_of_airflow_and_shell_are_kept(up: Tool) -> None:
+    assert up.run("airflow", "dags", "list").returncode == 0
+    assert up.run("airflow", "no-such-command").returncode == 2
+    assert up.run("shell", "worker", "-c", "exit 7").returncode == 7
+    assert up.good("shell", "worker", "-c", "echo $ENVIRONMENT_STAGE; pwd").split() == [
+        "development",
+        "/usr/local/airflow",
+    ]
+
+
+def test_everything_is_there_again_after_down_and_up(up: Tool) -> None:
+    up.good("airflow", "variables", "set", "kept", "yes")
+    up.good("down")
+    assert up.run("status").returncode == 1
+    document = up.json("up")
+    assert [change for change in document["changes"] if " port is " not in change] == []
+    assert up.good("airflow", "variables", "get", "kept").split()[-1] == "yes"
+    assert "Hello plugin" in up.good("logs", "task", "uses_plugin"), "the log group was lost"
