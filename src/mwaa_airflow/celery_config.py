@@ -13,8 +13,8 @@ def build():
     config = dict(DEFAULT_CELERY_CONFIG)
     options = dict(config.get("broker_transport_options") or {})
     options.update(celery_options.broker_options())
-    # Options from variables are text; kombu compares and sends this one as a number.
-    options["visibility_timeout"] = int(options.get("visibility_timeout") or celery_options.VISIBILITY_TIMEOUT)
+    # Fixed on MWAA; Airflow's own default would be in its place where the variable is missing.
+    options["visibility_timeout"] = celery_options.VISIBILITY_TIMEOUT
     engine = dict(config.get("database_engine_options") or {})
     engine.update(pool_pre_ping=True, pool_recycle=1200, connect_args=database.MWAA_CONNECT_ARGS)
     config.update(
