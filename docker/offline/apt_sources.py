@@ -16,7 +16,7 @@ DEFAULT_KEYRING = Path("/usr/share/keyrings/debian-archive-keyring.gpg")
 
 @dataclass(frozen=True)
 class Source:
-    """One of apt's sources: an address, its suites and components, and the key it is signed with (None: the default)."""
+    """One of apt's sources: address, suites and components, and the key it is signed with (None: the default)."""
 
     uri: str
     suites: tuple[str, ...]
