@@ -31,6 +31,7 @@ from mwaa_local.packages import (
     resolve,
 )
 from mwaa_local.packages.install_base import install_base, main
+from mwaa_local.packages.store import Store
 from packages_support import serve, tiny_version, wheel
 
 CLOSED = "http://127.0.0.1:9/c-{airflow}/c-{python}.txt"
@@ -315,6 +316,39 @@ def test_a_builder_that_is_killed_leaves_nothing_that_is_used(made: tuple[World,
     assert "2 s" in caught.value.what or "1 s" in caught.value.what
     assert time.monotonic() - started < 15
     assert not list(sets.glob(".partial-*"))
+
+
+def test_after_kill_9_the_next_one_waits_for_the_orphan_and_then_installs(tmp_path: Path) -> None:
+    code = (
+        "import sys, os, time\n"
+        "from pathlib import Path\n"
+        "from mwaa_local.packages import child\n"
+        "from mwaa_local.packages.store import Store\n"
+        "sets = Store(Path(sys.argv[1]))\n"
+        "with sets.lock('killed', 5) as lock, sets.partial('killed') as folder:\n"
+        "    (folder / 'half').touch()\n"
+        "    child.run(['/bin/sleep', '2'], env={}, timeout_s=60, keep_open=[lock])\n"
+    )
+    root = tmp_path / "sets"
+    builder = subprocess.Popen([sys.executable, "-c", code, str(root)])
+    try:
+        until = time.monotonic() + 30
+        while not list(root.glob(".partial-*/half")):
+            assert time.monotonic() < until
+            time.sleep(0.02)
+        time.sleep(0.3)  # the sleeper is started right after the file
+    finally:
+        builder.kill()
+        builder.wait()
+    sets = Store(root)
+    assert sets.manifest("killed") is None
+    started = time.monotonic()
+    with sets.lock("killed", 20), sets.partial("killed") as folder:
+        waited = time.monotonic() - started
+        assert [path.name for path in root.glob(".partial-*")] == [folder.name]
+        sets.publish(folder, "killed", {"key": "killed"})
+    assert waited > 0.5
+    assert sets.manifest("killed") == {"key": "killed"}
 
 
 @pytest.fixture

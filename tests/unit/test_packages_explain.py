@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -62,6 +63,17 @@ And because provider-x==1.0.0 depends on apache-airflow==3.2.1 and dbt-core==1.5
 conclude that provider-x==1.0.0 and dbt-core==1.5.0 are incompatible."""
     error = explained(text, reading("dbt-core==1.5.0", "other", "provider-x==1.0", essential="apache-airflow==3.2.1\n"))
     assert [(conflict.line, conflict.pin) for conflict in error.conflicts] == [(1, ""), (3, "")]
+
+
+def test_a_line_for_another_python_does_not_take_part() -> None:
+    read = reading("a==1", essential="a==2\n")
+    other = replace(read.entries[0], marker="python_version < '3'")
+    assert explain.direct_conflicts(read, "3.12")
+    assert explain.direct_conflicts(replace(read, entries=(other,)), "3.12") == ()
+
+
+def test_a_constraint_for_another_python_is_no_pin() -> None:
+    assert pins("a==1 ; python_version < '3'\nb==1.*\nc==1 # why\nd==2\n") == {"c": "1", "d": "2"}
 
 
 def test_two_lines_that_ask_for_different_versions_of_one_package() -> None:

@@ -9,6 +9,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Literal
 
+from packaging.markers import InvalidMarker, Marker, UndefinedComparison, UndefinedEnvironmentName
 from packaging.requirements import InvalidRequirement
 from packaging.requirements import Requirement as Pep508
 from packaging.specifiers import SpecifierSet
@@ -58,6 +59,18 @@ class Entry:
     def at(self) -> str:
         """pip's words for the place: ``-r FILE (line N)``."""
         return f"-r {self.file} (line {self.line})"
+
+    def applies(self, python: str) -> bool:
+        """Whether the marker holds on a Python (``3.12.1`` or ``3.12``) of this machine's kind."""
+        if not self.marker:
+            return True
+        minor = ".".join(python.split(".")[:2])
+        full = python if python.count(".") > 1 else f"{python}.0"
+        values = {"python_version": minor, "python_full_version": full, "implementation_version": full, "extra": ""}
+        try:
+            return Marker(self.marker).evaluate(values)
+        except (InvalidMarker, UndefinedComparison, UndefinedEnvironmentName):
+            return True  # the resolver refuses it in its own words
 
 
 def parse_entry(line: Line, file: str, path_map: Mapping[str, Path], home: Path) -> Entry:

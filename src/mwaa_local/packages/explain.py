@@ -74,7 +74,7 @@ def failure(text: str, reading: Reading, *, python: str, timed_out_s: float | No
                      "take the hashes of the archive the index offers now, or find out who changed it")  # fmt: skip
     if _NETWORK.search(text) or ("No solution found" not in text and _FETCH.search(text)) or _PIP_NETWORK.search(text):
         return _network(text, lines, reading)
-    conflicts = direct_conflicts(reading)
+    conflicts = direct_conflicts(reading, python)
     if not conflicts:
         missing = {canonicalize_name(name) for groups in _NO_MATCH.findall(text) for name in groups if name}
         named = [entry for entry in reading.entries if entry.name in missing]
@@ -90,21 +90,20 @@ def failure(text: str, reading: Reading, *, python: str, timed_out_s: float | No
     return _conflict(conflicts, lines, reading)
 
 
-def direct_conflicts(reading: Reading) -> tuple[Conflict, ...]:
+def direct_conflicts(reading: Reading, python: str) -> tuple[Conflict, ...]:
     """Lines that exclude a pin outright, and lines that exclude each other; no resolver is needed to see them."""
     found: list[Conflict] = []
-    for entry in reading.entries:
-        if not entry.name or not entry.specifier:
-            continue
+    entries = [entry for entry in reading.entries if entry.name and entry.specifier and entry.applies(python)]
+    for entry in entries:
         for part in reading.parts:
-            pin = part.pins.get(canonicalize_name(entry.name))
+            pin = part.pins.get(entry.name or "")
             if pin is not None and not _contains(entry.specifier, pin):
                 found.append(
                     Conflict(entry.file, entry.line, redact(entry.text), f"{entry.name}=={pin}", part.source.label)
                 )
                 break
-    for one, other in combinations([entry for entry in reading.entries if entry.name and entry.specifier], 2):
-        if one.name == other.name and not one.marker and not other.marker:
+    for one, other in combinations(entries, 2):
+        if one.name == other.name:
             exact = [item.version for item in one.specifier if item.operator == "==" and "*" not in item.version]
             if exact and not _contains(other.specifier, exact[0]):
                 found.append(Conflict(other.file, other.line, redact(other.text), redact(one.text), f"line {one.line}"))

@@ -8,7 +8,6 @@ from __future__ import annotations
 import re
 from collections.abc import Callable, Mapping
 
-from packaging.markers import InvalidMarker, Marker, UndefinedComparison, UndefinedEnvironmentName
 from packaging.version import InvalidVersion, Version
 
 from mwaa_local.packages.entries import Entry
@@ -38,7 +37,7 @@ def begin(emit: Emit, reading: Reading, present: Mapping[str, str], site: str, p
     for line in reading.indexes.described():
         emit(line)
     for entry in reading.entries:
-        if entry.marker and not applies(entry, python):
+        if not entry.applies(python):
             emit(f"Ignoring {entry.name}: markers '{entry.marker}' don't match your environment")
         elif (version := satisfied(entry, reading, present)) is not None:
             emit(f"Requirement already satisfied: {redact(entry.text)} in {site} (from {entry.at}) ({version})")
@@ -113,13 +112,3 @@ def satisfied(entry: Entry, reading: Reading, present: Mapping[str, str]) -> str
     if any(part.pins.get(entry.name, version) != version for part in reading.parts):
         return None
     return version
-
-
-def applies(entry: Entry, python: str) -> bool:
-    """Whether an entry's marker holds for the set's Python on this machine."""
-    minor = ".".join(python.split(".")[:2])
-    values = {"python_version": minor, "python_full_version": python, "implementation_version": python, "extra": ""}
-    try:
-        return Marker(entry.marker).evaluate(values)
-    except (InvalidMarker, UndefinedComparison, UndefinedEnvironmentName):
-        return True  # the resolver refuses it in its own words
