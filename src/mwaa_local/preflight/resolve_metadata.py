@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+import zipfile
 from collections.abc import Iterable, Mapping
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
@@ -13,13 +14,17 @@ from packaging.requirements import InvalidRequirement, Requirement
 from packaging.specifiers import InvalidSpecifier, SpecifierSet
 from packaging.utils import canonicalize_name
 
+from mwaa_local.errors import MwaaLocalError
 from mwaa_local.packages import fetch
 from mwaa_local.packages.paths import is_url
-from mwaa_local.preflight.resolve_types import Package, Situation
+from mwaa_local.preflight import packaging_fetch
+from mwaa_local.preflight.resolve_types import Archive, Package, Situation
 
 _THREADS = 8
 _CONNECT_S = 5.0
 _TOTAL_S = 10.0
+# A wheel up to this size is fetched whole where the index has no metadata file beside it.
+_WHOLE_BYTES = 5_000_000
 _DIST_INFO = re.compile(r"^(?P<name>[^-]+)-(?P<version>[^-]+)\.dist-info$")
 
 
@@ -68,7 +73,9 @@ def installed(site_packages: Path) -> dict[str, str]:
     for folder in site_packages.glob("*.dist-info"):
         if match := _DIST_INFO.match(folder.name):
             try:
-                found[str(canonicalize_name(match["name"]))] = (folder / "METADATA").read_text(encoding="utf-8", errors="replace")
+                found[str(canonicalize_name(match["name"]))] = (folder / "METADATA").read_text(
+                    encoding="utf-8", errors="replace"
+                )
             except OSError:
                 continue
     return found
@@ -104,6 +111,7 @@ def _text(package: Package, situation: Situation) -> str | None:
         pass
     if situation.uv.environment.get("UV_OFFLINE"):
         return None
+    text: str | None
     try:
         text = fetch.text(
             archive.url.partition("#")[0] + ".metadata",
@@ -113,7 +121,21 @@ def _text(package: Package, situation: Situation) -> str | None:
             connect_s=_CONNECT_S,
             total_s=_TOTAL_S,
         )
-    except fetch.UnreachableError:
-        return None  # an index without such files; the resolver has read the metadata its own way
-    fetch.write_atomically(kept, text)
+    except fetch.UnreachableError as error:
+        # An index without such files, or one that made none because the metadata breaks the standard.
+        text = _inside(archive, situation) if "answers 404" in str(error) else None
+    if text is not None:
+        fetch.write_atomically(kept, text)
     return text
+
+
+def _inside(archive: Archive, situation: Situation) -> str | None:
+    """The metadata in a small wheel itself."""
+    if archive.size is None or archive.size > _WHOLE_BYTES:
+        return None
+    try:
+        with zipfile.ZipFile(packaging_fetch.archive(archive, situation.uv, total_s=_TOTAL_S)) as wheel:
+            name = next(name for name in wheel.namelist() if name.endswith(".dist-info/METADATA"))
+            return wheel.read(name).decode("utf-8", errors="replace")
+    except (MwaaLocalError, OSError, zipfile.BadZipFile, StopIteration):
+        return None

@@ -31,10 +31,14 @@ def write(folder: Path, situation: Situation, names: Iterable[str]) -> None:
         stem = f"{str(canonicalize_name(name)).replace('-', '_')}-{version}"
         with zipfile.ZipFile(folder / f"{stem}-py3-none-any.whl", "w") as archive:
             archive.writestr(f"{stem}.dist-info/METADATA", text)
-            archive.writestr(f"{stem}.dist-info/WHEEL", "Wheel-Version: 1.0\nGenerator: mwaa-local\nRoot-Is-Purelib: true\nTag: py3-none-any\n")
+            archive.writestr(
+                f"{stem}.dist-info/WHEEL",
+                "Wheel-Version: 1.0\nGenerator: mwaa-local\nRoot-Is-Purelib: true\nTag: py3-none-any\n",
+            )
             archive.writestr(f"{stem}.dist-info/RECORD", "")
 
 
 def source_only(situation: Situation) -> list[str]:
     """Packages of the image that no index has as a wheel."""
-    return [str(canonicalize_name(name)) for name in situation.version.source_only_packages]
+    names = (str(canonicalize_name(name)) for name in situation.version.source_only_packages)
+    return [name for name in names if name in situation.present]

@@ -42,6 +42,7 @@ class Package:
         version: Its version.
         archive: What pip would download on MWAA: the best wheel, else the source archive; ``None`` for what is built
             from a folder or a repository, and for what only the image holds.
+        others: Further archives of the release that fit: wheels that are not the best, and the source archive.
         index: Address of the index, or empty.
         wheels: File names of all wheels of the release, whether they fit or not.
         yanked: Why the release was withdrawn; ``None`` if it was not.
@@ -51,6 +52,7 @@ class Package:
     name: str
     version: str
     archive: Archive | None = None
+    others: tuple[Archive, ...] = ()
     index: str = ""
     wheels: tuple[str, ...] = ()
     yanked: str | None = None

@@ -21,9 +21,10 @@ from packaging.utils import canonicalize_name
 
 from mwaa_local.catalog.packaging_facts import packaging_facts
 from mwaa_local.packages import child, explain, inputs, install, uv_tool
-from mwaa_local.packages.failure import UnmetRequirementsError
+from mwaa_local.packages.failure import Conflict, UnmetRequirementsError
 from mwaa_local.packages.listing import Change
 from mwaa_local.packages.narrate import DATELESS
+from mwaa_local.packages.paths import redact
 from mwaa_local.packages.requirements import Reading
 from mwaa_local.preflight import resolve_metadata, resolve_stubs, resolve_wheels
 from mwaa_local.preflight.resolve_types import Archive, Package, Resolution, Situation
@@ -35,7 +36,9 @@ _STRICT_SINCE = datetime(2024, 6, 1, tzinfo=UTC)
 _ROUNDS = 5
 
 
-def resolve(reading: Reading, situation: Situation, *, cut_off: date | None = None, offline: bool = False) -> Resolution:
+def resolve(
+    reading: Reading, situation: Situation, *, cut_off: date | None = None, offline: bool = False
+) -> Resolution:
     """Resolve a requirements file as pip would on MWAA.
 
     Args:
@@ -52,8 +55,16 @@ def resolve(reading: Reading, situation: Situation, *, cut_off: date | None = No
     for _ in range(_ROUNDS):
         found, notes = _run(reading, situation, cut_off or uv_tool.cut_off_of(reading), offline, refused)
         bad = _unreadable(found, situation)
+        if not bad and (built := _to_build(found, reading)):
+            # uv reads a wheel for another machine where pip asks the source archive, which may refuse this Python.
+            reading = replace(reading, no_binary=(*reading.no_binary, *built))
+            continue
         if not bad:
-            install.check_hashes(reading, [Change(name, found.present.get(name, ""), item.version) for name, item in found.changes.items()])
+            found = _with_hashes(found, reading)
+            install.check_hashes(
+                reading,
+                [Change(name, found.present.get(name, ""), item.version) for name, item in found.changes.items()],
+            )
             return replace(found, unsure=tuple(notes), seconds=time.monotonic() - begin)
         refused += bad
     raise UnmetRequirementsError(
@@ -72,14 +83,27 @@ def _run(
         given = inputs.write(reading, folder)
         stubs = folder / "image"
         stubs.mkdir()
-        closed = offline or reading.indexes.no_index
-        resolve_stubs.write(stubs, situation, situation.present if closed and situation.base else resolve_stubs.source_only(situation))
+        # What is installed needs no index; another index than the public one may not have it.
+        closed = offline or reading.indexes.no_index or reading.indexes.default is not None
+        resolve_stubs.write(
+            stubs, situation, situation.present if closed and situation.base else resolve_stubs.source_only(situation)
+        )
         more = folder / "refused.txt"
         more.write_text("".join(f"{item}\n" for item in refused), encoding="utf-8")
-        (folder / _OUTPUT).write_text(_preferences(situation), encoding="utf-8")
+        if situation.present:
+            (folder / _OUTPUT).write_text(_preferences(situation), encoding="utf-8")
         wheels_first = reading.prefer_binary
         while True:
-            argv: list[str | Path] = [uv_tool.binary(), "pip", "compile", "--no-header", "--format", "pylock.toml", "-o", folder / _OUTPUT]
+            argv: list[str | Path] = [
+                uv_tool.binary(),
+                "pip",
+                "compile",
+                "--no-header",
+                "--format",
+                "pylock.toml",
+                "-o",
+                folder / _OUTPUT,
+            ]
             argv += ["--python-version", situation.python, "--python-platform", packaging_facts().target_platform]
             argv += ["--python", situation.interpreter] if situation.interpreter else []
             argv += uv_tool.resolver_options(reading, situation.uv.settings, cut_off)
@@ -88,7 +112,12 @@ def _run(
             argv += ["--offline"] if offline else []
             argv += [word for path in given.constraints for word in ("--constraints", path)]
             argv += list(given.requirements)
-            done = child.run(argv, env=situation.uv.variables(reading.indexes), cwd=folder, timeout_s=max(deadline - time.monotonic(), 0.1))
+            done = child.run(
+                argv,
+                env=situation.uv.variables(reading.indexes),
+                cwd=folder,
+                timeout_s=max(deadline - time.monotonic(), 0.1),
+            )
             if done.code == 0 and not done.timed_out:
                 locked = tomllib.loads((folder / _OUTPUT).read_text(encoding="utf-8"))
                 return Resolution(_packages(locked, done.text, situation), situation.present), notes
@@ -96,11 +125,18 @@ def _run(
                 wheels_first = False  # pip's --prefer-binary takes a source archive where nothing else fits
                 continue
             if cut_off is not None and not done.timed_out and DATELESS in done.text:
-                notes.append(f"the index does not say when files were uploaded: the cut-off {cut_off} could not be applied")
+                notes.append(
+                    f"the index does not say when files were uploaded: the cut-off {cut_off} could not be applied"
+                )
                 cut_off = None
                 continue
             text = given.translate(done.text).replace(str(more), "pip's rules on metadata")
-            raise explain.failure(text, reading, python=situation.version.python, timed_out_s=situation.timeout_s if done.timed_out else None)
+            raise explain.failure(
+                text,
+                reading,
+                python=situation.version.python,
+                timed_out_s=situation.timeout_s if done.timed_out else None,
+            )
 
 
 def _preferences(situation: Situation) -> str:
@@ -118,25 +154,46 @@ def _packages(locked: dict[str, Any], text: str, situation: Situation) -> dict[s
         name = str(canonicalize_name(row["name"]))
         version = str(row.get("version", ""))
         wheels = {archive.name: archive for item in row.get("wheels", []) if (archive := _archive(item, True))}
-        best = resolve_wheels.best(wheels, situation.version.python)
-        archive = wheels[best] if best else _archive(row.get("sdist"), False)
+        fitting = resolve_wheels.sorted_by_fit(wheels, situation.version.python)
+        offered = [wheels[item] for item in fitting]
+        if built := _archive(row.get("sdist"), False):
+            offered.append(built)
+        archive = offered[0] if offered else None
         source = row.get("archive") or row.get("directory") or row.get("vcs")
         if source and archive is None:
             archive = _archive(source, str(source.get("path") or source.get("url") or "").endswith(".whl"))
         if name in situation.present and archive is not None and archive.url.startswith("image/"):
             archive = None
         found[name] = Package(
-            name, version or situation.present.get(name, ""), archive, str(row.get("index", "")), tuple(wheels),
-            yanked.get((name, version)), str(source.get("path") or source.get("url") or "folder") if source else "",
+            name, version or _project_version(source, situation.present.get(name, "")), archive, tuple(offered[1:]),
+            str(row.get("index", "")), tuple(wheels), yanked.get((name, version)),
+            str(source.get("path") or source.get("url") or "folder") if source else "",
         )  # fmt: skip
     return found
+
+
+def _project_version(source: dict[str, Any] | None, otherwise: str) -> str:
+    """The version of a project in a folder, where its ``pyproject.toml`` says it plainly."""
+    if source and "path" in source:
+        try:
+            text = (Path(source["path"]) / "pyproject.toml").read_text(encoding="utf-8")
+            return str(tomllib.loads(text).get("project", {}).get("version", otherwise))
+        except (OSError, ValueError):
+            return otherwise
+    return otherwise
 
 
 def _archive(row: dict[str, Any] | None, wheel: bool) -> Archive | None:
     if not row:
         return None
     url = str(row.get("url") or row.get("path") or "")
-    if not url or (not wheel and "name" not in row and "size" not in row and "hashes" not in row and not url.endswith((".gz", ".zip"))):
+    if not url or (
+        not wheel
+        and "name" not in row
+        and "size" not in row
+        and "hashes" not in row
+        and not url.endswith((".gz", ".zip"))
+    ):
         return None
     name = str(row.get("name") or unquote(urlsplit(url).path.rpartition("/")[2]))
     uploaded = row.get("upload-time")
@@ -146,12 +203,60 @@ def _archive(row: dict[str, Any] | None, wheel: bool) -> Archive | None:
     )  # fmt: skip
 
 
+def _to_build(found: Resolution, reading: Reading) -> list[str]:
+    """Packages that only their source archive can give here although the release has wheels."""
+    known = {name for value in reading.no_binary for name in value.split(",")}
+    return [
+        name
+        for name, package in found.changes.items()
+        if package.archive
+        and not package.archive.wheel
+        and package.wheels
+        and name not in known
+        and ":all:" not in known
+    ]
+
+
+def _with_hashes(found: Resolution, reading: Reading) -> Resolution:
+    """pip's choice among the archives of a release when a line gives hashes.
+
+    Raises:
+        UnmetRequirementsError: none of them has such a hash.
+    """
+    changes, packages = found.changes, dict(found.packages)
+    for entry in reading.entries:
+        package = changes.get(entry.name or "")
+        wanted = {value.partition(":")[2] for value in entry.hashes if value.startswith("sha256:")}
+        if (
+            package is None
+            or package.archive is None
+            or not package.archive.sha256
+            or len(wanted) != len(entry.hashes)
+            or not wanted
+        ):
+            continue
+        offered = [item for item in (package.archive, *package.others) if item.sha256 in wanted]
+        if not offered:
+            raise UnmetRequirementsError(
+                "A downloaded archive has another hash than the file says", kind="hash",
+                where=f"{entry.file}, line {entry.line}",
+                why=f"{package.archive.name} of the index has sha256:{package.archive.sha256}",
+                hint="take the hashes of the archives the index offers now, or find out who changed them",
+                conflicts=[Conflict(entry.file, entry.line, redact(entry.text))], packages=[package.name],
+            )  # fmt: skip
+        rest = tuple(item for item in (package.archive, *package.others) if item is not offered[0])
+        packages[package.name] = replace(package, archive=offered[0], others=rest)
+    return replace(found, packages=packages)
+
+
 def _unreadable(found: Resolution, situation: Situation) -> list[str]:
     """Releases that pip passes over because a line of their metadata breaks the standard; uv mends such lines."""
     old = [
         package
         for package in found.changes.values()
-        if package.archive and package.archive.wheel and (package.archive.uploaded is None or package.archive.uploaded < _STRICT_SINCE)
+        if package.archive
+        and package.archive.wheel
+        and (package.archive.uploaded is None or package.archive.uploaded < _STRICT_SINCE)
     ]
     read = resolve_metadata.of(old, situation)
     return [f"{name}!={found.packages[name].version}" for name, item in read.items() if item.faults]

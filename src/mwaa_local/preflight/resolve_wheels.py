@@ -66,7 +66,7 @@ def rank(filename: str, python: str) -> int | None:
     return min((known[tag] for tag in offered if tag in known), default=None)
 
 
-def best(filenames: Iterable[str], python: str) -> str | None:
-    """The wheel pip would take among some of one release, or ``None`` where none fits."""
+def sorted_by_fit(filenames: Iterable[str], python: str) -> list[str]:
+    """The wheels of one release that fit, the one pip would take first."""
     fitting = [(place, name) for name in filenames if (place := rank(name, python)) is not None]
-    return min(fitting)[1] if fitting else None
+    return [name for _, name in sorted(fitting)]

@@ -204,8 +204,11 @@ def frames(text, folders):
 
 
 def last_line(text):
+    """The line of a traceback that names the exception: the first behind the last frame (a message may have more lines)."""
     lines = [line for line in text.strip().splitlines() if line.strip()]
-    return lines[-1].strip() if lines else ""
+    last_frame = max([number for number, line in enumerate(lines) if line.startswith("  ")] or [-1])
+    head = lines[last_frame + 1 :] or lines[-1:]
+    return head[0].strip() if head else ""
 
 
 def describe_task(task, dag):

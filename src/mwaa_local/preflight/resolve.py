@@ -1,0 +1,245 @@
+"""``requirements.txt`` read and resolved once per workspace, whichever rule asks first.
+
+``outcome(workspace)`` is what every rule of the area starts from. It never raises for a fault of the file or the network: what
+went wrong is part of the result.
+"""
+
+from __future__ import annotations
+
+import os
+import platform
+import threading
+import time
+import weakref
+from collections.abc import Mapping
+from dataclasses import dataclass, replace
+from pathlib import Path
+
+from packaging.utils import canonicalize_name
+
+from mwaa_local import catalog
+from mwaa_local.packages import base as base_sets
+from mwaa_local.packages import pip_settings
+from mwaa_local.packages import requirements as reader
+from mwaa_local.packages.constraints import ConstraintFinder
+from mwaa_local.packages.failure import UnmetRequirementsError
+from mwaa_local.packages.paths import locate
+from mwaa_local.packages.requirements import Reading
+from mwaa_local.packages.store import Store
+from mwaa_local.packages.uv_tool import Uv
+from mwaa_local.preflight import imports, resolve_pip, resolve_uv
+from mwaa_local.preflight.findings import Unchecked
+from mwaa_local.preflight.resolve_types import Resolution, Situation
+from mwaa_local.preflight.workspace import Workspace
+
+CACHE_VARIABLE = "MWAA_LOCAL_CACHE_DIR"
+CONSTRAINTS_VARIABLE = "MWAA_CONSTRAINTS_DIR"
+# An index that does not answer must not hold up everything else: one wait for a connection, one try more.
+_NETWORK = {"UV_HTTP_TIMEOUT": "15", "UV_HTTP_CONNECT_TIMEOUT": "5", "UV_HTTP_RETRIES": "1"}
+_TIMEOUT_S = 120.0
+_CACHED_TIMEOUT_S = 30.0
+
+
+@dataclass(frozen=True)
+class Outcome:
+    """What is known about a requirements file.
+
+    Attributes:
+        file: The file.
+        situation: What it was resolved for, and with what.
+        path_map: Paths of MWAA's container to where they are here.
+        reading: The file, understood; ``None`` where pip would refuse a line or a file it names.
+        resolution: What pip would install; ``None`` if it would fail or it cannot be told.
+        error: Why pip would fail; ``None`` if it would not, or it cannot be told.
+        unchecked: What could not be told.
+        seconds: How long it took.
+    """
+
+    file: Path
+    situation: Situation
+    path_map: Mapping[str, Path]
+    reading: Reading | None = None
+    resolution: Resolution | None = None
+    error: UnmetRequirementsError | None = None
+    unchecked: tuple[Unchecked, ...] = ()
+    seconds: float = 0.0
+
+    def place(self, shown: str) -> Path:
+        """The real file behind a name as MWAA's user knows it."""
+        return locate(shown, self.path_map) if shown.startswith("/") else self.file
+
+
+_memory: weakref.WeakKeyDictionary[Workspace, Outcome] = weakref.WeakKeyDictionary()
+_locks: weakref.WeakKeyDictionary[Workspace, threading.Lock] = weakref.WeakKeyDictionary()
+_guard = threading.Lock()
+
+
+def outcome(workspace: Workspace) -> Outcome | None:
+    """The outcome for a workspace's requirements file, worked out once; ``None`` where there is no file."""
+    if workspace.requirements is None:
+        return None
+    with _guard:
+        lock = _locks.setdefault(workspace, threading.Lock())
+    with lock:
+        if workspace not in _memory:
+            _memory[workspace] = resolve_file(
+                workspace.environment.workflow.requirements,
+                prepare(workspace),
+                path_map=path_map(workspace),
+                variables=container_variables(workspace),
+                constraints_dir=_folder(workspace.variables.get(CONSTRAINTS_VARIABLE)),
+                resolver=workspace.environment.local.resolver,
+            )
+        return _memory[workspace]
+
+
+def resolve_file(
+    file: Path,
+    situation: Situation,
+    *,
+    path_map: Mapping[str, Path],
+    variables: Mapping[str, str],
+    constraints_dir: Path | None = None,
+    resolver: str = "uv",
+) -> Outcome:
+    """Read and resolve a requirements file.
+
+    Args:
+        file: The file.
+        situation: What to resolve for, and with what.
+        path_map: Paths of MWAA's container to where they are here.
+        variables: What pip sees on MWAA, for ``${NAME}``.
+        constraints_dir: Folder of constraint files for a machine that cannot fetch them.
+        resolver: ``uv`` or ``pip``.
+    """
+    begin = time.monotonic()
+    uv = situation.uv
+    finder = ConstraintFinder(uv.cache, constraints_dir, uv.environment, uv.settings)
+    result = Outcome(file, situation, path_map)
+    try:
+        reading = reader.read(
+            file,
+            version=situation.version,
+            environment=variables,
+            path_map=path_map,
+            finder=finder,
+            settings=uv.settings,
+        )
+    except UnmetRequirementsError as error:
+        if error.kind == "network":
+            return replace(result, unchecked=(_unchecked(error),), seconds=time.monotonic() - begin)
+        return replace(result, error=error, seconds=time.monotonic() - begin)
+    result = replace(result, reading=reading)
+    if not reading.entries:
+        return replace(result, resolution=Resolution({}, situation.present), seconds=time.monotonic() - begin)
+    try:
+        found = _resolve(reading, situation, resolver)
+        result = replace(
+            result, resolution=found, unchecked=tuple(Unchecked("upload dates", note) for note in found.unsure)
+        )
+    except UnmetRequirementsError as error:
+        result = (
+            replace(result, error=error)
+            if error.kind not in {"network", "time", "disk"}
+            else _from_cache(result, reading, error)
+        )
+    return replace(result, seconds=time.monotonic() - begin)
+
+
+def _resolve(reading: Reading, situation: Situation, resolver: str) -> Resolution:
+    if (
+        resolver == "pip"
+        and situation.base is not None
+        and (platform.system(), platform.machine()) == ("Linux", "x86_64")
+    ):
+        return resolve_pip.resolve(reading, situation)
+    found = resolve_uv.resolve(reading, situation)
+    if resolver == "pip":
+        why = "pip resolves for MWAA only on Linux x86_64 with the version's packages installed; uv was asked instead"
+        return replace(found, unsure=(*found.unsure, why))
+    return found
+
+
+def _from_cache(result: Outcome, reading: Reading, error: UnmetRequirementsError) -> Outcome:
+    """No index answers: what fetched packages and the image's own tell, and what stays open."""
+    unchecked = _unchecked(error)
+    if error.kind != "network":
+        return replace(result, unchecked=(unchecked,))
+    try:
+        situation = replace(result.situation, timeout_s=_CACHED_TIMEOUT_S)
+        found = resolve_uv.resolve(reading, situation, offline=True)
+    except UnmetRequirementsError as second:
+        # Without an index "not found" proves nothing; a collision of two pins is one wherever the packages come from.
+        certain = second.kind == "conflict" and any(conflict.pin for conflict in second.conflicts)
+        return replace(result, error=second if certain and _direct(reading) else None, unchecked=(unchecked,))
+    note = replace(
+        unchecked, why=f"{unchecked.why}; the packages fetched earlier fit together, newer ones were not seen"
+    )
+    return replace(result, resolution=found, unchecked=(note,))
+
+
+def _direct(reading: Reading) -> bool:
+    from mwaa_local.packages.explain import direct_conflicts
+
+    return bool(direct_conflicts(reading))
+
+
+def _unchecked(error: UnmetRequirementsError) -> Unchecked:
+    what = (
+        f"versions of the packages in requirements.txt ({error.where})"
+        if error.where
+        else "versions of the packages in requirements.txt"
+    )
+    return Unchecked(what, error.what if error.kind == "network" else f"{error.what}: {error.why}"[:300], error.hint)
+
+
+def prepare(workspace: Workspace) -> Situation:
+    """What resolving for a workspace needs: its version, this machine's way to an index, and the base set if it is here."""
+    version = workspace.version
+    variables = {**workspace.variables, **imports.startup_variables(workspace.startup, version.airflow)}
+    return situation(version, variables)
+
+
+def situation(version: catalog.Version, variables: Mapping[str, str], *, timeout_s: float = _TIMEOUT_S) -> Situation:
+    """A situation from a process environment.
+
+    Args:
+        version: Airflow's version.
+        variables: The process environment: cache folder, proxies, pip's and uv's settings.
+        timeout_s: Limit for one run of the resolver, in seconds.
+    """
+    cache = cache_folder(variables)
+    environment = {**_NETWORK, **variables}
+    base = base_sets._known(Store(cache / "package-sets"), version)
+    uv = Uv(cache, environment, pip_settings.read(environment, base.path if base else None))
+    present = {str(canonicalize_name(name)): pin for name, pin in version.packages.items()}
+    return Situation(version, uv, base, timeout_s, present)
+
+
+def container_variables(workspace: Workspace) -> dict[str, str]:
+    """Variables that pip sees on MWAA: configuration options, and what the startup script exports (spec/10 section 4.1)."""
+    exported = imports.startup_variables(workspace.startup, workspace.version.airflow)
+    return {**exported, **workspace.environment.option_variables()}
+
+
+def path_map(workspace: Workspace) -> dict[str, Path]:
+    """Where the container's folders are in a workspace."""
+    flow, home = workspace.environment.workflow, catalog.limits().home
+    return {
+        home: workspace.project,
+        f"{home}/dags": flow.dags,
+        f"{home}/plugins": workspace.plugins_folder,
+        f"{home}/requirements": flow.requirements.parent,
+    }
+
+
+def cache_folder(variables: Mapping[str, str]) -> Path:
+    """The tool's cache: package sets, constraint files, metadata. The same folder an environment uses."""
+    if variables.get(CACHE_VARIABLE):
+        return Path(variables[CACHE_VARIABLE]).expanduser().resolve()
+    base = variables.get("XDG_CACHE_HOME") or str(Path(variables.get("HOME") or os.path.expanduser("~")) / ".cache")
+    return Path(base).expanduser().resolve() / "mwaa-local"
+
+
+def _folder(name: str | None) -> Path | None:
+    return Path(name).expanduser() if name else None

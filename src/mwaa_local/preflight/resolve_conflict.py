@@ -1,0 +1,249 @@
+"""Why requirements do not fit together: which line, which pin, who else asks for it, which version fits, what to write.
+
+Found by asking the resolver again, with lines left out or loosened, rather than by reading its prose: each answer is a fact.
+"""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass, replace
+from pathlib import Path
+
+from packaging.requirements import InvalidRequirement, Requirement
+from packaging.specifiers import SpecifierSet
+from packaging.utils import canonicalize_name
+from packaging.version import InvalidVersion, Version
+
+from mwaa_local.packages import explain
+from mwaa_local.packages.entries import Entry
+from mwaa_local.packages.failure import UnmetRequirementsError
+from mwaa_local.packages.indexes import Indexes
+from mwaa_local.packages.paths import redact
+from mwaa_local.packages.requirements import Reading
+from mwaa_local.preflight import resolve_metadata, resolve_uv
+from mwaa_local.preflight.resolve_types import Situation
+
+_BUDGET_S = 45.0
+_AIRFLOW = "apache-airflow"
+_PROVIDER = "apache-airflow-providers-"
+
+
+@dataclass(frozen=True)
+class Cause:
+    """One reason why pip would fail.
+
+    Attributes:
+        entries: The lines that take part; they fit when one of them gives way.
+        pin: What they collide with, ``name==version``; empty where that is not one pin.
+        source: Where the pin comes from.
+        requirers: Packages of the image that ask for the pinned one, with what they ask for.
+        fits: Newest version of the first line's package that fits; ``None`` where none does.
+        write: The line to write instead of the first one; empty where there is none.
+        core: What the package asks of Airflow, where that is what does not fit; empty otherwise.
+        missing: Nothing of that name or version exists for this Python and machine.
+        detail: The resolver's own words, short.
+    """
+
+    entries: tuple[Entry, ...]
+    pin: str = ""
+    source: str = ""
+    requirers: tuple[str, ...] = ()
+    fits: str | None = None
+    write: str = ""
+    core: str = ""
+    missing: bool = False
+    detail: str = ""
+
+
+def causes(reading: Reading, situation: Situation, error: UnmetRequirementsError) -> list[Cause]:
+    """The causes behind a failure.
+
+    Args:
+        reading: The file.
+        situation: What it was resolved for.
+        error: The failure; of kind ``conflict`` or ``no-match``.
+    """
+    search = _Search(reading, situation, time.monotonic() + _BUDGET_S)
+    culprits: list[tuple[tuple[Entry, ...], UnmetRequirementsError | None]] = []
+    direct = {(conflict.file, conflict.line): conflict for conflict in explain.direct_conflicts(reading)}
+    first = [entry for entry in reading.entries if (entry.file, entry.line) in direct]
+    culprits += [((entry,), None) for entry in first]
+    rest = [entry for entry in reading.entries if entry not in first]
+    left: UnmetRequirementsError | None = search.fails(rest) if first and rest else (None if first else error)
+    while left is not None and rest and left.kind in {"conflict", "no-match"}:
+        group = search.culprit(rest, left)
+        if not group:
+            break
+        culprits.append((group, left))
+        rest = [entry for entry in rest if entry not in group]
+        left = search.fails(rest) if rest else None
+    good = rest if left is None else []
+    return [search.explained(group, failure, good) for group, failure in culprits]
+
+
+@dataclass
+class _Search:
+    reading: Reading
+    situation: Situation
+    deadline: float
+
+    def fails(self, entries: Sequence[Entry]) -> UnmetRequirementsError | None:
+        """Why some of the lines do not resolve, or ``None`` if they do (or time is up)."""
+        left = self.deadline - time.monotonic()
+        if left <= 1:
+            return None
+        try:
+            resolve_uv.resolve(
+                replace(self.reading, entries=tuple(entries), require_hashes=False),
+                replace(self.situation, timeout_s=left),
+            )
+        except UnmetRequirementsError as error:
+            return error if error.kind in {"conflict", "no-match"} else None
+        return None
+
+    def culprit(self, entries: Sequence[Entry], error: UnmetRequirementsError) -> tuple[Entry, ...]:
+        """The lines of one cause: those that fail alone first, else those without any of which the rest resolves."""
+        if len(entries) == 1:
+            return tuple(entries)
+        named = {(conflict.file, conflict.line) for conflict in error.conflicts}
+        likely = [entry for entry in entries if (entry.file, entry.line) in named] or list(entries)
+        for entry in likely:
+            if time.monotonic() < self.deadline and self.fails([entry]) is not None:
+                return (entry,)
+        members = [entry for entry in likely if self.fails([other for other in entries if other is not entry]) is None]
+        return tuple(members) if members and time.monotonic() < self.deadline else tuple(likely)
+
+    def explained(self, group: tuple[Entry, ...], error: UnmetRequirementsError | None, good: Sequence[Entry]) -> Cause:
+        """One cause with everything a user needs to mend it."""
+        entry = group[0]
+        error = error if error is not None else self.fails([entry])
+        pin, source = self._pin(entry, error)
+        cause = Cause(group, pin, source, detail=_detail(error))
+        if pin:
+            cause = replace(cause, requirers=requirers(pin.partition("==")[0], self.situation))
+        fits, write = self.fitting(entry, [*good, *group[1:]])
+        cause = replace(
+            cause,
+            fits=fits,
+            write=write,
+            missing=fits is None and (error is None or error.kind == "no-match") and not pin,
+        )
+        if entry.name and entry.name.startswith(_PROVIDER):
+            cause = replace(cause, core=needs_airflow(entry, self.situation))
+        return cause
+
+    def _pin(self, entry: Entry, error: UnmetRequirementsError | None) -> tuple[str, str]:
+        found = self.reading.pin(entry.name) if entry.name else None
+        if found and entry.specifier and not _allows(entry.specifier, found[0]):
+            return f"{entry.name}=={found[0]}", found[1]
+        for conflict in error.conflicts if error else ():
+            if conflict.pin and (conflict.file, conflict.line) == (entry.file, entry.line):
+                own = f"{entry.name}=="
+                pins = [pin for pin in conflict.pin.split(", ") if not pin.startswith(own)]
+                return (", ".join(pins[:3]), conflict.source) if pins else ("", "")
+        return "", ""
+
+    def fitting(self, entry: Entry, others: Sequence[Entry]) -> tuple[str | None, str]:
+        """The newest version of a line's package that fits the other lines, and the line that names it."""
+        loose = loosened(entry)
+        if loose is None or not entry.name:
+            return None, ""
+        left = self.deadline - time.monotonic()
+        if left <= 1:
+            return None, ""
+        try:
+            found = resolve_uv.resolve(
+                replace(self.reading, entries=(*others, loose), require_hashes=False),
+                replace(self.situation, timeout_s=left),
+            )
+        except UnmetRequirementsError:
+            return None, ""
+        package = found.packages.get(entry.name)
+        version = package.version if package else None
+        return (version, rewritten(entry, version)) if version else (None, "")
+
+
+def loosened(entry: Entry) -> Entry | None:
+    """The line without its versions and hashes; ``None`` for what is no package of an index."""
+    if entry.kind != "index":
+        return None
+    try:
+        parsed = Requirement(entry.text)
+    except InvalidRequirement:
+        return None
+    parsed.specifier = SpecifierSet()
+    return replace(entry, text=str(parsed), given=str(parsed), specifier=SpecifierSet(), hashes=())
+
+
+def rewritten(entry: Entry, version: str) -> str:
+    """The line with an exact version, extras and marker kept, the name as the user wrote it."""
+    parsed = Requirement(entry.text)
+    extras = f"[{','.join(sorted(parsed.extras))}]" if parsed.extras else ""
+    marker = f" ; {parsed.marker}" if parsed.marker else ""
+    return f"{parsed.name}{extras}=={version}{marker}"
+
+
+def requirers(name: str, situation: Situation) -> tuple[str, ...]:
+    """Packages of the image that ask for a package, as ``apache-airflow-core (>=1.4.36)``; needs the base set."""
+    if situation.base is None:
+        return ()
+    wanted = canonicalize_name(name)
+    found = []
+    for other, text in resolve_metadata.installed(situation.base.site_packages).items():
+        for item in resolve_metadata.parse(text).requires:
+            if canonicalize_name(item.name) == wanted and "extra" not in str(item.marker or ""):
+                found.append(f"{other} ({item.specifier})" if item.specifier else other)
+                break
+    return tuple(sorted(found))
+
+
+def needs_airflow(entry: Entry, situation: Situation) -> str:
+    """What a pinned package asks of Airflow where the environment's version is not it; empty otherwise."""
+    exact = [item.version for item in entry.specifier if item.operator == "==" and "*" not in item.version]
+    if not exact or not entry.name:
+        return ""
+    metadata = lookup(f"{entry.name}=={exact[0]}", situation)
+    if metadata is None:
+        return ""
+    for item in metadata.requires:
+        if (
+            canonicalize_name(item.name) == _AIRFLOW
+            and item.specifier
+            and not item.specifier.contains(situation.version.airflow, prereleases=True)
+        ):
+            return f"{_AIRFLOW}{item.specifier}"
+    return ""
+
+
+def lookup(requirement: str, situation: Situation) -> resolve_metadata.Metadata | None:
+    """Metadata of the release a requirement names, whatever else is pinned; ``None`` where it cannot be had."""
+    parsed = Requirement(requirement)
+    entry = Entry("lookup", 1, requirement, "index", requirement, str(canonicalize_name(parsed.name)), parsed.specifier)
+    uv = replace(situation.uv, settings=replace(situation.uv.settings, no_deps=True, constraints=()))
+    reading = Reading(
+        Path("lookup"),
+        "lookup",
+        (entry,),
+        indexes=Indexes(uv.settings.index_url, uv.settings.extra_index_urls, uv.settings.find_links),
+    )
+    try:
+        found = resolve_uv.resolve(reading, replace(situation, uv=uv, present={}, timeout_s=15))
+    except UnmetRequirementsError:
+        return None
+    return resolve_metadata.of(found.packages.values(), situation).get(str(entry.name))
+
+
+def _allows(specifier: SpecifierSet, version: str) -> bool:
+    try:
+        return specifier.contains(Version(version), prereleases=True)
+    except InvalidVersion:
+        return True
+
+
+def _detail(error: UnmetRequirementsError | None) -> str:
+    if error is None:
+        return ""
+    lines: Iterable[str] = error.explanation
+    text = " ".join(line for line in lines if not line.startswith("No solution found"))
+    return redact(text)[:400]
