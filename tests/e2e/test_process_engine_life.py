@@ -33,7 +33,7 @@ def env(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory
 
 def test_comes_up_from_nothing_and_runs_a_dag(env: Running) -> None:
     states = {state.name: state for state in env.engine.components()}
-    assert set(states) == {"postgres", "aws", "control", *AIRFLOW}
+    assert set(states) == {"postgres", "aws", "control", "keeper", *AIRFLOW}
     assert {state.state for state in states.values()} == {"healthy"}
     total = sum(state.memory_bytes or 0 for state in states.values())
     print({name: round((state.memory_bytes or 0) / 1e6) for name, state in states.items()}, round(total / 1e6))

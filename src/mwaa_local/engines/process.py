@@ -165,7 +165,7 @@ class ProcessEngine:
                 process_plan.wishes(environment), before=known, own=own, reserved=registry.others(self._layout.state)
             )
             registry.promise(self._layout.state, chosen.values())
-        return chosen, notes
+        return chosen, [note for name, note in notes.items() if chosen[name] != known.get(name)]
 
     def _own_ports(self, known: Mapping[str, int]) -> set[int]:
         """Ports that our own components hold; one that a stranger took meanwhile is not among them."""

@@ -163,7 +163,7 @@ def listener(port: int) -> tuple[int, str] | None:
         ):
             with contextlib.suppress(psutil.Error):
                 words = psutil.Process(connection.pid).cmdline()
-                return connection.pid, " ".join(words)[:120] or "?"
+                return connection.pid, " ".join(" ".join(words).split())[:120] or "?"
     return None
 
 
