@@ -166,6 +166,8 @@ def test_commands_that_change_the_machine_are_refused(tmp_path: Path) -> None:
     assert "status 1" in lines
     assert result.exports is not None
     assert result.exports["PATH"] == "/opt/tool:/usr/bin:/bin"  # without our own folder
+    pip = run(tmp_path, "pip3 install x\npip list >/dev/null 2>&1\n", refuse_commands=True)
+    assert pip.refused == ("pip3 install x",)
     allowed = run(tmp_path, "command -v sudo || true\n", refuse_commands=False)
     assert allowed.refused == ()
 

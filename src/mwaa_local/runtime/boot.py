@@ -28,7 +28,9 @@ from mwaa_local.runtime.status import Status
 
 # The log client's import costs half a second of CPU that the starting processes need; lines wait in memory so long.
 _SHIPPING_DELAY_SECONDS = 20.0
-_LAST_LINES_SECONDS = 4.0
+_LAST_LINES_SECONDS = 2.0
+# Each question is a line in the web server's access log.
+_WEB_HEALTH_SECONDS = 15.0
 
 
 class _Stopped(BaseException):
@@ -182,6 +184,7 @@ class _Boot:
             Probe(inputs, names, record.started).ask,
             drain_seconds=inputs.drain_seconds,
             prefix=inputs.console_prefix,
+            health_seconds=_WEB_HEALTH_SECONDS if inputs.component == "webserver" else supervise.HEALTH_SECONDS,
         )
         late = threading.Timer(_SHIPPING_DELAY_SECONDS, self._shipper.start)
         late.daemon = True

@@ -139,7 +139,7 @@ def webserver(inputs: RuntimeInputs) -> Health:
         connection.close()
 
 
-def from_status(run_dir: Path, *, max_age_seconds: float = 15.0) -> Health:
+def from_status(run_dir: Path, *, max_age_seconds: float = 45.0) -> Health:
     """What the component's own supervisor found last; for an engine that asks often."""
     kept = status.read(run_dir)
     if kept is None:

@@ -137,9 +137,10 @@ class Shipper:
             self._thread.start()
 
     def close(self, seconds: float = 2.0) -> None:
-        """Send what can be sent within a time, then give up."""
+        """Send what can be sent within a time, then give up; a client that must be made first gets as much again."""
         if self._thread is None and self._waiting:
             self.start()
+            seconds *= 2
         self._stopping.set()
         self._wake.set()
         if self._thread is not None:

@@ -36,6 +36,9 @@ REFUSED_COMMANDS = (
     "snap", "systemctl", "service",
 )  # fmt: skip
 
+# pip of the user's machine would install into the user's own Python; asking it something is harmless.
+REFUSED_INSTALLERS = ("pip", "pip3")
+
 # As MWAA's wrapper: `exit` saves the environment first, and what ends bash in any other way saves nothing. `>|`
 # because the script may have set noclobber; the absolute `env` because it may have broken PATH (which is judged
 # afterwards).
@@ -53,9 +56,13 @@ __mwaa_save
 
 _SHIM = """\
 #!/bin/sh
+case "${{0##*/}} $1" in
+    "pip install" | "pip3 install" | "pip uninstall" | "pip3 uninstall") ;;
+    "pip "* | "pip3 "*) PATH="${{PATH#*:}}" exec "${{0##*/}}" "$@" ;;
+esac
 printf '%s\\n' "${{0##*/}} $*" >> {log}
 echo "mwaa-local: refused \\`${{0##*/}} $*\\`: the process engine changes nothing on this machine." >&2
-echo "mwaa-local: on MWAA it would run. Use the docker engine (Local.Engine: docker), or install it here yourself." >&2
+echo "mwaa-local: on MWAA it would run. Use the docker engine; Python packages belong in requirements.txt." >&2
 exit 1
 """
 
@@ -328,7 +335,7 @@ def _make_shims(folder: Path, log: Path) -> Path:
     shim = folder / ".refuse"
     shim.write_text(_SHIM.format(log=shlex.quote(str(log))), encoding="utf-8")
     shim.chmod(0o755)
-    for name in REFUSED_COMMANDS:
+    for name in (*REFUSED_COMMANDS, *REFUSED_INSTALLERS):
         with contextlib.suppress(FileExistsError):
             (folder / name).symlink_to(shim.name)
     return folder

@@ -28,7 +28,7 @@ from mwaa_local.runtime.health import Health
 from mwaa_local.runtime.processes import Process
 from mwaa_local.runtime.status import Status
 
-_READY_POLL_SECONDS, _HEALTH_SECONDS = 0.2, 5.0
+_READY_POLL_SECONDS, HEALTH_SECONDS = 0.2, 5.0
 _LINE_BYTES = 65_536
 _TAIL_LINES, _TAIL_CHARACTERS = 12, 300
 # What a process gets, after its SIGTERM's time is over and it was killed, to be collected.
@@ -206,6 +206,7 @@ class Supervisor:
         ask: The component's health; called in a thread of its own.
         drain_seconds: From SIGTERM to SIGKILL, in seconds.
         prefix: Put the process's name before each line on the console.
+        health_seconds: How often health is asked once the component is ready, in seconds.
     """
 
     def __init__(
@@ -218,6 +219,7 @@ class Supervisor:
         *,
         drain_seconds: float,
         prefix: bool = False,
+        health_seconds: float = HEALTH_SECONDS,
     ) -> None:
         self._group = group
         self._names = names
@@ -226,6 +228,7 @@ class Supervisor:
         self._ask = ask
         self._drain_seconds = drain_seconds
         self._prefix = prefix
+        self._health_seconds = health_seconds
         self._done = threading.Event()
         self._ready = threading.Event()
         self._deadline: float | None = None
@@ -360,7 +363,7 @@ class Supervisor:
 
     def _watch(self, on_ready: Callable[[], None]) -> None:
         """Ask for health: often until the component is ready, then now and then."""
-        while not self._done.wait(_HEALTH_SECONDS if self._ready.is_set() else _READY_POLL_SECONDS):
+        while not self._done.wait(self._health_seconds if self._ready.is_set() else _READY_POLL_SECONDS):
             health = self._ask()
             if self._done.is_set() or self._asked_to_stop:
                 return
