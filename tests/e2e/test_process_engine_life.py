@@ -226,6 +226,7 @@ def test_a_fatal_startup_script_fails_quickly_with_its_lines(env: Running) -> No
     finally:
         script.write_text("export GREETING=hello\n")
         env.up()
+    assert env.engine.exports("worker") == {"GREETING": "hello"}
     run = env.run_dag("two_tasks")
     task = env.api.task_instances("two_tasks", run)[0]
     wait(lambda: any("greeting is hello" in line for line in env.api.task_log("two_tasks", run, task)), 30)

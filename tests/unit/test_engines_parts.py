@@ -47,25 +47,25 @@ def test_a_default_that_is_taken_gives_the_next_one_and_says_so(taken: int) -> N
     chosen, notes = choose(Wish("web", taken))
     assert chosen["web"] > taken
     assert ports.is_free(chosen["web"])
-    assert f"web port is {chosen['web']}: {taken} is taken" in notes["web"]
+    assert f"web port is {chosen['web']}: {taken} is taken" in notes[0]
 
 
 def test_a_free_default_is_taken_silently() -> None:
     free = ports.any_free()
-    assert choose(Wish("web", free)) == ({"web": free}, {})
+    assert choose(Wish("web", free)) == ({"web": free}, [])
 
 
 def test_a_running_environment_keeps_its_own_port(taken: int) -> None:
     chosen, notes = choose(Wish("web", taken + 1), before={"web": taken}, own={taken})
     assert chosen == {"web": taken}
-    assert notes == {}
+    assert notes == []
 
 
 def test_a_port_promised_to_another_environment_is_not_free() -> None:
     free = ports.any_free()
     chosen, notes = choose(Wish("web", free), reserved={free: "/projects/b/.mwaa/local"})
     assert chosen["web"] != free
-    assert "/projects/b/.mwaa/local" in notes["web"]
+    assert "/projects/b/.mwaa/local" in notes[0]
 
 
 def test_internal_ports_are_kept_between_starts_and_never_double() -> None:

@@ -64,7 +64,7 @@ def any_free(taken: Iterable[int] = ()) -> int:
 
 def choose(
     wishes: Iterable[Wish], *, before: dict[str, int], own: set[int], reserved: dict[int, str]
-) -> tuple[dict[str, int], dict[str, str]]:
+) -> tuple[dict[str, int], list[str]]:
     """Give every wish a port.
 
     A port used before is kept while the wish behind it stands. A default that is taken gives the next free one, and the
@@ -77,13 +77,13 @@ def choose(
         reserved: Ports promised to other environments that may not listen yet, with their state folders.
 
     Returns:
-        Name to port, and for each default that could not be had its name and one line.
+        Name to port, and one line for each default that could not be had, which begins with its name.
 
     Raises:
         MachineError: An explicit port is taken; names the process if it can be seen.
     """
     chosen: dict[str, int] = {}
-    notes: dict[str, str] = {}
+    notes: list[str] = []
 
     def usable(port: int) -> bool:
         if port in chosen.values() or (port in reserved and port not in own):
@@ -111,7 +111,7 @@ def choose(
             chosen[wish.name] = found if found is not None else any_free({*chosen.values(), *reserved})
             if chosen[wish.name] != wish.port:
                 why = _holder(wish.port, reserved, chosen)
-                notes[wish.name] = f"{wish.name} port is {chosen[wish.name]}: {wish.port} is taken ({why})"
+                notes.append(f"{wish.name} port is {chosen[wish.name]}: {wish.port} is taken ({why})")
     return chosen, notes
 
 

@@ -26,6 +26,7 @@ from mwaa_local.engines.waiting import until_healthy
 from mwaa_local.errors import EngineError, MachineError
 from mwaa_local.model import Environment
 from mwaa_local.model import secrets as keys
+from mwaa_local.runtime.files import ENVIRONMENT_FILE
 
 _MIGRATION_SECONDS = 180.0
 _LOCK_SECONDS = 600.0
@@ -165,7 +166,8 @@ class ProcessEngine:
                 process_plan.wishes(environment), before=known, own=own, reserved=registry.others(self._layout.state)
             )
             registry.promise(self._layout.state, chosen.values())
-        return chosen, [note for name, note in notes.items() if chosen[name] != known.get(name)]
+        moved = {name for name, port in chosen.items() if known.get(name) != port}
+        return chosen, [note for note in notes if note.partition(" ")[0] in moved]
 
     def _own_ports(self, known: Mapping[str, int]) -> set[int]:
         """Ports that our own components hold; one that a stranger took meanwhile is not among them."""
@@ -300,6 +302,19 @@ class ProcessEngine:
         """Where the environment answers; ``None`` when it does not run."""
         made = self._plan()
         return _addresses(made) if made is not None and keeper_client.runs(self._layout) else None
+
+    def exports(self, component: str) -> dict[str, str] | None:
+        """What the startup script exported in a running component; ``None`` when it does not run."""
+        made = self._plan()
+        item = made.component(component) if made is not None else None
+        if item is None or not item.run_dir or not keeper_client.runs(self._layout):
+            return None
+        folder = Path(item.run_dir)
+        status, kept = files.read_json(folder / "status.json"), files.read_json(folder / ENVIRONMENT_FILE)
+        if status is None or kept is None:
+            return None
+        names = (status.get("startup_script") or {}).get("variables") or []
+        return {name: kept["variables"][name] for name in names if name in kept["variables"]}
 
     def logs(self, component: str, *, follow: bool, lines: int) -> Iterator[str]:
         """A component's console output.
