@@ -19,7 +19,7 @@ from packaging.utils import canonicalize_name
 
 from mwaa_local import catalog
 from mwaa_local.packages import base as base_sets
-from mwaa_local.packages import pip_settings
+from mwaa_local.packages import explain, pip_settings
 from mwaa_local.packages import requirements as reader
 from mwaa_local.packages.constraints import ConstraintFinder
 from mwaa_local.packages.failure import UnmetRequirementsError
@@ -171,17 +171,12 @@ def _from_cache(result: Outcome, reading: Reading, error: UnmetRequirementsError
     except UnmetRequirementsError as second:
         # Without an index "not found" proves nothing; a collision of two pins is one wherever the packages come from.
         certain = second.kind == "conflict" and any(conflict.pin for conflict in second.conflicts)
-        return replace(result, error=second if certain and _direct(reading) else None, unchecked=(unchecked,))
+        direct = explain.direct_conflicts(reading, python=result.situation.python)
+        return replace(result, error=second if certain and direct else None, unchecked=(unchecked,))
     note = replace(
         unchecked, why=f"{unchecked.why}; the packages fetched earlier fit together, newer ones were not seen"
     )
     return replace(result, resolution=found, unchecked=(note,))
-
-
-def _direct(reading: Reading) -> bool:
-    from mwaa_local.packages.explain import direct_conflicts
-
-    return bool(direct_conflicts(reading))
 
 
 def _unchecked(error: UnmetRequirementsError) -> Unchecked:

@@ -66,7 +66,10 @@ def causes(reading: Reading, situation: Situation, error: UnmetRequirementsError
     """
     search = _Search(reading, situation, time.monotonic() + _BUDGET_S)
     culprits: list[tuple[tuple[Entry, ...], UnmetRequirementsError | None]] = []
-    direct = {(conflict.file, conflict.line): conflict for conflict in explain.direct_conflicts(reading)}
+    direct = {
+        (conflict.file, conflict.line): conflict
+        for conflict in explain.direct_conflicts(reading, python=situation.python)
+    }
     first = [entry for entry in reading.entries if (entry.file, entry.line) in direct]
     culprits += [((entry,), None) for entry in first]
     rest = [entry for entry in reading.entries if entry not in first]

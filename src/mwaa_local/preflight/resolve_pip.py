@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import platform
 import tempfile
 import time
 from datetime import date
@@ -13,9 +14,11 @@ from urllib.parse import unquote, urlsplit
 
 from packaging.utils import canonicalize_name
 
-from mwaa_local.packages import child, explain, inputs, uv_tool
+from mwaa_local.errors import MwaaLocalError
+from mwaa_local.packages import child, explain, fetch, inputs, uv_tool
 from mwaa_local.packages.failure import UnmetRequirementsError
 from mwaa_local.packages.requirements import Reading
+from mwaa_local.preflight import packaging_fetch
 from mwaa_local.preflight.resolve_types import Archive, Package, Resolution, Situation
 
 
@@ -33,7 +36,7 @@ def resolve(reading: Reading, situation: Situation, *, cut_off: date | None = No
     assert situation.base is not None, "the caller looked"
     begin = time.monotonic()
     newest = cut_off or uv_tool.cut_off_of(reading)
-    settings, indexes = situation.uv.settings, reading.indexes
+    settings = situation.uv.settings
     with tempfile.TemporaryDirectory(prefix="mwaa-local-") as scratch:
         folder = Path(scratch)
         given = inputs.write(reading, folder)
@@ -47,23 +50,9 @@ def resolve(reading: Reading, situation: Situation, *, cut_off: date | None = No
         argv += [word for value in reading.no_binary for word in ("--no-binary", value)]
         argv += [word for value in reading.only_binary for word in ("--only-binary", value)]
         argv += ["--uploaded-prior-to", f"{newest}T23:59:59Z"] if newest else []
-        env = situation.uv.variables(None) | {
-            "PIP_CONFIG_FILE": os.devnull,
-            "PIP_CACHE_DIR": str(situation.uv.cache / "pip"),
-            "PIP_DISABLE_PIP_VERSION_CHECK": "1",
-            "PIP_NO_INPUT": "1",
-            "PIP_PROGRESS_BAR": "off",
-            "PIP_ROOT_USER_ACTION": "ignore",
-            "PIP_EXTRA_INDEX_URL": " ".join(indexes.extra),
-            "PIP_FIND_LINKS": " ".join(indexes.find_links),
-            "PIP_TRUSTED_HOST": " ".join(indexes.trusted_hosts),
-            "PIP_CERT": settings.cert or "",
-            "PIP_INDEX_URL": indexes.default or "",
-            "PIP_NO_INDEX": "1" if indexes.no_index else "",
-        }
         done = child.run(
             argv,
-            env={name: value for name, value in env.items() if value},
+            env=_variables(reading, situation),
             cwd=folder,
             timeout_s=situation.timeout_s * 4,
         )
@@ -83,6 +72,82 @@ def resolve(reading: Reading, situation: Situation, *, cut_off: date | None = No
     packages = {package.name: package for package in map(_package, installs)}
     kept = {name: Package(name, version) for name, version in situation.present.items() if name not in packages}
     return Resolution({**kept, **packages}, situation.present, seconds=time.monotonic() - begin, resolver="pip")
+
+
+def prepares(package: Package, reading: Reading, situation: Situation) -> UnmetRequirementsError | None:
+    """Why pip cannot even ask a source archive for its metadata; ``None`` where it can, or where nobody can tell here.
+
+    uv reads what the archive says of itself; pip starts its build, which may refuse this Python. The answer is kept by the
+    archive's digest.
+
+    Args:
+        package: A package whose archive is no wheel.
+        reading: The file, for the lines of a failure.
+        situation: Without a base set of MWAA's Python on Linux nothing is tried.
+    """
+    archive, base = package.archive, situation.base
+    if archive is None or base is None or base.minor != situation.version.python or platform.system() != "Linux":
+        return None
+    kept = situation.uv.cache / "prepared" / f"{archive.sha256[:40]}-{base.minor}.txt"
+    if archive.sha256 and kept.is_file():
+        text = kept.read_text(encoding="utf-8")
+    else:
+        try:
+            path = packaging_fetch.archive(archive, situation.uv)
+        except (MwaaLocalError, OSError):
+            return None
+        argv: list[str | Path] = [
+            base.interpreter,
+            "-m",
+            "pip",
+            "install",
+            "--dry-run",
+            "--no-deps",
+            "--ignore-installed",
+            path,
+        ]
+        done = child.run(argv, env=_variables(reading, situation), timeout_s=situation.timeout_s)
+        text = "" if done.code == 0 or done.timed_out else done.text
+        if _network_failed(text):
+            return None
+        if archive.sha256 and not done.timed_out:
+            fetch.write_atomically(kept, text)
+    if not text:
+        return None
+    cause = explain.failure(text, reading, python=situation.version.python)
+    what = f"{package.name} {package.version} has no wheel for Python {situation.version.python}, and its source archive cannot be prepared"
+    return UnmetRequirementsError(
+        what, kind="build", where=cause.where, why=cause.why, hint=f"take a version of {package.name} with a wheel",
+        conflicts=cause.conflicts, explanation=cause.explanation, packages=[package.name],
+    )  # fmt: skip
+
+
+def _network_failed(text: str) -> bool:
+    return any(
+        sign in text
+        for sign in ("NewConnectionError", "ConnectTimeoutError", "NameResolutionError", "Max retries exceeded")
+    )
+
+
+def _variables(reading: Reading, situation: Situation) -> dict[str, str]:
+    """What pip is told by its environment: addresses may hold passwords, and other users can read commands."""
+    settings, indexes = situation.uv.settings, reading.indexes
+    env = situation.uv.variables(None) | {
+        "PIP_CONFIG_FILE": os.devnull,
+        "PIP_CACHE_DIR": str(situation.uv.cache / "pip"),
+        "PIP_DISABLE_PIP_VERSION_CHECK": "1",
+        "PIP_NO_INPUT": "1",
+        "PIP_NO_COLOR": "1",
+        "PIP_PROGRESS_BAR": "off",
+        "PIP_ROOT_USER_ACTION": "ignore",
+        "PIP_EXTRA_INDEX_URL": " ".join(indexes.extra),
+        "PIP_FIND_LINKS": " ".join(indexes.find_links),
+        "PIP_TRUSTED_HOST": " ".join(indexes.trusted_hosts),
+        "PIP_CERT": settings.cert or "",
+        "PIP_INDEX_URL": indexes.default or "",
+        "PIP_NO_INDEX": "1" if indexes.no_index else "",
+    }
+    return {name: value for name, value in env.items() if value}
 
 
 def _package(item: dict[str, Any]) -> Package:

@@ -26,7 +26,7 @@ from mwaa_local.packages.listing import Change
 from mwaa_local.packages.narrate import DATELESS
 from mwaa_local.packages.paths import redact
 from mwaa_local.packages.requirements import Reading
-from mwaa_local.preflight import resolve_metadata, resolve_stubs, resolve_wheels
+from mwaa_local.preflight import resolve_metadata, resolve_pip, resolve_stubs, resolve_wheels
 from mwaa_local.preflight.resolve_types import Archive, Package, Resolution, Situation
 
 _YANKED = re.compile(r"`([A-Za-z0-9][\w.-]*)==([^`]+)` is yanked(?: \(reason: \"(.*)\"\))?")
@@ -61,6 +61,13 @@ def resolve(
             continue
         if not bad:
             found = _with_hashes(found, reading)
+            for package in found.changes.values():
+                if (
+                    package.archive
+                    and not package.archive.wheel
+                    and (refusal := resolve_pip.prepares(package, reading, situation))
+                ):
+                    raise refusal
             install.check_hashes(
                 reading,
                 [Change(name, found.present.get(name, ""), item.version) for name, item in found.changes.items()],
