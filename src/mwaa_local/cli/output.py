@@ -20,7 +20,8 @@ from rich.status import Status
 from mwaa_local.errors import MwaaLocalError
 
 # Rich follows NO_COLOR and FORCE_COLOR by itself. soft_wrap: a path or an address must stay in one piece to be copied.
-out = Console(soft_wrap=True, highlight=False)
+# Off a terminal nothing is cut or folded: a value must stay in one piece to be read by a program.
+out = Console(soft_wrap=True, highlight=False, width=None if sys.stdout.isatty() else 1000)
 err = Console(stderr=True, soft_wrap=True, highlight=False)
 
 

@@ -1,0 +1,131 @@
+"""Every effective Airflow value, its layer, and what it overrode."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated, Any
+
+import typer
+from rich.table import Table
+
+from mwaa_local.catalog import limits
+from mwaa_local.cli import output
+from mwaa_local.cli.context import settings
+from mwaa_local.errors import UsageError
+from mwaa_local.model import Environment, Secrets
+from mwaa_local.runtime.environment import Effective, Value, effective
+from mwaa_local.runtime.inputs import COMPONENTS, RuntimeInputs, Wiring, variables_for
+
+_HIDDEN = "(secret)"
+
+
+def register(app: typer.Typer) -> None:
+    """Mount the command."""
+    app.command()(config)
+
+
+def config(
+    context: typer.Context,
+    names: Annotated[list[str] | None, typer.Argument(help="Options (core.parallelism) or variables; all when left out.")] = None,
+    component: Annotated[str, typer.Option(help="scheduler, worker or webserver.")] = "scheduler",
+    everything: Annotated[bool, typer.Option("--all", help="Variables beside Airflow's options too.")] = False,
+    json: Annotated[bool, typer.Option("--json", help="The result as one JSON document.")] = False,
+) -> None:
+    """Every Airflow value the environment runs with, the layer that set it, and what it overrode."""
+    if component not in COMPONENTS:
+        raise UsageError(f"no component {component!r}", why=f"components: {', '.join(COMPONENTS)}", hint="name one of them")
+    chosen = settings(context)
+    environment = chosen.environment()
+    engine = chosen.choose(environment).engine
+    running = engine.exports(component)
+    merged = planned(environment, component, running)
+    wanted = {variable_of(name) for name in names or ()}
+    unknown = wanted - set(merged.values)
+    if unknown:
+        raise UsageError(
+            f"{sorted(unknown)[0]} is not set by any layer",
+            why="Airflow's own default counts",
+            hint=f"mwaa-local airflow config get-value {' '.join(_option(sorted(unknown)[0]).split('.'))}",
+        )
+    values = [
+        value
+        for name, value in sorted(merged.values.items())
+        if (name in wanted if wanted else everything or name.startswith("AIRFLOW__"))
+    ]
+    if json:
+        output.emit_json(
+            {
+                "schema": "mwaa-local/config/1",
+                "component": component,
+                "airflow_version": environment.version.airflow,
+                "startup_script_included": running is not None,
+                "restored": list(merged.restored),
+                "values": [document(value) for value in values],
+            }
+        )
+        return
+    if running is None and environment.workflow.startup_script.is_file():
+        output.note("the environment does not run: what the startup script exports is not known and not included")
+    _show(values)
+    for name in merged.restored:
+        output.out.print(f"put back after the startup script: {name}", markup=False)
+
+
+def variable_of(name: str) -> str:
+    """``core.parallelism`` as its environment variable; a variable's own name stays."""
+    section, dot, key = name.partition(".")
+    return f"AIRFLOW__{section.upper()}__{key.upper()}" if dot else name
+
+
+def _option(variable: str) -> str:
+    parts = variable.removeprefix("AIRFLOW__").lower().split("__", 1)
+    return ".".join(parts)
+
+
+def document(value: Value) -> dict[str, Any]:
+    """One value for ``--json`` readers; secrets stay hidden."""
+    hide = value.secret
+    return {
+        "name": value.name,
+        "option": _option(value.name) if value.name.startswith("AIRFLOW__") else None,
+        "value": _HIDDEN if hide else value.value,
+        "layer": value.layer,
+        "source": value.source,
+        "reason": value.reason,
+        "overrode": [{"layer": lost.layer, "value": _HIDDEN if hide else lost.value} for lost in value.overrode],
+    }
+
+
+def planned(environment: Environment, component: str, exports: dict[str, str] | None) -> Effective:
+    """The merged layers of a component as its definition makes them; addresses and secrets stand as placeholders."""
+    home = Path(limits().home)
+    wiring = Wiring(
+        database_host="postgres",
+        database_port=5432,
+        database_name="airflow",
+        database_user="airflow",
+        secrets=Secrets(_HIDDEN, _HIDDEN, _HIDDEN),
+        aws_endpoint="http://aws:4566",
+        queue_url=f"http://aws:4566/{limits().account_id}/{limits().queue_prefix}{environment.id}",
+        api_server_url="http://webserver:8080",
+        web_port=8080,
+        hostname="ip-127-0-0-1",
+        home=home,
+        run_dir=home.parent / "mwaa" / "run",
+        cache_dir=home.parent / "mwaa" / "cache",
+        base_set=home.parent / "mwaa" / "base",
+        workflow=False,
+    )
+    return effective(RuntimeInputs.parse(component, variables_for(environment, component, wiring)), exports)
+
+
+def _show(values: list[Value]) -> None:
+    table = Table(box=None, pad_edge=False, header_style="bold")
+    for column in ("option", "value", "layer", "overrode", "why"):
+        table.add_column(column, overflow="fold")
+    for value in values:
+        hide = value.secret
+        lost = "; ".join(f"{item.layer}: {_HIDDEN if hide else item.value}" for item in value.overrode)
+        name = _option(value.name) if value.name.startswith("AIRFLOW__") else value.name
+        table.add_row(name, _HIDDEN if hide else value.value, value.layer, lost, value.reason)
+    output.out.print(table)
