@@ -142,6 +142,15 @@ def test_options_are_compared_one_by_one_without_values() -> None:
     assert found == {"worker": ["A changed", "C changed"]}
 
 
+def test_a_moved_port_is_one_reason(tmp_path: Path) -> None:
+    def at(port: int) -> Plan:
+        env = {"MWAA_LOCAL__WEB_PORT": str(port), "MWAA__CORE__API_SERVER_URL": f"http://127.0.0.1:{port}"}
+        server = Component(name="aws", argv=("serve", "--port", str(port)))
+        return make(component("webserver", env=env), server)
+
+    assert plan.differences(at(8080), at(8081)) == {"webserver": ["ports changed"], "aws": ["ports changed"]}
+
+
 def test_what_surrounds_a_component_does_not_restart_it() -> None:
     one = component(env={"MWAA_LOCAL__ALLOW_FAILED_REQUIREMENTS": "false"}, probe={"kind": "none"}, stop_seconds=1.0)
     other = component(env={"MWAA_LOCAL__ALLOW_FAILED_REQUIREMENTS": "true"}, probe={"kind": "http"}, stop_seconds=2.0)

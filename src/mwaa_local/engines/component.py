@@ -251,7 +251,7 @@ class Kept:
         failures = 0
         while not exited.done():
             if self.plan.kind == "service":
-                said = await asyncio.to_thread(probes.ask, self.plan.probe, memory)
+                said = await self._ask(memory)
                 if exited.done():
                     break
                 if not said:
@@ -270,6 +270,11 @@ class Kept:
         if not self._stopping:
             self._ended(code)
         return code
+
+    async def _ask(self, memory: probes.Memory) -> str:
+        if self.plan.probe.get("kind", "none") in probes.QUICK:
+            return probes.ask(self.plan.probe, memory)
+        return await asyncio.to_thread(probes.ask, self.plan.probe, memory)
 
     def _ended(self, code: int) -> None:
         mark = f"{self._around.state}|{self.plan.name}|"

@@ -18,6 +18,22 @@ from mwaa_local.engines import files
 from mwaa_local.errors import EngineError
 
 FORMAT = 1
+# Carry an address or a port that the engine chose: for people they are one thing.
+_PORTS = frozenset(
+    {
+        "MWAA_LOCAL__AWS_ENDPOINT",
+        "MWAA_LOCAL__WEB_PORT",
+        "MWAA_LOCAL__DATABASE_DSN",
+        "MWAA__CORE__API_SERVER_URL",
+        "MWAA__SQS__CUSTOM_ENDPOINT",
+        "MWAA__SQS__QUEUE_URL",
+        "MWAA__DB__POSTGRES_PORT",
+        "AIRFLOW__API__PORT",
+        "AIRFLOW__WEBSERVER__WEB_SERVER_PORT",
+        "AIRFLOW__LOGGING__WORKER_LOG_SERVER_PORT",
+        "AIRFLOW__LOGGING__TRIGGER_LOG_SERVER_PORT",
+    }
+)
 # Change what a verdict means, not what runs.
 NEUTRAL = frozenset({"MWAA_LOCAL__ALLOW_FAILED_REQUIREMENTS"})
 
@@ -159,11 +175,17 @@ def _reasons(old: Component, new: Component) -> list[str]:
     for name in sorted(old.env.keys() | new.env.keys()):
         if old.env.get(name) != new.env.get(name) and name not in NEUTRAL:
             reasons += _variable_reasons(name, old.env.get(name), new.env.get(name))
-    if old.argv != new.argv or old.cwd != new.cwd or old.identity != new.identity:
+    if (old.cwd, old.identity) != (new.cwd, new.identity) or _without_numbers(old) != _without_numbers(new):
         reasons.append("its command changed")
+    elif old.argv != new.argv:
+        reasons.append("ports changed")
     if old.nonce != new.nonce:
         reasons.append("restart wished")
-    return reasons
+    return list(dict.fromkeys(reasons))
+
+
+def _without_numbers(item: Component) -> list[str]:
+    return [word for word in item.argv if not word.isdigit()]
 
 
 def _verb(before: bool, after: bool) -> str:
@@ -172,6 +194,8 @@ def _verb(before: bool, after: bool) -> str:
 
 def _variable_reasons(name: str, old: str | None, new: str | None) -> list[str]:
     """Values are never shown: some are secrets. A JSON object is compared member by member."""
+    if name in _PORTS:
+        return ["ports changed"]
     try:
         before, after = json.loads(old or "{}"), json.loads(new or "{}")
     except ValueError:

@@ -30,6 +30,8 @@ from mwaa_local.errors import MwaaLocalError
 from mwaa_local.runtime import health, status
 
 _SECONDS = 3.0
+_STATUS_FRESH_SECONDS = 10.0
+QUICK = frozenset({"none", "file", "runtime"})  # read a file at most: not worth a thread
 
 
 @dataclass
@@ -40,11 +42,15 @@ class Memory:
         pid: The component's process.
         started_at: Its start, seconds since the epoch.
         provisioned: What this process of the AWS endpoint was given last.
+        seen: Which state of a status file was read last (inode, time).
+        answer: What it meant.
     """
 
     pid: int
     started_at: float
     provisioned: Any = None
+    seen: tuple[int, int] | None = None
+    answer: str = ""
 
 
 def ask(probe: Mapping[str, Any], memory: Memory) -> str:
@@ -106,16 +112,23 @@ def _aws(probe: Mapping[str, Any], memory: Memory) -> str:
 def _runtime(probe: Mapping[str, Any], memory: Memory) -> str:
     """The component's own supervisor asks its processes; here its answer is read, if it is of this process."""
     run_dir = Path(probe["run_dir"])
+    try:
+        stat = (run_dir / status.FILE_NAME).stat()
+    except FileNotFoundError:
+        return "booting"
+    seen = (stat.st_ino, stat.st_mtime_ns)
+    fresh = time.time() - stat.st_mtime < _STATUS_FRESH_SECONDS  # an old answer must be weighed again
+    if memory.seen != seen or not fresh:
+        memory.seen, memory.answer = seen, _supervisor(run_dir, memory.pid)
+    return memory.answer
+
+
+def _supervisor(run_dir: Path, pid: int) -> str:
     kept = status.read(run_dir)
-    if kept is None or kept.get("pid") != memory.pid:
+    if kept is None or kept.get("pid") != pid:
         return "booting"
     found = health.from_status(run_dir)
-    if found.ok:
-        return ""
-    phases = kept.get("phases") or []
-    return (
-        f"booting: finished {phases[-1]['name']}" if found.detail == "booting" and phases else found.detail or "unwell"
-    )
+    return "" if found.ok else found.detail or "unwell"
 
 
 def _file(probe: Mapping[str, Any], memory: Memory) -> str:
