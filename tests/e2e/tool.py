@@ -13,6 +13,8 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
+from mwaa_local.errors import MwaaLocalError
+
 ROOT = Path(__file__).resolve().parents[2]
 WORKFLOW = ("dags", "plugins", "requirements", "startup")
 EXAMPLES = (
@@ -84,7 +86,7 @@ def wait_for(what: str, check: Callable[[], Any], *, seconds: float, every: floa
     while time.monotonic() < end:
         try:
             last = check()
-        except (AssertionError, OSError, RuntimeError) as error:
+        except (AssertionError, OSError, RuntimeError, MwaaLocalError) as error:
             last = error
         else:
             if last:

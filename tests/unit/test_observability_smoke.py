@@ -210,3 +210,20 @@ def test_junit_holds_failures_and_survives_control_characters(tmp_path: Path) ->
 def test_an_unreachable_web_server_is_one_clear_error() -> None:
     with pytest.raises(EngineError, match="does not answer"):
         AirflowApi("http://127.0.0.1:9", 3, timeout_s=1).dags()
+
+
+def test_a_web_server_that_stumbles_does_not_fail_the_runs() -> None:
+    fake = FakeAirflow(3)
+    fake.add("one")
+    with served(fake) as api:
+        real, calls = api.run_state, []
+
+        def stumbling(dag_id: str, run_id: str) -> str:
+            calls.append(dag_id)
+            if len(calls) < 3:
+                raise EngineError("Airflow's web server does not answer")
+            return real(dag_id, run_id)
+
+        api.run_state = stumbling  # type: ignore[method-assign]
+        (result,) = smoke.run(api, api.dags(), {}, timeout_s=10)
+    assert result.state == "success"

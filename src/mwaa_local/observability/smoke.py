@@ -15,6 +15,7 @@ from mwaa_local.observability.airflow_api import AirflowApi, Dag, ImportFailure,
 
 _POLL_S = 0.3
 _SETTLED_S = 6.0
+_SILENCE_S = 90.0
 _TAIL_LINES = 20
 
 
@@ -140,11 +141,19 @@ def run(
             api.unpause(dag.id)
         started[dag.id] = (api.trigger(dag.id, conf), clock())
     end = clock() + timeout_s
+    answered = clock()
     results: list[RunResult] = []
     while started:
         for dag_id, (run_id, begin) in list(started.items()):
-            state = api.run_state(dag_id, run_id)
             late = clock() > end
+            try:
+                state = api.run_state(dag_id, run_id)
+                answered = clock()
+            except EngineError:
+                # A busy or restarting web server is not the runs' failure; one that stays away is.
+                if clock() - answered > _SILENCE_S and not late:
+                    raise
+                state = "unknown"
             if state not in ("success", "failed") and not late:
                 continue
             del started[dag_id]
