@@ -1,0 +1,535 @@
+"""The Docker engine: an environment as the services of compose.yaml, one Compose project each."""
+
+from __future__ import annotations
+
+import json
+import os
+import shutil
+import signal
+import subprocess
+import time
+from collections.abc import Iterator, Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import contextmanager
+from pathlib import Path
+from typing import IO, Any
+
+from packaging.version import Version as PackageVersion
+
+from mwaa_local.engines import docker_image, docker_plan, docker_state, files, plan, ports
+from mwaa_local.engines import inputs as workflow
+from mwaa_local.engines.docker_client import Docker
+from mwaa_local.engines.docker_plan import Made, Parts, project_name
+from mwaa_local.engines.docker_state import AIRFLOW, PROJECT_LABEL, Container
+from mwaa_local.engines.docker_waiting import Compose, named, until_healthy
+from mwaa_local.engines.layout import Layout, cache_folder
+from mwaa_local.engines.plan import Plan
+from mwaa_local.engines.protocol import Addresses, ComponentState, Progress, UpResult
+from mwaa_local.engines.verdicts import verdicts, warnings
+from mwaa_local.errors import EngineError, MachineError, MwaaLocalError
+from mwaa_local.model import Environment
+from mwaa_local.model import secrets as keys
+from mwaa_local.runtime.files import ENVIRONMENT_FILE
+
+_LOCK_SECONDS = 900.0
+_BUSY = "another command is changing this environment"
+_CHECK_SECONDS = 2.5
+_PYTHON = "/opt/mwaa/tool/bin/python"
+_TERMINAL = ("TERM", "COLORTERM", "COLUMNS", "LINES", "NO_COLOR", "FORCE_COLOR")
+_QUICK_STOP_SECONDS = 20
+# Tasks end first; on Airflow 3 they talk to the web server until then, and all of them need queue and database.
+_STOP_ORDER = (("worker", "scheduler", "migrate-db"), ("webserver", "control"), ("aws", "postgres"))
+
+
+def why_unusable(environment: Environment, variables: Mapping[str, str]) -> str | None:
+    """Why this machine's Docker cannot serve an environment, in one line; ``None`` when it can.
+
+    Nothing is fetched, and the answer takes 3 seconds at most.
+    """
+    began = time.monotonic()
+    try:
+        docker = Docker.find(variables)
+        docker.check(timeout_s=_CHECK_SECONDS)
+        left = max(0.5, 3.0 - (time.monotonic() - began))
+        return docker_image.why_missing(docker, environment, docker_image.assets().context, timeout_s=left)
+    except MwaaLocalError as error:
+        return error.what
+
+
+class DockerEngine:
+    """Runs one environment as containers.
+
+    Args:
+        environment: Which one.
+        variables: The caller's process environment.
+    """
+
+    name = "docker"
+
+    def __init__(self, environment: Environment, variables: Mapping[str, str]) -> None:
+        self._environment = environment
+        self._host = dict(variables)
+        self._layout = Layout(environment.state)
+        self._folder = environment.state / "docker"
+        self._project = project_name(environment)
+        self._found: Docker | None = None
+        self._cpus: int | None = None
+        self._images: dict[str, str] | None = None
+
+    @property
+    def _docker(self) -> Docker:
+        if self._found is None:
+            self._found = Docker.find(self._host)
+        return self._found
+
+    # -- up ------------------------------------------------------------------------------------------------------------
+
+    def prepare(self, environment: Environment, progress: Progress) -> None:
+        """Have the images: build ours when it is missing or was made from other files, fetch the others.
+
+        Raises:
+            MwaaLocalError: Docker does not serve, or an image cannot be had; says what to do.
+        """
+        self._refuse_other_engine()
+        before = self._plan()
+        refuse_other_version(environment, str(before.facts["airflow_version"]) if before else None)
+        self._have_images(environment, progress)
+
+    def _have_images(self, environment: Environment, progress: Progress) -> dict[str, str]:
+        if self._images is None:
+            with progress.step("images") as step:
+                self._cpus = self._docker.check(timeout_s=10.0)
+                context = docker_image.assets().context
+                self._images = docker_image.ensure(self._docker, environment, context, self._host, step)
+                step.note(docker_image.wanted(environment).component)
+        return self._images
+
+    def up(self, environment: Environment, progress: Progress, *, timeout_s: float) -> UpResult:
+        """Start, adopt, or apply what changed; see :class:`Engine`.
+
+        Raises:
+            MwaaLocalError: What cannot be had; everything that could be started keeps running.
+        """
+        seconds: dict[str, float] = {}
+        try:
+            with files.lock(self._layout.up_lock, seconds=_LOCK_SECONDS, busy=_BUSY):
+                return self._up(environment, progress, seconds, timeout_s)
+        except OSError as error:
+            raise files.disk_error(error, self._layout.state) from error
+
+    def _up(
+        self, environment: Environment, progress: Progress, seconds: dict[str, float], timeout_s: float
+    ) -> UpResult:
+        self._layout.hide()
+        self._refuse_other_engine()
+        images = self._have_images(environment, progress)
+        before = self._plan()
+        refuse_other_version(environment, str(before.facts["airflow_version"]) if before else None)
+        with _timed(seconds, "plan"):
+            there = docker_state.look(self._docker, self._project)
+            made, notes = self._make(environment, images, before, there)
+        applied = files.read_json(self._applied) or {}
+        living = {item.name: item.id for item in there if item.lives}
+        wanted = made.names
+        adopt = applied.get("digest") == made.digest and {name: living.get(name) for name in wanted} == applied.get(
+            "containers"
+        )
+        if not adopt:
+            self._write(made)
+        compose = None if adopt else self._compose(made, before, there, bool(applied.get("digest")))
+        try:
+            took, containers, statuses = until_healthy(
+                self._docker, self._project, wanted, progress, compose=compose, timeout_s=timeout_s
+            )
+        finally:
+            if compose is not None:
+                compose.close()
+        seconds |= took
+        now = {item.name: item.id for item in containers if item.name in wanted}
+        files.write_json(self._applied, {"digest": made.digest, "containers": now})
+        touched = {name for name in living if name in now and now[name] != living[name]}
+        changes = docker_plan.changes(before, made.plan, touched) if before is not None and living else []
+        states = [docker_state.describe(item, statuses.get(item.name)) for item in containers if item.name in wanted]
+        allowed = environment.local.allow_failed_requirements
+        found = verdicts(states)
+        return UpResult(
+            changes=[*notes, *changes],
+            addresses=_addresses(made.plan),
+            components=states,
+            seconds=seconds,
+            verdicts=[] if allowed else found,
+            warnings=[*(error.what for error in found if allowed), *warnings(states)],
+        )
+
+    def _make(
+        self, environment: Environment, images: Mapping[str, str], before: Plan | None, there: Sequence[Container]
+    ) -> tuple[Made, list[str]]:
+        notes = []
+        if not self._layout.secrets.exists():
+            self._refuse_orphaned_data()
+            notes.append(f"made an empty database of Airflow {environment.version.airflow}")
+        secrets = keys.load_or_create(self._layout.secrets)
+        chosen, told = self._ports(environment, before, there)
+        parts = Parts(
+            environment=environment,
+            assets=docker_image.assets(),
+            wanted=docker_image.wanted(environment),
+            images=images,
+            secrets=secrets,
+            ports=chosen,
+            digests=workflow.workflow_digests(environment, self._layout.digests),
+            cpus=self._cpus or 1,
+            host=self._host,
+            folder=self._folder,
+        )
+        return docker_plan.build(parts), [*told, *notes]
+
+    def _ports(
+        self, environment: Environment, before: Plan | None, there: Sequence[Container]
+    ) -> tuple[dict[str, int], list[str]]:
+        registry = ports.Registry(cache_folder(self._host) / "ports.json")
+        known: dict[str, int] = dict(before.facts.get("ports", {})) if before else {}
+        own = {port for item in there if item.lives for port in item.ports}
+        with files.lock(registry.lock(), seconds=30.0, busy="another environment is choosing its ports"):
+            chosen, notes = ports.choose(
+                docker_plan.wishes(environment), before=known, own=own, reserved=registry.others(self._layout.state)
+            )
+            registry.promise(self._layout.state, chosen.values())
+        return chosen, notes
+
+    def _compose(self, made: Made, before: Plan | None, there: Sequence[Container], complete: bool) -> Compose:
+        """Start ``docker compose up`` for what differs: all services, or Airflow's alone when only they changed."""
+        words = ["compose", "--progress", "plain", "--project-name", made.project]
+        words += ["--project-directory", str(made.files[0].parent)]
+        for file in made.files:
+            words += ["--file", str(file)]
+        words += ["up", "--detach", "--no-build", "--remove-orphans", "--scale", f"worker={made.workers}"]
+        if complete and before is not None and self._only_airflow(made, before, there):
+            # Nothing is asked of the database's schema then, and no healthy neighbour is waited for.
+            words += ["--no-deps", *AIRFLOW]
+        return Compose(self._docker, words, made.variables, self._folder)
+
+    def _only_airflow(self, made: Made, before: Plan, there: Sequence[Container]) -> bool:
+        others = {"postgres", "aws", "control"}
+        running = {item.name for item in there if docker_state.describe(item, None).state == "healthy"}
+        same_version = before.facts.get("airflow_version") == made.plan.facts["airflow_version"]
+        return same_version and others <= running and not others & plan.differences(before, made.plan).keys()
+
+    def _write(self, made: Made) -> None:
+        self._folder.mkdir(parents=True, exist_ok=True)
+        path = made.files[-1]
+        partial = path.with_name(f".{path.name}.{os.getpid()}")
+        with os.fdopen(os.open(partial, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o600), "w", encoding="utf-8") as file:
+            file.write(made.overlay)
+        partial.replace(path)
+        made.plan.write(self._folder / "plan.json")
+
+    @property
+    def _applied(self) -> Path:
+        return self._folder / "applied.json"
+
+    def _plan(self) -> Plan | None:
+        try:
+            return plan.read(self._folder / "plan.json")
+        except EngineError:
+            return None  # it is written anew; the daemon tells what runs
+
+    def _refuse_other_engine(self) -> None:
+        """Data of the other engine is neither used nor hidden behind a second, empty environment."""
+        if self._layout.plan.exists() and not (self._folder / "plan.json").exists():
+            raise EngineError(
+                f"{self._environment.name} was started with the process engine, and its data lives there",
+                where=str(self._layout.state),
+                hint="mwaa-local --engine process up; or `mwaa-local --engine process reset` first (wipes it); "
+                "or give the Docker environment another Name",
+            )
+
+    def _refuse_orphaned_data(self) -> None:
+        volume = f"{self._project}_database"
+        if self._docker.output("volume", "ls", "--quiet", "--filter", f"name=^{volume}$").strip():
+            raise EngineError(
+                "there is a database of this environment, but its keys are gone",
+                where=f"volume {volume}",
+                why=f"{self._layout.secrets} was removed while the volume stayed",
+                hint="restore that file, or `mwaa-local reset` to begin anew",
+            )
+
+    # -- down ----------------------------------------------------------------------------------------------------------
+
+    def down(self, *, timeout_s: float) -> None:
+        """Stop everything and keep the data; running tasks get ``timeout_s`` seconds."""
+        with self._changing():
+            there = docker_state.look(self._docker, self._project)
+            for number, services in enumerate(_STOP_ORDER):
+                seconds = max(1, int(timeout_s) if number == 0 else min(_QUICK_STOP_SECONDS, int(timeout_s)))
+                ids = [item.id for item in there if item.service in services and item.lives]
+                if ids:
+                    self._docker.output("stop", "--time", str(seconds), *ids, timeout_s=seconds + 60.0)
+            self._remove(there)
+
+    def _remove(self, there: Sequence[Container]) -> None:
+        """Containers and network; the daemon may still be about to remove one by itself."""
+        docker = self._docker
+        if there:
+            done = docker.call("rm", "--force", "--volumes", *(item.id for item in there), timeout_s=90.0)
+            left = docker_state.look(docker, self._project) if done.returncode else []
+            if left:
+                raise EngineError(
+                    f"{', '.join(item.name for item in left)} could not be removed",
+                    why=done.stderr.decode(errors="replace").strip(),
+                    hint="run the command again",
+                )
+        for network in self._labelled("network"):
+            docker.output("network", "rm", network, timeout_s=60.0)
+
+    def _labelled(self, kind: str) -> list[str]:
+        return self._docker.output(kind, "ls", "--quiet", "--filter", f"label={PROJECT_LABEL}={self._project}").split()
+
+    def reset(self) -> None:
+        """Stop everything at once and wipe the data: volumes, keys, the state folder.
+
+        Raises:
+            MwaaLocalError: Something could not be removed.
+        """
+        with self._changing():
+            self._remove(docker_state.look(self._docker, self._project))
+            volumes = self._labelled("volume")
+            if volumes:
+                self._docker.output("volume", "rm", *volumes, timeout_s=120.0)
+            if not self._layout.state.exists():
+                return
+            for path in self._layout.state.iterdir():
+                if path == self._layout.up_lock:
+                    continue
+                try:
+                    shutil.rmtree(path) if path.is_dir() and not path.is_symlink() else path.unlink()
+                except OSError as error:
+                    raise MachineError(
+                        "the environment's data cannot be removed",
+                        where=str(path),
+                        why=str(error),
+                        hint="remove that folder by hand",
+                    ) from error
+
+    @contextmanager
+    def _changing(self) -> Iterator[None]:
+        """The environment's lock, without making a state folder where there was none."""
+        if not self._layout.state.exists():
+            yield
+            return
+        with files.lock(self._layout.up_lock, seconds=_LOCK_SECONDS, busy=_BUSY):
+            yield
+
+    def restart(self, component: str, progress: Progress) -> None:
+        """Stop one component gracefully, start it again, and wait until it is healthy.
+
+        Raises:
+            EngineError: The environment does not run, or has no such component.
+        """
+        with files.lock(self._layout.up_lock, seconds=_LOCK_SECONDS, busy=_BUSY):
+            item = self._container(component)
+            with progress.step(f"stopping {component}"):
+                self._docker.output("stop", item.id, timeout_s=200.0)
+            done = self._docker.call("start", item.id, timeout_s=60.0)
+            if done.returncode:
+                from mwaa_local.engines.docker_client import translate
+
+                raise named(self._docker, translate(done.stderr.decode(errors="replace"), f"docker start {component}"))
+            until_healthy(self._docker, self._project, [component], progress, compose=None, timeout_s=300.0)
+
+    # -- looking -------------------------------------------------------------------------------------------------------
+
+    def components(self) -> list[ComponentState]:
+        """State of every component."""
+        made = self._plan()
+        there = docker_state.look(self._docker, self._project)
+        with ThreadPoolExecutor(2) as pool:
+            asked = pool.submit(docker_state.statuses, self._docker, there)
+            memory = docker_state.memory(self._docker, there)
+            statuses = asked.result()
+        states = {
+            item.name: docker_state.describe(item, statuses.get(item.name), memory=memory.get(item.name))
+            for item in there
+            if item.service not in docker_state.JOBS
+        }
+        planned = [item.name for item in made.components if item.kind == "service"] if made else []
+        return [states.get(name) or ComponentState(name, "stopped") for name in dict.fromkeys([*planned, *states])]
+
+    def addresses(self) -> Addresses | None:
+        """Where the environment answers; ``None`` when it does not run."""
+        made = self._plan()
+        if made is None:
+            return None
+        words = ["ps", "--quiet", "--filter", f"label={PROJECT_LABEL}={self._project}"]
+        return _addresses(made) if self._docker.output(*words).strip() else None
+
+    def _container(self, component: str, *, jobs: bool = False) -> Container:
+        """The container of a component.
+
+        Raises:
+            EngineError: There is none.
+        """
+        there = docker_state.look(self._docker, self._project)
+        for item in there:
+            if item.name == component and (jobs or item.service not in docker_state.JOBS):
+                return item
+        names = ", ".join(item.name for item in there if item.service not in docker_state.JOBS)
+        raise EngineError(f"no component {component!r}", why=f"components: {names or 'none runs'}", hint="make up")
+
+    def logs(self, component: str, *, follow: bool, lines: int) -> Iterator[str]:
+        """A component's console output.
+
+        Raises:
+            EngineError: There is no such component.
+        """
+        item = self._container(component, jobs=True)
+        if not follow:
+            done = subprocess.run(
+                [self._docker.program, "logs", "--tail", str(lines), item.id],
+                env=dict(self._docker.variables),
+                stdin=subprocess.DEVNULL,
+                stdout=subprocess.PIPE,
+                stderr=subprocess.STDOUT,  # one pipe for both, or their order would be lost
+                timeout=60.0,
+                check=False,
+            )
+            return iter(done.stdout.decode(errors="replace").splitlines())
+        return self._follow(item, component, lines)
+
+    def _follow(self, item: Container, component: str, lines: int) -> Iterator[str]:
+        """Lines as they come, across restarts, until the component is taken down."""
+        begin = ["--tail", str(lines)]
+        while True:
+            child = subprocess.Popen(
+                [self._docker.program, "logs", "--follow", *begin, item.id],
+                env=dict(self._docker.variables),
+                stdin=subprocess.DEVNULL,
+                stdout=subprocess.PIPE,
+                stderr=subprocess.STDOUT,
+            )
+            assert child.stdout is not None
+            try:
+                for raw in child.stdout:
+                    yield raw.decode(errors="replace").rstrip("\r\n")
+                child.wait()
+            finally:
+                if child.poll() is None:
+                    child.terminate()
+                    child.wait()
+                child.stdout.close()
+            ended, before = time.time(), item.id
+            while True:
+                there = docker_state.look(self._docker, self._project)
+                again = next((one for one in there if one.name == component), None)
+                if again is None or not again.lives:
+                    return
+                if again.status == "running":
+                    break
+                time.sleep(0.5)
+            item = again
+            begin = ["--since", f"{ended:.3f}"] if item.id == before else ["--tail", "all"]
+
+    def run(
+        self, component: str, argv: Sequence[str], *, interactive: bool, stdin: IO[bytes] | Path | None = None
+    ) -> int:
+        """Run a command in a component: its files, variables and packages.
+
+        Args:
+            component: ``scheduler``, ``worker``, ``worker-2``, ``webserver``.
+            argv: The command.
+            interactive: Whether a person types into it.
+            stdin: What it reads; the caller's own input when not given.
+
+        Returns:
+            Its exit code; 128 and the signal's number when a signal ended it, as a shell would say.
+
+        Raises:
+            EngineError: There is no such component, or it does not run.
+        """
+        item = self._container(component)
+        if item.service not in AIRFLOW or item.status != "running":
+            raise EngineError(
+                f"nothing can be run in {component!r}",
+                why=f"it is {item.status}" if item.service in AIRFLOW else f"components: {', '.join(AIRFLOW)}",
+                hint="mwaa-local status",
+            )
+        words = [self._docker.program, "exec", "--interactive"]
+        if interactive and stdin is None and os.isatty(0):
+            words.append("--tty")
+        for name in _TERMINAL:
+            if self._host.get(name):
+                words += ["--env", name]
+        words += [item.id, *execute_words(item.service, argv, ours=self._environment.local.image is None)]
+        source = stdin.open("rb") if isinstance(stdin, Path) else stdin
+        # Ctrl-C is for the command: it decides whether to end, and its exit code is the answer.
+        before = signal.signal(signal.SIGINT, signal.SIG_IGN) if interactive else None
+        try:
+            code = subprocess.Popen(words, env=dict(self._docker.variables), stdin=source).wait()
+        finally:
+            if interactive:
+                signal.signal(signal.SIGINT, before)
+            if isinstance(stdin, Path) and source is not None:
+                source.close()
+        return code if code >= 0 else 128 - code
+
+    def exports(self, component: str) -> dict[str, str] | None:
+        """What the startup script exported in a running component; ``None`` when it does not run."""
+        there = docker_state.look(self._docker, self._project)
+        item = next((one for one in there if one.name == component and one.status == "running"), None)
+        if item is None:
+            return None
+        status = docker_state.statuses(self._docker, [item]).get(component) or {}
+        names = (status.get("startup_script") or {}).get("variables") or []
+        kept = self._kept_environment(item)
+        return {name: kept[name] for name in names if name in kept}
+
+    def _kept_environment(self, item: Container) -> dict[str, str]:
+        text = docker_state.read(self._docker, item.id, f"{docker_state.RUN_DIR}/{ENVIRONMENT_FILE}")
+        value: Any = json.loads(text) if text else {}
+        return dict(value.get("variables") or {})
+
+
+def execute_words(component: str, argv: Sequence[str], *, ours: bool) -> list[str]:
+    """The command that runs another one with a component's environment.
+
+    An image that is not ours has no runtime of ours; MWAA's own appends the environment to ``.bashrc`` (spec/10
+    section 2.2).
+    """
+    if ours:
+        return [_PYTHON, "-m", "mwaa_local.runtime", "exec", component, "--", *argv]
+    return ["bash", "-c", '. ~/.bashrc; exec "$@"', "bash", *argv]
+
+
+@contextmanager
+def _timed(seconds: dict[str, float], name: str) -> Iterator[None]:
+    began = time.monotonic()
+    try:
+        yield
+    finally:
+        seconds[name] = round(time.monotonic() - began, 2)
+
+
+def _addresses(made: Plan) -> Addresses:
+    return Addresses(web=made.facts["web"], aws=made.facts["aws"], bucket=made.facts["bucket"])
+
+
+def refuse_other_version(environment: Environment, was: str | None) -> None:
+    """An existing database goes up within its major version only.
+
+    Raises:
+        EngineError: The wanted version is older, or of another major.
+    """
+    wanted = environment.version.airflow
+    if was is None or was == wanted:
+        return
+    old, new = PackageVersion(was), PackageVersion(wanted)
+    if old.major == new.major and new > old:
+        return
+    why = "the database would have to go back" if new < old else "a new major version needs a new database here"
+    raise EngineError(
+        f"this environment holds an Airflow {was} database, which Airflow {wanted} cannot take over",
+        where=str(environment.state),
+        why=why,
+        hint=f"`make reset` wipes it (DAG runs, variables, connections, the bucket's objects, logs), or give the "
+        f"{wanted} environment another Name, or set AirflowVersion back to {was}",
+    )

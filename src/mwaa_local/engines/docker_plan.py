@@ -1,0 +1,415 @@
+"""From an environment to what Compose shall run: an overlay on compose.yaml, and the same as a plan to compare.
+
+compose.yaml stays the one description of the services. The overlay adds what a definition says: variables (the very
+ones the process engine gives), folders, limits, ports, images. It holds the environment's secrets, so only its owner
+can read it, and no secret ever stands on a command line.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import re
+import shutil
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+from urllib.parse import urlsplit
+
+import yaml
+
+import mwaa_local
+from mwaa_local.aws.client import queue_url
+from mwaa_local.catalog import ContainerSize, limits
+from mwaa_local.engines import plan
+from mwaa_local.engines.docker_image import Assets, Wanted, ca_bundle
+from mwaa_local.engines.docker_state import AIRFLOW, ORDER
+from mwaa_local.engines.plan import Component, Plan
+from mwaa_local.engines.ports import HOST, Wish
+from mwaa_local.engines.process_plan import bucket_name
+from mwaa_local.model import Environment, Secrets
+from mwaa_local.runtime.inputs import Wiring, host_variables, variables_for
+
+AWS, WEB = "http://aws:4566", "http://webserver:8080"
+INPUTS_LABEL = "io.mwaa-local.inputs"
+_PLACE = Path("/usr/local/mwaa")
+# Of the caller's variables, those that mean the same inside a container.
+_INDEXES = re.compile(r"PIP_(EXTRA_)?INDEX_URL|PIP_TRUSTED_HOST|UV_(DEFAULT_|EXTRA_)?INDEX(_URL)?|UV_INSECURE_HOST|TZ")
+_PROXIES = re.compile(r"(https?|all|ftp)_proxy", re.IGNORECASE)
+_LOOPBACK = ("localhost", "127.0.0.1", "::1")
+# Only the verdict's meaning changes with it, so the containers always get the same.
+_NEUTRAL = dict.fromkeys(plan.NEUTRAL, "false")
+
+
+class _Tagged:
+    """A value with one of Compose's own YAML tags."""
+
+    def __init__(self, tag: str, value: Any) -> None:
+        self.tag, self.value = tag, value
+
+
+class _Dumper(yaml.SafeDumper):
+    """Writes :class:`_Tagged` values; long lines stay whole."""
+
+
+def _tagged(dumper: yaml.SafeDumper, item: _Tagged) -> yaml.Node:
+    if item.value is None:
+        return dumper.represent_scalar(item.tag, "null")
+    return dumper.represent_sequence(item.tag, item.value)
+
+
+_Dumper.add_representer(_Tagged, _tagged)
+
+
+@dataclass(frozen=True)
+class Made:
+    """Everything one ``up`` wants.
+
+    Attributes:
+        project: The Compose project.
+        plan: The services as components, for saying what changed.
+        overlay: Text of the file that is laid over compose.yaml.
+        files: compose.yaml, what trust needs, and the overlay, in order.
+        variables: What Compose's own interpolation needs; no secrets.
+        workers: How many.
+        digest: Changes when anything Compose would act on does.
+    """
+
+    project: str
+    plan: Plan
+    overlay: str = field(repr=False)
+    files: tuple[Path, ...] = ()
+    variables: Mapping[str, str] = field(default_factory=dict)
+    workers: int = 1
+    digest: str = ""
+
+    @property
+    def names(self) -> list[str]:
+        """The components that run for ever."""
+        return [item.name for item in self.plan.components if item.kind == "service"]
+
+
+@dataclass(frozen=True)
+class Parts:
+    """What ``up`` has found out before it can write.
+
+    Attributes:
+        ports: ``web``, ``aws``, perhaps ``postgres``, to the ports on this machine.
+        digests: Label to digest of each workflow file.
+        images: Image name to id.
+        cpus: CPUs of the daemon's machine; a limit above that is refused by Docker.
+        host: The caller's variables.
+        folder: Where generated files go.
+    """
+
+    environment: Environment
+    assets: Assets
+    wanted: Wanted
+    images: Mapping[str, str]
+    secrets: Secrets
+    ports: Mapping[str, int]
+    digests: Mapping[str, str]
+    cpus: int
+    host: Mapping[str, str]
+    folder: Path
+
+
+def project_name(environment: Environment) -> str:
+    """The Compose project: one per environment."""
+    return f"mwaa-{environment.id.lower()}"
+
+
+def wishes(environment: Environment) -> list[Wish]:
+    """The ports wanted on this machine; the database's only when asked for."""
+    asked = environment.local.ports
+    found = [
+        Wish("web", asked.web, "web" in asked.explicit, "Local.Ports.Web"),
+        Wish("aws", asked.aws, "aws" in asked.explicit, "Local.Ports.Aws"),
+    ]
+    if asked.postgres is not None:
+        found.append(Wish("postgres", asked.postgres, "postgres" in asked.explicit, "Local.Ports.Postgres"))
+    return found
+
+
+def worker_names(environment: Environment) -> list[str]:
+    """The workers that run: the minimum, at least one; the first carries the plain name."""
+    return ["worker", *(f"worker-{number}" for number in range(2, environment.min_workers + 1))]
+
+
+def build(parts: Parts) -> Made:
+    """The whole plan; makes the folders that it mounts."""
+    services = _services(parts)
+    overlay = _dump({"services": services})
+    bundle = ca_bundle(parts.host)
+    files = [parts.assets.compose, *([parts.assets.trust] if bundle else [])]
+    text = "\0".join([*(file.read_text(encoding="utf-8") for file in files), overlay, json.dumps(dict(parts.images))])
+    made = Plan(
+        tool=mwaa_local.__version__,
+        base_env={},
+        components=tuple(_components(parts, services)),
+        facts={
+            "airflow_version": parts.environment.version.airflow,
+            "ports": dict(parts.ports),
+            "web": f"http://{HOST}:{parts.ports['web']}",
+            "aws": f"http://{HOST}:{parts.ports['aws']}",
+            "bucket": bucket_name(parts.environment),
+        },
+    )
+    return Made(
+        project=project_name(parts.environment),
+        plan=made,
+        overlay=overlay,
+        files=(*files, parts.folder / "compose.overlay.yaml"),
+        variables={"MWAA_LOCAL_CA_BUNDLE": str(bundle)} if bundle else {},
+        workers=len(worker_names(parts.environment)),
+        digest=hashlib.sha256(text.encode()).hexdigest()[:16],
+    )
+
+
+def _dump(document: Mapping[str, Any]) -> str:
+    head = "# Written by mwaa-local up; laid over compose.yaml. Holds secrets.\n"
+    return head + yaml.dump(document, Dumper=_Dumper, sort_keys=True, width=10**6, allow_unicode=True)
+
+
+# -- services ----------------------------------------------------------------------------------------------------------
+
+
+def _services(parts: Parts) -> dict[str, dict[str, Any]]:
+    environment, password = parts.environment, parts.secrets.database_password
+    factor = environment.local.resource_factor
+    sizes = environment.environment_class
+    services: dict[str, dict[str, Any]] = {
+        "postgres": {
+            "image": parts.wanted.postgres,
+            "environment": _literal({"POSTGRES_PASSWORD": password}),
+            **_limits(sizes.database, factor, parts.cpus),
+        },
+        "aws": {
+            "image": parts.wanted.tool,
+            "command": [
+                "--host",
+                "0.0.0.0",
+                "--port",
+                "4566",
+                "--state",
+                str(_PLACE / "aws"),
+                "--region",
+                environment.local.region,
+            ],
+            "ports": _Tagged("!override", [f"{HOST}:{parts.ports['aws']}:4566"]),
+        },
+        "control": {"image": parts.wanted.tool, "environment": _literal(_control(parts))},
+    }
+    if "postgres" in parts.ports:
+        services["postgres"]["ports"] = [f"{HOST}:{parts.ports['postgres']}:5432"]
+    mounts, extra = _mounts(parts)
+    for name in (*AIRFLOW, "migrate-db"):
+        services[name] = {
+            "image": parts.wanted.component,
+            "pull_policy": "never",
+            "environment": _literal(variables(parts, name, extra)),
+            "volumes": mounts,
+        }
+    for name in AIRFLOW:
+        services[name] |= _limits(getattr(sizes, name), factor, parts.cpus)
+        services[name]["labels"] = {INPUTS_LABEL: _join(parts.digests)}
+    services["webserver"]["ports"] = _Tagged("!override", [f"{HOST}:{parts.ports['web']}:8080"])
+    # Several workers cannot share one host name; without one each has its container's.
+    services["worker"] |= {"hostname": _Tagged("!reset", None), "networks": _Tagged("!reset", None)}
+    return services
+
+
+def _literal(values: Mapping[str, str]) -> dict[str, str]:
+    """Values that Compose shall not interpolate."""
+    return {name: value.replace("$", "$$") for name, value in values.items()}
+
+
+def _join(digests: Mapping[str, str]) -> str:
+    return hashlib.sha256(json.dumps(sorted(digests.items())).encode()).hexdigest()[:16]
+
+
+def _limits(size: ContainerSize, factor: float, cpus: int) -> dict[str, Any]:
+    """The class's share of the machine; Docker refuses more CPUs than there are, and less than 6 MB."""
+    megabytes = max(64, round(size.memory_gb * factor * 1024))
+    return {"mem_limit": f"{megabytes}m", "cpus": max(0.1, min(size.vcpu * factor, float(cpus)))}
+
+
+def variables(parts: Parts, component: str, extra: Mapping[str, str]) -> dict[str, str]:
+    """The variables of one component: what the process engine would give, at the containers' addresses."""
+    queue = limits().queue_prefix + parts.environment.id
+    wiring = Wiring(
+        database_host="postgres",
+        database_port=5432,
+        database_name="airflow",
+        database_user="airflow",
+        secrets=parts.secrets,
+        aws_endpoint=AWS,
+        queue_url=queue_url(AWS, limits().account_id, queue),
+        api_server_url=WEB,
+        web_port=8080,
+        hostname="",
+        home=Path(limits().home),
+        run_dir=_PLACE / "run",
+        cache_dir=_PLACE / "cache",
+        base_set=Path("/opt/mwaa/base"),
+        workflow=False,
+        extra=extra,
+    )
+    given = variables_for(parts.environment, component, wiring)
+    given.pop("MWAA_LOCAL__HOSTNAME")
+    return {**given, **_NEUTRAL}
+
+
+def _control(parts: Parts) -> dict[str, str]:
+    """What the control plane's first process makes (queue, bucket, log groups) and what it connects to."""
+    given = variables(parts, "control", {})
+    wanted = ("AIRFLOW_", "AWS_", "MWAA__SQS__", "MWAA__CORE__FERNET_KEY", "MWAA__DB__", "MWAA_LOCAL__AWS")
+    kept = {name: value for name, value in given.items() if name.startswith(wanted) or name.endswith("_LOG_GROUP_ARN")}
+    password = parts.secrets.database_password
+    return {
+        **kept,
+        "MWAA_LOCAL__BUCKET": bucket_name(parts.environment),
+        "MWAA_LOCAL__DATABASE_DSN": f"postgresql://airflow:{password}@postgres:5432/airflow",
+    }
+
+
+# -- the user's files and settings -------------------------------------------------------------------------------------
+
+
+def _mounts(parts: Parts) -> tuple[list[dict[str, Any]], dict[str, str]]:
+    """Folders the components see, read-only, and the variables that belong to them."""
+    workflow, home = parts.environment.workflow, limits().home
+    empty = parts.folder / "empty"
+    empty.mkdir(parents=True, exist_ok=True)
+    extra: dict[str, str] = {}
+    mounts = [_mount(workflow.dags if workflow.dags.is_dir() else empty, f"{home}/dags")]
+    if workflow.plugins.suffix == ".zip" and workflow.plugins.is_file():
+        # The runtime unpacks it, so the folder must be the container's own: a nameless volume takes the mount's place.
+        mounts.append(_mount(workflow.plugins, str(_PLACE / "plugins.zip")))
+        mounts.append({"type": "volume", "target": f"{home}/plugins"})
+        extra["MWAA_LOCAL__PLUGINS_ZIP"] = str(_PLACE / "plugins.zip")
+    else:
+        mounts.append(_mount(workflow.plugins if workflow.plugins.is_dir() else empty, f"{home}/plugins"))
+    mounts.append(_mount(_folder_of(workflow.requirements, "requirements", parts), f"{home}/requirements"))
+    mounts.append(_mount(_folder_of(workflow.startup_script, "startup", parts), f"{home}/startup"))
+    constraints = parts.host.get("MWAA_CONSTRAINTS_DIR")
+    if constraints and Path(constraints).expanduser().is_dir():
+        mounts.append(_mount(Path(constraints).expanduser().resolve(), str(_PLACE / "constraints")))
+        extra["MWAA_CONSTRAINTS_DIR"] = str(_PLACE / "constraints")
+    for name, path in _aws_files(parts).items():
+        mounts.append(_mount(path, str(_PLACE / "aws-files" / path.name)))
+        extra[name] = str(_PLACE / "aws-files" / path.name)
+    if parts.environment.local.aws != "local":
+        extra["AWS_PROFILE"] = parts.environment.local.aws
+    return mounts, {**outside(parts.host), **extra}
+
+
+def _mount(source: Path, target: str) -> dict[str, Any]:
+    return {"type": "bind", "source": str(source).replace("$", "$$"), "target": target, "read_only": True}
+
+
+def _folder_of(file: Path, name: str, parts: Parts) -> Path:
+    """A folder that holds the file under MWAA's name for it: its own, or one of ours with copies.
+
+    The folder and not the file is mounted, for editors save by replacing, which a mounted file never notices.
+    """
+    wanted = {"requirements": "requirements.txt", "startup": "startup.sh"}[name]
+    # Beside other things (mwaa.yaml, .git) the folder is not for the components to see.
+    if file.name == wanted and file.is_file() and file.parent != parts.environment.project:
+        return file.parent
+    folder = parts.folder / name
+    folder.mkdir(parents=True, exist_ok=True)
+    copies = {wanted: file} if file.is_file() else {}
+    if name == "requirements" and file.is_file():
+        copies = {**{item.name: item for item in file.parent.glob("*.txt") if item.is_file()}, **copies}
+    for stale in folder.iterdir():
+        if stale.name not in copies:
+            stale.unlink()
+    for target, source in copies.items():
+        shutil.copyfile(source, folder / target)
+    return folder
+
+
+def _aws_files(parts: Parts) -> dict[str, Path]:
+    """The user's AWS files, only where ``Local.Aws`` names a profile."""
+    given = host_variables(parts.host, parts.environment.local.aws)
+    names = ("AWS_CONFIG_FILE", "AWS_SHARED_CREDENTIALS_FILE")
+    return {name: Path(given[name]) for name in names if name in given and Path(given[name]).is_file()}
+
+
+def outside(host: Mapping[str, str]) -> dict[str, str]:
+    """The caller's proxies and package indexes, where a container can reach them; its own peers need no proxy."""
+    found: dict[str, str] = {}
+    for name, value in host.items():
+        if value and (_INDEXES.fullmatch(name) or _PROXIES.fullmatch(name)) and not _is_local(value):
+            found[name] = value
+    if any(_PROXIES.fullmatch(name) for name in found):
+        given = host.get("NO_PROXY") or host.get("no_proxy") or ""
+        names = [*(part for part in given.split(",") if part), *ORDER, *_LOOPBACK]
+        found["NO_PROXY"] = found["no_proxy"] = ",".join(dict.fromkeys(names))
+    return found
+
+
+def _is_local(value: str) -> bool:
+    """Whether an address names this machine by a name that means something else in a container."""
+    return "://" in value and (urlsplit(value).hostname or "") in _LOOPBACK
+
+
+# -- words for people --------------------------------------------------------------------------------------------------
+
+
+def _components(parts: Parts, services: Mapping[str, Mapping[str, Any]]) -> list[Component]:
+    """The services as :mod:`plan` compares them; values of variables are compared and never shown."""
+    found = []
+    for name in (
+        "postgres",
+        "aws",
+        "migrate-db",
+        "webserver",
+        "scheduler",
+        *worker_names(parts.environment),
+        "control",
+    ):
+        service = services["worker" if name.startswith("worker") else name]
+        described = {
+            "image": parts.images.get(service["image"], service["image"]),
+            "memory limit": str(service.get("mem_limit", "")),
+            "CPU limit": str(service.get("cpus", "")),
+            "ports": json.dumps(
+                service["ports"].value if isinstance(service.get("ports"), _Tagged) else service.get("ports")
+            ),
+            "mounted folders": json.dumps(service.get("volumes")),
+            **(parts.digests if "labels" in service else {}),
+        }
+        found.append(
+            Component(
+                name=name,
+                argv=tuple(service.get("command", ())),
+                env=service.get("environment", {}),
+                kind="job" if name == "migrate-db" else "service",
+                inputs=described,
+            )
+        )
+    return found
+
+
+def changes(before: Plan, made: Plan, touched: set[str]) -> list[str]:
+    """One line per reason, with the components that were made anew for it."""
+    reasons: dict[str, list[str]] = {}
+    told: set[str] = set()
+    for name, found in plan.differences(before, made).items():
+        if name == "migrate-db":
+            continue
+        for reason in found:
+            if name in touched or reason in ("added", "removed"):
+                reasons.setdefault(reason, []).append(name)
+                told.add(name)
+    lines = []
+    for reason, names in reasons.items():
+        what = {"added": "started", "removed": "stopped"}.get(reason)
+        lines.append(f"{what} {', '.join(names)}" if what else f"{reason}: restarted {', '.join(names)}")
+    rest = sorted(touched - told)
+    if rest:
+        lines.append(f"compose.yaml or the tool changed: restarted {', '.join(rest)}")
+    return lines
