@@ -69,11 +69,11 @@ def process_variables(folder: Path, **more: str) -> dict[str, str]:
         "requirements": folder / "requirements.txt",
         "startup_script": folder / "startup.sh",
     }
-    return variables(
+    own = variables(
         MWAA_LOCAL__HOME=str(folder / "home"),
         MWAA_LOCAL__RUN_DIR=str(folder / "run"),
         MWAA_LOCAL__CACHE_DIR=str(folder / "cache"),
         MWAA_LOCAL__BASE_SET=str(folder / "base"),
         MWAA_LOCAL__WORKFLOW=json.dumps({key: str(path) for key, path in workflow.items()}),
-        **more,
     )
+    return {**own, **more}
