@@ -160,6 +160,17 @@ def test_an_installed_package_is_replaced_only_where_the_file_asks_for_it(made: 
     assert run(base, "python", "-c", "import tiny_old; print(tiny_old.version)") == "1.0\n"
 
 
+def test_bytecode_is_shared_with_the_set_that_has_most_of_it(made: tuple[World, PackageSet]) -> None:
+    world, base = made
+    first = world.ensure("# -c share\ntool\n", base)
+    second = world.ensure("# -c share\ntool\ntiny-old>1\n", base)
+    for name, shared in (("tool", True), ("extra", True), ("tiny_old", False)):
+        compiled = f"{name}/__pycache__/__init__.cpython-{base.minor.replace('.', '')}.pyc"
+        mine, theirs = second.site_packages / compiled, first.site_packages / compiled
+        assert mine.exists(), name
+        assert (theirs.exists() and mine.samefile(theirs)) is shared, name
+
+
 def test_mwaas_own_constraints_hold_where_the_file_names_none(made: tuple[World, PackageSet]) -> None:
     world, base = made
     # The injected file is the catalog's for 3.2.1 (no network here); it pins none of the tiny packages.

@@ -7,6 +7,7 @@ file), an image everything, a requirement set what it added; tests never. The re
 
 from __future__ import annotations
 
+import contextlib
 import os
 from collections.abc import Iterable, Sequence
 from importlib import resources
@@ -77,6 +78,42 @@ def brought_by(site_packages: Path, distributions: Sequence[str]) -> list[str]:
                 # A namespace that many distributions share must not mean all of it.
                 found.add("/".join(parts[: 3 if parts[:2] == ["airflow", "providers"] else 1]))
     return sorted(found)
+
+
+def borrow(site_packages: Path, donor: Path, names: Iterable[str]) -> None:
+    """Share the bytecode another set has of the same packages, by hard links.
+
+    What belongs to a source file of another time or size is left out: Python would not take it.
+
+    Args:
+        site_packages: The new set's folder of packages.
+        donor: The other set's.
+        names: Packages and modules, as ``brought_by`` gives them.
+    """
+    for name in names:
+        for folder, _, files in os.walk(donor / name):
+            cached = os.path.join(folder, "__pycache__")  # noqa: PTH118 - thousands of files: no Path for each
+            here = os.path.join(site_packages, os.path.relpath(folder, donor))  # noqa: PTH118
+            if not (os.path.isdir(cached) and os.path.isdir(here)):  # noqa: PTH112
+                continue
+            sources = {file[:-3] for file in files if file.endswith(".py") and _same(folder, here, file)}
+            target = os.path.join(here, "__pycache__")  # noqa: PTH118
+            os.makedirs(target, exist_ok=True)  # noqa: PTH103
+            with os.scandir(cached) as entries:
+                for entry in entries:
+                    if entry.name.endswith(".pyc") and entry.name.partition(".")[0] in sources:
+                        # It is there already, or links are not possible: Python compiles it at first use.
+                        with contextlib.suppress(OSError):
+                            os.link(entry.path, os.path.join(target, entry.name))  # noqa: PTH118
+
+
+def _same(one: str, other: str, name: str) -> bool:
+    try:
+        first = os.stat(os.path.join(one, name))  # noqa: PTH116, PTH118
+        second = os.stat(os.path.join(other, name))  # noqa: PTH116, PTH118
+    except OSError:
+        return False
+    return (first.st_mtime_ns, first.st_size) == (second.st_mtime_ns, second.st_size)
 
 
 def _compile(python: Path, options: Sequence[str], targets: Sequence[Path]) -> float:

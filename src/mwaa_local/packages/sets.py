@@ -231,14 +231,28 @@ def _ensure(
             if resolver != "pip":  # pip has told so itself
                 narrate.installed(emit, changes)
             changed = {change.name: change.after for change in changes if change.after}
-            names = bytecode.brought_by(made.site_packages, list(changed))
-            bytecode.compile_names(made.interpreter, made.site_packages, names)
+            _compile(sets, made, changed)
             write_image_files(folder, version, reading)
             content = manifest_of(replace(made, changed=changed, notes=notes))
             content["requirements"] = [redact(entry.text) for entry in reading.entries]
             content["resolver"] = resolver
             place = sets.publish(folder, key, content)
     return replace(from_manifest(place, content), installed_now=True, notes=(*reading.notes, *notes))
+
+
+def _compile(sets: Store, made: PackageSet, changed: Mapping[str, str]) -> None:
+    """Bytecode of what was added: shared with the set that has most of it already, compiled where none has it."""
+    others = [from_manifest(place, found) for place, found in sets.all() if found.get("base") == made.base]
+    left = dict(changed)
+    modules: list[str] = []
+    for other in sorted(others, key=lambda one: len(changed.items() & (one.changed or {}).items()), reverse=True)[:2]:
+        shared = left.items() & (other.changed or {}).items()
+        names = bytecode.brought_by(made.site_packages, [name for name, _ in shared])
+        bytecode.borrow(made.site_packages, other.site_packages, names)
+        modules += [name for name in names if name.endswith(".py")]  # single files: no folder to share
+        left = {name: version for name, version in left.items() if (name, version) not in shared}
+    names = bytecode.brought_by(made.site_packages, list(left))
+    bytecode.compile_names(made.interpreter, made.site_packages, [*names, *modules])
 
 
 def _existing(sets: Store, key: str, reading: Reading, site: str, emit: narrate.Emit) -> PackageSet | None:

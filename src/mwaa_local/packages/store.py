@@ -44,6 +44,12 @@ class Store:
         """The manifest of a whole set, or ``None``."""
         return manifest(self.place(key))
 
+    def all(self) -> Iterator[tuple[Path, dict[str, Any]]]:
+        """Every whole set with its manifest."""
+        for place in sorted(self.root.iterdir()):
+            if not place.name.startswith(".") and (content := manifest(place)) is not None:
+                yield place, content
+
     @contextlib.contextmanager
     def lock(self, key: str, timeout_s: float) -> Iterator[int]:
         """Hold the lock of a key; yields its descriptor, to hand to the installer.

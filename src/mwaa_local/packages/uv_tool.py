@@ -27,6 +27,8 @@ _DROPPED = frozenset({"PYTHONPATH", "PYTHONHOME", "PYTHONSTARTUP", "VIRTUAL_ENV"
 # Limits in seconds; pip's own default is 15 for the first answer, and some machines set minutes.
 _TIMEOUT_S = 30
 _LONGEST_TIMEOUT_S = 60
+_CONNECT_S = 5
+_RETRIES = 2
 
 
 @cache
@@ -111,8 +113,8 @@ class Uv:
             out |= dict.fromkeys(("HTTP_PROXY", "HTTPS_PROXY", "ALL_PROXY"), settings.proxy)
         wanted = settings.timeout if settings.timeout is not None else _TIMEOUT_S
         out.setdefault("UV_HTTP_TIMEOUT", str(int(max(1, min(wanted, _LONGEST_TIMEOUT_S)))))
-        if settings.retries is not None:
-            out.setdefault("UV_HTTP_RETRIES", str(settings.retries))
+        out.setdefault("UV_HTTP_CONNECT_TIMEOUT", str(_CONNECT_S))
+        out.setdefault("UV_HTTP_RETRIES", str(settings.retries if settings.retries is not None else _RETRIES))
         if target is not None and not self._one_device(target):
             out.setdefault("UV_LINK_MODE", "copy")
         if indexes is not None and not indexes.no_index:
