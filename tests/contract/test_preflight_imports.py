@@ -31,7 +31,10 @@ except ImportError:
     from airflow.operators.bash import BashOperator
     from airflow.sensors.filesystem import FileSensor
 """
-PLAIN = HEAD + 'with DAG("{id}", schedule=None, start_date=datetime(2024, 1, 1)):\n    BashOperator(task_id="t", bash_command="true")\n'
+PLAIN = (
+    HEAD
+    + 'with DAG("{id}", schedule=None, start_date=datetime(2024, 1, 1)):\n    BashOperator(task_id="t", bash_command="true")\n'
+)
 
 
 def dag(identity: str, before: str = "", task: str = "") -> str:
@@ -103,12 +106,29 @@ def test_what_becomes_of_dag_files(version: str, tmp_path: Path, monkeypatch: py
     def words(name: str) -> list[str]:
         return [problem.text for problem in by_name[name].problems]
 
-    fine = ("good", "twin_a", "twin_b", "queue", "variable", "connection", "helper", "uses_helper", "uses_helper_too", "home", "exported", "prints", "long", "poke")
+    fine = (
+        "good",
+        "twin_a",
+        "twin_b",
+        "queue",
+        "variable",
+        "connection",
+        "helper",
+        "uses_helper",
+        "uses_helper_too",
+        "home",
+        "exported",
+        "prints",
+        "long",
+        "poke",
+    )
     for name in fine:
         assert words(f"{name}.py") == [], name
     assert "no_airflow_word.py" not in by_name
     assert words("missing.py") == ["ModuleNotFoundError: No module named 'surely_not_there'"]
-    assert [(problem.file, problem.line) for problem in by_name["missing.py"].problems] == [(tmp_path / "dags/missing.py", 10)]
+    assert [(problem.file, problem.line) for problem in by_name["missing.py"].problems] == [
+        (tmp_path / "dags/missing.py", 10)
+    ]
     assert words("syntax.py")[0].startswith("SyntaxError")
     assert "before it could answer" in words("exits.py")[0]
     assert "signal 9" in words("dies.py")[0]
@@ -121,7 +141,10 @@ def test_what_becomes_of_dag_files(version: str, tmp_path: Path, monkeypatch: py
     if result.view.get("network_cut"):
         assert not arrived.is_set()
 
-    assert [(item.kind, item.target, item.line) for item in by_name["variable.py"].accesses] == [("variable", "stage", 11), ("variable", "other", 12)]
+    assert [(item.kind, item.target, item.line) for item in by_name["variable.py"].accesses] == [
+        ("variable", "stage", 11),
+        ("variable", "other", 12),
+    ]
     assert [(item.kind, item.target) for item in by_name["connection.py"].accesses] == [("connection", "db")]
     assert {task["queue"] for item in by_name["queue.py"].dags for task in item["tasks"]} == {QUEUE, "big"}
 
@@ -137,14 +160,21 @@ def test_what_becomes_of_dag_files(version: str, tmp_path: Path, monkeypatch: py
     assert [item.file and item.file.name for item in hits("DAG004", space)] == ["twin_b.py"]
     assert [item.file and item.file.name for item in hits("DAG005", space)] == ["queue.py"]
     assert [item.file and item.file.name for item in hits("DAG006", space)] == ["dns.py", "net.py"]
-    assert [item.file and item.file.name for item in hits("DAG007", space)] == ["connection.py", "variable.py", "variable.py"]
+    assert [item.file and item.file.name for item in hits("DAG007", space)] == [
+        "connection.py",
+        "variable.py",
+        "variable.py",
+    ]
     assert [item.file and item.file.name for item in hits("DAG011", space)] == ["helper.py"]
     assert [item.file and item.file.name for item in hits("DAG013", space)] == ["long.py", "poke.py"]
 
 
 def test_mwaas_home_is_in_its_place(version: str, tmp_path: Path) -> None:
     """Hard-coded paths of MWAA's containers work while a file is imported, where this Linux lets users make namespaces."""
-    text = dag("hard", 'assert open("/usr/local/airflow/dags/data.txt").read() == "x"\nopen("/usr/local/airflow/plugins/p.py").close()\n')
+    text = dag(
+        "hard",
+        'assert open("/usr/local/airflow/dags/data.txt").read() == "x"\nopen("/usr/local/airflow/plugins/p.py").close()\n',
+    )
     space = workspace(tmp_path, {"dags/hard.py": text, "dags/data.txt": "x", "plugins/p.py": "x = 1\n"}, version)
     if not space.imports.view.get("home_mounted"):
         pytest.skip("this system lets users make no namespaces")
@@ -155,7 +185,10 @@ def test_time_outs(version: str, tmp_path: Path) -> None:
     """Airflow's own time-out of an import, and the kill of one that swallows it."""
     files = {
         "dags/slow.py": dag("slow", "import time\ntime.sleep(60)\n"),
-        "dags/stubborn.py": dag("stubborn", "import time\nwhile True:\n    try:\n        time.sleep(60)\n    except BaseException:\n        pass\n"),
+        "dags/stubborn.py": dag(
+            "stubborn",
+            "import time\nwhile True:\n    try:\n        time.sleep(60)\n    except BaseException:\n        pass\n",
+        ),
         "dags/good.py": dag("good"),
         "mwaa.yaml": f"AirflowConfigurationOptions:\n  core.dagbag_import_timeout: '2'\n  {parsing(int(version[0])).processor_timeout_option}: '4'\n",
     }
@@ -169,11 +202,16 @@ def test_time_outs(version: str, tmp_path: Path) -> None:
 
 
 def test_plugins(version: str, tmp_path: Path) -> None:
-    plugin = "from airflow.plugins_manager import AirflowPlugin\n{before}\nclass P(AirflowPlugin):\n    name = '{name}'\n"
+    plugin = (
+        "from airflow.plugins_manager import AirflowPlugin\n{before}\nclass P(AirflowPlugin):\n    name = '{name}'\n"
+    )
     files = {
         "plugins/good.py": plugin.format(before="", name="good"),
         "plugins/missing.py": plugin.format(before="import surely_not_there", name="missing"),
-        "plugins/web_only.py": plugin.format(before="import os\nif os.environ['MWAA_AIRFLOW_COMPONENT'] == 'webserver':\n    raise ValueError('no')", name="web"),
+        "plugins/web_only.py": plugin.format(
+            before="import os\nif os.environ['MWAA_AIRFLOW_COMPONENT'] == 'webserver':\n    raise ValueError('no')",
+            name="web",
+        ),
         "plugins/airflow_local_settings.py": "1 / 0\n",
         "plugins/.airflowignore": "airflow_local_settings.py\n",
         "dags/good.py": dag("good"),
@@ -181,7 +219,11 @@ def test_plugins(version: str, tmp_path: Path) -> None:
     space = workspace(tmp_path, files, version)
     found = sorted((item.file.name, item.line, item.message) for item in hits("PLG008", space) if item.file)
     assert found == [
-        ("missing.py", 2, "the plugin cannot be imported in every component: ModuleNotFoundError: No module named 'surely_not_there'"),
+        (
+            "missing.py",
+            2,
+            "the plugin cannot be imported in every component: ModuleNotFoundError: No module named 'surely_not_there'",
+        ),
         ("web_only.py", 4, "the plugin cannot be imported in webserver: ValueError: no"),
     ]
     assert [item["name"] for item in space.imports.plugins["worker"].plugins] == ["good", "web"]
@@ -200,25 +242,58 @@ def test_what_airflow_discovers_is_what_is_imported(version: str, tmp_path: Path
         "dags/.airflowignore": "b.py\n*_test.py\ntests/\n/other  # anchored\nsub/**/deep/\nz/*.py\n!keep.py\ndata/[ab].py\n\n",
         "dags/sub/.airflowignore": "keep.py\n/other\n",
     }
-    regexp = {"dags/.airflowignore": "b.py\n.*_test\ntests/\n^other/\ndata/[ab]\\.py\nodd name\n[bad\n", "dags/sub/.airflowignore": "sub/keep\n"}
+    regexp = {
+        "dags/.airflowignore": "b.py\n.*_test\ntests/\n^other/\ndata/[ab]\\.py\nodd name\n[bad\n",
+        "dags/sub/.airflowignore": "sub/keep\n",
+    }
     for syntax, patterns in (("glob", glob), ("regexp", regexp)):
         folder = tmp_path / syntax
-        space = workspace(folder, files | patterns | {"mwaa.yaml": f"AirflowConfigurationOptions:\n  core.dag_ignore_file_syntax: {syntax}\n"}, version)
+        space = workspace(
+            folder,
+            files
+            | patterns
+            | {"mwaa.yaml": f"AirflowConfigurationOptions:\n  core.dag_ignore_file_syntax: {syntax}\n"},
+            version,
+        )
         document = _discover(space, version)
         ours = Dags(folder / "dags", syntax)
-        assert sorted(str(path) for path in ignore.looked_at(folder / "dags", syntax) if path.suffix == ".py") == sorted(document["listed"]), syntax
+        assert sorted(
+            str(path) for path in ignore.looked_at(folder / "dags", syntax) if path.suffix == ".py"
+        ) == sorted(document["listed"]), syntax
         assert sorted(str(file.path) for file in ours.parsed) == sorted(document["parsed"]), syntax
 
 
 def _discover(space: Workspace, version: str) -> dict[str, list[str]]:
-    request = imports.Request(space.environment, space.dags.path, space.project / "plugins", None, False, (), None, 30, os.environ["PATH"])
+    request = imports.Request(
+        space.environment, space.dags.path, space.project / "plugins", None, False, (), None, 30, os.environ["PATH"]
+    )
     home = space.project / "home"
     (home / "config").mkdir(parents=True)
     script = Path(imports.__file__).parent / "inside/check.py"
-    document = {"dags": str(space.dags.path), "plugins": str(space.project / "plugins"), "home": str(home), "files": None, "components": [], "settings": [], "jobs": 2, "hard_timeout": 30, "preload": []}
-    done = subprocess.run([str(base_python(version)), str(script)], input=json.dumps(document), env=imports.variables(request, home), capture_output=True, text=True, timeout=120, check=True)
+    document = {
+        "dags": str(space.dags.path),
+        "plugins": str(space.project / "plugins"),
+        "home": str(home),
+        "files": None,
+        "components": [],
+        "settings": [],
+        "jobs": 2,
+        "hard_timeout": 30,
+        "preload": [],
+    }
+    done = subprocess.run(
+        [str(base_python(version)), str(script)],
+        input=json.dumps(document),
+        env=imports.variables(request, home),
+        capture_output=True,
+        text=True,
+        timeout=120,
+        check=True,
+    )
     answers = [json.loads(line) for line in done.stdout.splitlines()]
-    return next({key: answer[key] for key in ("listed", "parsed")} for answer in answers if answer["kind"] == "discovered")
+    return next(
+        {key: answer[key] for key in ("listed", "parsed")} for answer in answers if answer["kind"] == "discovered"
+    )
 
 
 def test_a_package_set_that_does_not_start_is_named(tmp_path: Path) -> None:

@@ -39,7 +39,16 @@ def workspace(folder: Path, files: Mapping[str, str | bytes], version: str = "3.
     return made
 
 
-def imported(space: Workspace, name: str, *, problems: tuple[ImportProblem, ...] = (), accesses: tuple[Access, ...] = (), dags: tuple[dict[str, object], ...] = (), seconds: float = 0.1, late: bool = False) -> None:
+def imported(
+    space: Workspace,
+    name: str,
+    *,
+    problems: tuple[ImportProblem, ...] = (),
+    accesses: tuple[Access, ...] = (),
+    dags: tuple[dict[str, object], ...] = (),
+    seconds: float = 0.1,
+    late: bool = False,
+) -> None:
     """Pretend that a DAG file was imported with a certain result."""
     path = space.project / name
     known = dict(space.imports.dags)

@@ -43,7 +43,9 @@ CASES = [
 ]  # fmt: skip
 
 
-@pytest.mark.parametrize(("rule", "version", "bad", "line", "words", "good"), CASES, ids=[f"{case[0]}-{case[4][:20]}" for case in CASES])
+@pytest.mark.parametrize(
+    ("rule", "version", "bad", "line", "words", "good"), CASES, ids=[f"{case[0]}-{case[4][:20]}" for case in CASES]
+)
 def test_rule(rule: str, version: str, bad: str, line: int, words: str, good: list[str], tmp_path: Path) -> None:
     found = hits(rule, workspace(tmp_path / "bad", dag(bad), version))
     assert [(item.line, item.file and item.file.name) for item in found] == [(line, "d.py")], found
@@ -70,7 +72,11 @@ def test_import_errors(tmp_path: Path) -> None:
     (found,) = hits("DAG002", space)
     assert (found.line, found.message) == (2, "import fails: ModuleNotFoundError: No module named 'nowhere'")
     assert "add the package that has nowhere" in found.fix
-    imported(space, "dags/d.py", problems=(ImportProblem("ModuleNotFoundError: No module named 'airflow.providers.apache.spark'", path, 2),))
+    imported(
+        space,
+        "dags/d.py",
+        problems=(ImportProblem("ModuleNotFoundError: No module named 'airflow.providers.apache.spark'", path, 2),),
+    )
     assert "apache-airflow-providers-apache-spark" in hits("DAG002", space)[0].fix
     imported(space, "dags/d.py")
     assert not outcomes("DAG002", space)
@@ -86,15 +92,41 @@ def test_an_import_error_is_said_once(tmp_path: Path) -> None:
     imported(space, "dags/d.py", problems=(ImportProblem("SyntaxError: x", path, 1),))
     assert not outcomes("DAG002", space)
     assert hits("DAG001", space)
-    imported(space, "dags/d.py", problems=(ImportProblem("OSError: no network", path, 1),), accesses=(Access("network", "x:443", path, 1),))
+    imported(
+        space,
+        "dags/d.py",
+        problems=(ImportProblem("OSError: no network", path, 1),),
+        accesses=(Access("network", "x:443", path, 1),),
+    )
     assert not outcomes("DAG002", space)
     assert hits("DAG006", space)
+
+
+def test_a_removed_argument_claims_the_line_of_its_call(tmp_path: Path) -> None:
+    path = tmp_path / "dags/d.py"
+    space = workspace(
+        tmp_path,
+        dag(
+            '# airflow\nDAG(\n    "a",\n    schedule_interval=None,\n)\ndefault_args = {"provide_context": True}\nBashOperator(task_id="a")\n'
+        ),
+    )
+    assert [item.line for item in hits("DAG008", space)] == [4, 6]
+    for line in (2, 7):
+        imported(space, "dags/d.py", problems=(ImportProblem("TypeError: unexpected keyword argument", path, line),))
+        assert not outcomes("DAG002", space)
+    imported(space, "dags/d.py", problems=(ImportProblem("TypeError: something else", path, 1),))
+    assert outcomes("DAG002", space)
 
 
 def test_an_import_that_depends_on_a_variable_is_not_judged(tmp_path: Path) -> None:
     path = tmp_path / "dags/d.py"
     space = workspace(tmp_path, dag("# airflow dag\n"))
-    imported(space, "dags/d.py", problems=(ImportProblem("KeyError: 'x'", path, 1),), accesses=(Access("variable", "conf", path, 1),))
+    imported(
+        space,
+        "dags/d.py",
+        problems=(ImportProblem("KeyError: 'x'", path, 1),),
+        accesses=(Access("variable", "conf", path, 1),),
+    )
     (missed,) = outcomes("DAG002", space)
     assert isinstance(missed, Unchecked)
     assert "variable conf" in missed.why
@@ -105,7 +137,9 @@ def test_failed_requirements_make_missing_modules_unchecked(tmp_path: Path) -> N
     path = tmp_path / "dags/d.py"
     space = workspace(tmp_path, dag("# airflow dag\n"))
     imported(space, "dags/d.py", problems=(ImportProblem("ModuleNotFoundError: No module named 'x'", path, 1),))
-    space.__dict__["imports"] = Imports(PackageSet(Path("python"), False, problem="a conflict"), dags=space.imports.dags)
+    space.__dict__["imports"] = Imports(
+        PackageSet(Path("python"), False, problem="a conflict"), dags=space.imports.dags
+    )
     assert [type(item) for item in outcomes("DAG002", space)] == [Unchecked, Unchecked]
 
 
@@ -123,7 +157,13 @@ def test_import_time(tmp_path: Path) -> None:
     assert "12.0 s" in found.message
     imported(space, "dags/d.py", seconds=40, late=True)
     assert hits("DAG003", space)[0].severity is Severity.ERROR
-    imported(space, "dags/d.py", problems=(ImportProblem("airflow.exceptions.AirflowTaskTimeout: DagBag import timeout", tmp_path / "dags/d.py", 3),))
+    imported(
+        space,
+        "dags/d.py",
+        problems=(
+            ImportProblem("airflow.exceptions.AirflowTaskTimeout: DagBag import timeout", tmp_path / "dags/d.py", 3),
+        ),
+    )
     assert hits("DAG003", space)[0].line == 3
     imported(space, "dags/d.py", seconds=2)
     assert not hits("DAG003", space)
@@ -211,7 +251,9 @@ def test_a_helper_hidden_by_pythons_own_module(tmp_path: Path) -> None:
     files = {"dags/d.py": HEAD + "from email import send_mine\n", "dags/email.py": "def send_mine():\n    pass\n"}
     (found,) = hits("DAG016", workspace(tmp_path / "a", files))
     assert (found.line, found.fix) == (5, "rename email.py")
-    assert not hits("DAG016", workspace(tmp_path / "b", files | {"dags/d.py": HEAD + "from email import message_from_string\n"}))
+    assert not hits(
+        "DAG016", workspace(tmp_path / "b", files | {"dags/d.py": HEAD + "from email import message_from_string\n"})
+    )
 
 
 def test_links(tmp_path: Path) -> None:
@@ -250,4 +292,9 @@ def test_an_empty_folder_has_no_findings(tmp_path: Path) -> None:
     from mwaa_local.preflight import registry
 
     space = workspace(tmp_path, {}, "2.10.3")
-    assert not [item for rule in registry.rules() if rule.id[:3] in ("DAG", "PLG", "SUP", "DEF") for item in outcomes(rule.id, space)]
+    assert not [
+        item
+        for rule in registry.rules()
+        if rule.id[:3] in ("DAG", "PLG", "SUP", "DEF")
+        for item in outcomes(rule.id, space)
+    ]

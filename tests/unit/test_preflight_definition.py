@@ -37,7 +37,9 @@ CASES = [
 ]  # fmt: skip
 
 
-@pytest.mark.parametrize(("rule", "version", "bad", "line", "words", "good"), CASES, ids=[f"{case[0]}-{case[4][:20]}" for case in CASES])
+@pytest.mark.parametrize(
+    ("rule", "version", "bad", "line", "words", "good"), CASES, ids=[f"{case[0]}-{case[4][:20]}" for case in CASES]
+)
 def test_rule(rule: str, version: str, bad: str, line: int, words: str, good: str, tmp_path: Path) -> None:
     found = hits(rule, workspace(tmp_path / "bad", {"mwaa.yaml": bad}, version))
     assert [(item.line, item.file and item.file.name) for item in found] == [(line, "mwaa.yaml")], found
@@ -68,8 +70,14 @@ OPTION_CASES = [
 ]  # fmt: skip
 
 
-@pytest.mark.parametrize(("rule", "version", "bad", "words", "good"), OPTION_CASES, ids=[f"{case[0]}-{case[3][:20]}" for case in OPTION_CASES])
-def test_rule_about_options(rule: str, version: str, bad: dict[str, str], words: str, good: dict[str, str], tmp_path: Path) -> None:
+@pytest.mark.parametrize(
+    ("rule", "version", "bad", "words", "good"),
+    OPTION_CASES,
+    ids=[f"{case[0]}-{case[3][:20]}" for case in OPTION_CASES],
+)
+def test_rule_about_options(
+    rule: str, version: str, bad: dict[str, str], words: str, good: dict[str, str], tmp_path: Path
+) -> None:
     found = hits(rule, workspace(tmp_path / "bad", options(**bad), version))
     assert len(found) == 1, found
     assert words in found[0].message
@@ -97,7 +105,9 @@ def test_a_version_out_of_support(tmp_path: Path, monkeypatch: pytest.MonkeyPatc
     assert not hits("DEF016", space)
     reading = space.definition
     ended = dataclasses.replace(reading.environment.version, support="ended")
-    space.__dict__["definition"] = dataclasses.replace(reading, environment=dataclasses.replace(reading.environment, version=ended))
+    space.__dict__["definition"] = dataclasses.replace(
+        reading, environment=dataclasses.replace(reading.environment, version=ended)
+    )
     (found,) = hits("DEF016", space)
     assert "out of support" in found.message
     assert found.line == 1

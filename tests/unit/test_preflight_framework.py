@@ -27,7 +27,13 @@ def ids(report: Report) -> list[str]:
 def test_every_rule_is_complete() -> None:
     rules = registry.rules()
     assert len(rules) >= 70
-    prefixes = {Area.DEFINITION: "DEF", Area.REQUIREMENTS: "REQ", Area.PLUGINS: "PLG", Area.STARTUP: "SUP", Area.DAGS: "DAG"}
+    prefixes = {
+        Area.DEFINITION: "DEF",
+        Area.REQUIREMENTS: "REQ",
+        Area.PLUGINS: "PLG",
+        Area.STARTUP: "SUP",
+        Area.DAGS: "DAG",
+    }
     for rule in rules:
         assert rule.id.startswith(prefixes[rule.area]), rule.id
         assert all((rule.title, rule.why, rule.fix)), rule.id
@@ -36,8 +42,9 @@ def test_every_rule_is_complete() -> None:
 
 
 def test_every_rule_has_tests() -> None:
-    """Each id stands in a unit test; the broken workspace of the end-to-end test names those it plants."""
-    text = "".join(path.read_text(encoding="utf-8") for path in Path(__file__).parent.glob("test_preflight_*.py"))
+    """Each id stands in a test; the broken workspace of the end-to-end test names those it plants."""
+    folder = Path(__file__).parents[1]
+    text = "".join(path.read_text(encoding="utf-8") for path in folder.rglob("test_*.py"))
     assert not [rule.id for rule in registry.rules() if f'"{rule.id}"' not in text]
 
 
@@ -49,7 +56,9 @@ def test_choosing() -> None:
     assert chosen() == everything
     assert chosen(("sup",)) == {name for name in everything if name.startswith("SUP")}
     assert chosen((), ("SUP", "DAG001")) == {name for name in everything if not name.startswith("SUP")} - {"DAG001"}
-    assert chosen(("DAG", "SUP001"), ("DAG00", "SUP")) == {name for name in everything if name.startswith("DAG") and not name.startswith("DAG00")} | {"SUP001"}
+    assert chosen(("DAG", "SUP001"), ("DAG00", "SUP")) == {
+        name for name in everything if name.startswith("DAG") and not name.startswith("DAG00")
+    } | {"SUP001"}
     assert chosen(("DAG002",), ("DAG",)) == {"DAG002"}
     assert chosen(areas=(Area.STARTUP,)) == {name for name in everything if name.startswith("SUP")}
     with pytest.raises(UsageError, match="no rule is called XYZ"):
@@ -87,7 +96,11 @@ def test_settings_of_the_definition(tmp_path: Path) -> None:
 
 
 def test_a_comment_in_the_file(tmp_path: Path) -> None:
-    report = run.validate(Request(write(tmp_path, script("export AIRFLOW_HOME=/x  # mwaa: ignore[SUP005]\nset -e\n")), areas=(Area.STARTUP,)))
+    report = run.validate(
+        Request(
+            write(tmp_path, script("export AIRFLOW_HOME=/x  # mwaa: ignore[SUP005]\nset -e\n")), areas=(Area.STARTUP,)
+        )
+    )
     assert (ids(report), report.suppressed) == (["SUP003"], 1)
 
 
@@ -112,7 +125,9 @@ def test_a_missing_interpreter_is_named_and_the_rest_is_checked(tmp_path: Path) 
     def none(*_: object) -> PackageSet:
         raise MachineError("no Python 3.12", why="looked on PATH", hint="install it")
 
-    report = run.validate(Request(write(tmp_path, {"dags/d.py": "# airflow dag\nx = (\n"} | script("exec true\n")), locate=none))
+    report = run.validate(
+        Request(write(tmp_path, {"dags/d.py": "# airflow dag\nx = (\n"} | script("exec true\n")), locate=none)
+    )
     assert sorted(ids(report)) == ["DAG001", "DEF009", "SUP004"]
     (missed,) = report.unchecked
     assert (missed.why, missed.hint, missed.version) == ("no Python 3.12 (looked on PATH)", "install it", "3.2.1")
@@ -175,8 +190,13 @@ def test_excerpts_are_read_from_the_file(tmp_path: Path) -> None:
 
 def test_an_upgrade_is_compared(tmp_path: Path) -> None:
     text = '# airflow\nfrom airflow.utils.dates import days_ago\nDAG("a", schedule_interval=None)\n'
-    files = {"mwaa.yaml": "AirflowVersion: 2.10.3\nAirflowConfigurationOptions:\n  core.dag_file_processor_timeout: '20'\n", "dags/d.py": text} | script("set -e\n")
-    report = run.validate(Request(write(tmp_path, files), target="3.2.1", select=("DAG008", "DAG009", "SUP003", "DEF008", "DEF013")))
+    files = {
+        "mwaa.yaml": "AirflowVersion: 2.10.3\nAirflowConfigurationOptions:\n  core.dag_file_processor_timeout: '20'\n",
+        "dags/d.py": text,
+    } | script("set -e\n")
+    report = run.validate(
+        Request(write(tmp_path, files), target="3.2.1", select=("DAG008", "DAG009", "SUP003", "DEF008", "DEF013"))
+    )
     assert {(item.rule.id, item.when) for item in report.findings} == {
         ("DAG008", When.TARGET),
         ("DAG009", When.TARGET),
@@ -192,7 +212,11 @@ def test_an_upgrade_is_compared(tmp_path: Path) -> None:
 
 
 def test_named_files_alone_are_looked_at(tmp_path: Path) -> None:
-    files = {"dags/a.py": "# airflow dag\nx = (\n", "dags/b.py": "# airflow dag\nx = (\n"} | script("exec true\n") | {"mwaa.yaml": "Nme: x\n"}
+    files = (
+        {"dags/a.py": "# airflow dag\nx = (\n", "dags/b.py": "# airflow dag\nx = (\n"}
+        | script("exec true\n")
+        | {"mwaa.yaml": "Nme: x\n"}
+    )
     write(tmp_path, files)
 
     def found(*names: str) -> set[tuple[str, str]]:
@@ -221,7 +245,9 @@ def test_a_wrong_flag_is_the_callers_fault(tmp_path: Path) -> None:
 def test_watch_checks_what_changed(tmp_path: Path) -> None:
     from mwaa_local.preflight import watch
 
-    write(tmp_path, {"dags/a.py": "# airflow dag\nx = (\n", "dags/b.py": "# airflow dag\nx = (\n"} | script("exec true\n"))
+    write(
+        tmp_path, {"dags/a.py": "# airflow dag\nx = (\n", "dags/b.py": "# airflow dag\nx = (\n"} | script("exec true\n")
+    )
     reports: list[Report] = []
     notes: list[str] = []
     changes = [{tmp_path / ".mwaa/x"}, {tmp_path / "dags/a.py"}, {tmp_path / "startup/startup.sh"}]

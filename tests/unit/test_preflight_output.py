@@ -23,7 +23,14 @@ ROOT = Path(__file__).parents[2]
 
 def finding(rule_id: str, **values: Any) -> Finding:
     rule = registry.rule(rule_id)
-    given: dict[str, Any] = {"severity": rule.severity, "message": "it is so", "path": "dags/a b.py", "line": 3, "excerpt": "x = '[bold]'", "fix": rule.fix}
+    given: dict[str, Any] = {
+        "severity": rule.severity,
+        "message": "it is so",
+        "path": "dags/a b.py",
+        "line": 3,
+        "excerpt": "x = '[bold]'",
+        "fix": rule.fix,
+    }
     return Finding(rule, **{**given, **values})
 
 
@@ -92,7 +99,11 @@ def test_junit(full: Report, empty: Report) -> None:
     for report in (full, empty):
         schema.validate(FORMATS["junit"](report))
     root = xmlschema.XMLResource(FORMATS["junit"](full)).root
-    assert {key: root.get(key) for key in ("tests", "failures", "errors")} == {"tests": "5", "failures": "2", "errors": "0"}
+    assert {key: root.get(key) for key in ("tests", "failures", "errors")} == {
+        "tests": "5",
+        "failures": "2",
+        "errors": "0",
+    }
     cases = {case.get("name", "").split()[0]: case for case in root.iter("testcase")}
     assert [child.tag for child in cases["DAG001"]] == ["skipped"]
     assert [child.tag for child in cases["DAG002"]] == ["failure"]

@@ -17,7 +17,9 @@ from mwaa_local.preflight.sets import PackageSet
 PLUGIN = 'from airflow.plugins_manager import AirflowPlugin\n\n\nclass P(AirflowPlugin):\n    name = "p"\n'
 
 
-def archive(path: Path, files: dict[str, str | bytes], *, mode: int | None = 0o644, links: dict[str, str] | None = None) -> Path:
+def archive(
+    path: Path, files: dict[str, str | bytes], *, mode: int | None = 0o644, links: dict[str, str] | None = None
+) -> Path:
     path.parent.mkdir(parents=True, exist_ok=True)
     with zipfile.ZipFile(path, "w") as made:
         for name, content in files.items():
@@ -53,7 +55,16 @@ def test_encrypted_archive(tmp_path: Path) -> None:
     assert "p.py is encrypted" in found.message
 
 
-@pytest.mark.parametrize(("name", "words"), [("../x.py", "climbs out"), ("/etc/x.py", "absolute"), ("a/../../x.py", "climbs out"), ("C:\\x.py", "absolute"), ("..\\x.py", "climbs out")])
+@pytest.mark.parametrize(
+    ("name", "words"),
+    [
+        ("../x.py", "climbs out"),
+        ("/etc/x.py", "absolute"),
+        ("a/../../x.py", "climbs out"),
+        ("C:\\x.py", "absolute"),
+        ("..\\x.py", "climbs out"),
+    ],
+)
 def test_hostile_entries(name: str, words: str, tmp_path: Path) -> None:
     (message,) = found_in_zip("PLG002", tmp_path, {"p.py": PLUGIN, name: "x"})
     assert words in message
@@ -109,7 +120,9 @@ def test_size(tmp_path: Path) -> None:
 
 
 def test_leftovers(tmp_path: Path) -> None:
-    (message,) = found_in_zip("PLG006", tmp_path / "a", {"p.py": PLUGIN, "__MACOSX/._p.py": b"", "__pycache__/p.pyc": b""})
+    (message,) = found_in_zip(
+        "PLG006", tmp_path / "a", {"p.py": PLUGIN, "__MACOSX/._p.py": b"", "__pycache__/p.pyc": b""}
+    )
     assert message.startswith("2 files")
     assert not found_in_zip("PLG006", tmp_path / "b", {"p.py": PLUGIN})
 
@@ -118,7 +131,15 @@ IGNORE_CASES = [
     ({"plugins/p.py": PLUGIN}, []),
     ({"plugins/p.py": PLUGIN, "plugins/operators/o.py": ""}, ["there is no .airflowignore"]),
     ({"plugins/p.py": PLUGIN, "plugins/operators/o.py": "", "plugins/.airflowignore": "operators/\n"}, []),
-    ({"plugins/p.py": PLUGIN, "plugins/operators/o.py": "", "plugins/h.py": "", "plugins/.airflowignore": "operators/\n"}, ["h.py defines no plugin"]),
+    (
+        {
+            "plugins/p.py": PLUGIN,
+            "plugins/operators/o.py": "",
+            "plugins/h.py": "",
+            "plugins/.airflowignore": "operators/\n",
+        },
+        ["h.py defines no plugin"],
+    ),
 ]
 
 
@@ -133,7 +154,9 @@ def test_airflowignore(files: dict[str, str | bytes], words: list[str], version:
 def test_a_plugin_that_is_hidden(tmp_path: Path) -> None:
     (found,) = hits("PLG016", workspace(tmp_path / "a", {"plugins/p.py": PLUGIN, "plugins/.airflowignore": "p.py\n"}))
     assert (found.line, "P is never loaded" in found.message) == (4, True)
-    assert not hits("PLG016", workspace(tmp_path / "b", {"plugins/p.py": PLUGIN, "plugins/.airflowignore": "operators/\n"}))
+    assert not hits(
+        "PLG016", workspace(tmp_path / "b", {"plugins/p.py": PLUGIN, "plugins/.airflowignore": "operators/\n"})
+    )
 
 
 def test_import_errors_by_component(tmp_path: Path) -> None:
@@ -141,11 +164,15 @@ def test_import_errors_by_component(tmp_path: Path) -> None:
     path = tmp_path / "plugins/p.py"
     bad = FileImport("webserver", 0.1, False, (ImportProblem("ImportError: no x", path, 1),), ())
     good = FileImport("worker", 0.1, False, (), ())
-    space.__dict__["imports"] = Imports(PackageSet(Path("python"), True), plugins={"scheduler": good, "worker": good, "webserver": bad})
+    space.__dict__["imports"] = Imports(
+        PackageSet(Path("python"), True), plugins={"scheduler": good, "worker": good, "webserver": bad}
+    )
     (found,) = hits("PLG008", space)
     assert found.message == "the plugin cannot be imported in webserver: ImportError: no x"
     assert (found.file, found.line) == (path, 1)
-    space.__dict__["imports"] = Imports(PackageSet(Path("python"), True), plugins={"scheduler": bad, "worker": bad, "webserver": bad})
+    space.__dict__["imports"] = Imports(
+        PackageSet(Path("python"), True), plugins={"scheduler": bad, "worker": bad, "webserver": bad}
+    )
     assert "in every component" in hits("PLG008", space)[0].message
     space.__dict__["imports"] = Imports(PackageSet(Path("python"), True), plugins={"scheduler": good})
     assert not outcomes("PLG008", space)
@@ -211,7 +238,9 @@ def test_wheels_in_the_plugins(tmp_path: Path) -> None:
 
 def test_source_archives(tmp_path: Path) -> None:
     assert hits("PLG011", workspace(tmp_path / "a", {"plugins/a-1.0.tar.gz": b""}))
-    assert not hits("PLG011", workspace(tmp_path / "b", {"plugins/data/a.tar.gz": b"", "plugins/a-1.0-py3-none-any.whl": b""}))
+    assert not hits(
+        "PLG011", workspace(tmp_path / "b", {"plugins/data/a.tar.gz": b"", "plugins/a-1.0-py3-none-any.whl": b""})
+    )
 
 
 def test_plugin_names(tmp_path: Path) -> None:
@@ -227,7 +256,9 @@ def test_environment_set_by_a_lazy_plugin(tmp_path: Path) -> None:
     text = 'import os\nos.environ["LD_LIBRARY_PATH"] = "/x"\n' + PLUGIN
     (found,) = hits("PLG013", workspace(tmp_path / "a", {"plugins/p.py": text}))
     assert found.line == 2
-    assert not hits("PLG013", workspace(tmp_path / "b", {"plugins/p.py": text} | options(core__lazy_load_plugins="False")))
+    assert not hits(
+        "PLG013", workspace(tmp_path / "b", {"plugins/p.py": text} | options(core__lazy_load_plugins="False"))
+    )
     assert not hits("PLG013", workspace(tmp_path / "c", {"plugins/p.py": 'import os\nx = os.environ["A"]\n' + PLUGIN}))
 
 
@@ -236,16 +267,25 @@ def test_modules_that_hide_others(tmp_path: Path) -> None:
     assert "'logging'" in found.message
     (found,) = hits("PLG014", workspace(tmp_path / "b", {"plugins/a/p.py": PLUGIN, "plugins/b/p.py": PLUGIN}))
     assert found.severity is Severity.WARNING
-    assert not hits("PLG014", workspace(tmp_path / "c", {"plugins/p.py": PLUGIN, "plugins/lib/email.py": "", "plugins/.airflowignore": "lib/\n"}))
+    assert not hits(
+        "PLG014",
+        workspace(
+            tmp_path / "c", {"plugins/p.py": PLUGIN, "plugins/lib/email.py": "", "plugins/.airflowignore": "lib/\n"}
+        ),
+    )
 
 
 def test_local_settings(tmp_path: Path) -> None:
-    (found,) = hits("PLG015", workspace(tmp_path / "a", {"dags/airflow_local_settings.py": "def task_policy(task):\n    pass\n"}))
+    (found,) = hits(
+        "PLG015", workspace(tmp_path / "a", {"dags/airflow_local_settings.py": "def task_policy(task):\n    pass\n"})
+    )
     assert "does not see task_policy" in found.message
     assert not hits("PLG015", workspace(tmp_path / "b", {"dags/airflow_local_settings.py": "STATE = 1\n"}))
     space = workspace(tmp_path / "c", {"plugins/airflow_local_settings.py": "1/0\n"})
     path = tmp_path / "c/plugins/airflow_local_settings.py"
-    space.__dict__["imports"] = Imports(None, settings={path: FileImport(str(path), 0.1, False, (ImportProblem("ZeroDivisionError", path, 1),), ())})
+    space.__dict__["imports"] = Imports(
+        None, settings={path: FileImport(str(path), 0.1, False, (ImportProblem("ZeroDivisionError", path, 1),), ())}
+    )
     (found,) = hits("PLG015", space)
     assert "every Airflow process" in found.message
 

@@ -49,7 +49,9 @@ CASES = [
 ]  # fmt: skip
 
 
-@pytest.mark.parametrize(("rule", "bad", "line", "words", "good"), CASES, ids=[f"{case[0]}-{case[3][:20]}" for case in CASES])
+@pytest.mark.parametrize(
+    ("rule", "bad", "line", "words", "good"), CASES, ids=[f"{case[0]}-{case[3][:20]}" for case in CASES]
+)
 def test_rule(rule: str, bad: str, line: int, words: str, good: list[str], tmp_path: Path) -> None:
     found = hits(rule, workspace(tmp_path / "bad", script(bad)))
     assert [(item.line, item.file and item.file.name) for item in found] == [(line, "startup.sh")], found
@@ -65,7 +67,7 @@ def test_the_guides_own_samples_are_clean(tmp_path: Path) -> None:
         'echo "Printing Apache Airflow component"\necho $MWAA_AIRFLOW_COMPONENT\n'
         "sudo yum update -y --exclude=python*\n"
         'if [[ "${MWAA_AIRFLOW_COMPONENT}" != "webserver" ]]\nthen\n sudo yum -y install libaio\nfi\n'
-        'export PYTHON_VERSION_CHECK=`python -c \'import sys; version=sys.version_info[:3]; print("{0}.{1}.{2}".format(*version))\'`\n'
+        "export PYTHON_VERSION_CHECK=`python -c 'import sys; version=sys.version_info[:3]; print(\"{0}.{1}.{2}\".format(*version))'`\n"
         'echo "Python version is $PYTHON_VERSION_CHECK"\n'
         'export ENVIRONMENT_STAGE="development"\necho "$ENVIRONMENT_STAGE"\n'
         "export LD_LIBRARY_PATH=/usr/local/airflow/plugins/your-custom-binary\n"
@@ -98,7 +100,9 @@ def test_downloads_on_a_private_web_server(text: str, lines: list[int], tmp_path
 
 
 def test_downloads_are_fine_on_a_public_web_server(tmp_path: Path) -> None:
-    assert not hits("SUP008", workspace(tmp_path, script("curl x\n") | {"mwaa.yaml": "WebserverAccessMode: PUBLIC_ONLY\n"}))
+    assert not hits(
+        "SUP008", workspace(tmp_path, script("curl x\n") | {"mwaa.yaml": "WebserverAccessMode: PUBLIC_ONLY\n"})
+    )
 
 
 def test_a_byte_order_mark(tmp_path: Path) -> None:
@@ -108,7 +112,12 @@ def test_a_byte_order_mark(tmp_path: Path) -> None:
 
 def test_shellcheck_speaks_where_it_is_installed(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     tool = tmp_path / "bin" / "shellcheck"
-    write(tmp_path, {"bin/shellcheck": '#!/bin/sh\ncat > /dev/null\necho \'[{"code": 2154, "level": "warning", "line": 2, "message": "B is referenced but not assigned."}]\'\n'})
+    write(
+        tmp_path,
+        {
+            "bin/shellcheck": '#!/bin/sh\ncat > /dev/null\necho \'[{"code": 2154, "level": "warning", "line": 2, "message": "B is referenced but not assigned."}]\'\n'
+        },
+    )
     tool.chmod(0o755)
     monkeypatch.setenv("PATH", f"{tool.parent}:/usr/bin:/bin")
     (found,) = hits("SUP019", workspace(tmp_path, script("A=1\necho $B\n")))
@@ -132,14 +141,25 @@ def test_exports_are_read_without_running_the_script(tmp_path: Path) -> None:
     from mwaa_local.preflight.imports import startup_variables
 
     canary = tmp_path / "ran"
-    space: Workspace = workspace(tmp_path, script(f"touch {canary}\nexport A='x y' B=$(date)\nC=3\nexport C\nexport AIRFLOW_HOME=/x PATH=/y\n"))
+    space: Workspace = workspace(
+        tmp_path, script(f"touch {canary}\nexport A='x y' B=$(date)\nC=3\nexport C\nexport AIRFLOW_HOME=/x PATH=/y\n")
+    )
     assert startup_variables(space.startup, "3.2.1") == {"A": "x y", "B": "mwaa-local-validate", "C": "3"}
     assert not canary.exists()
 
 
 def test_reading_shell_text() -> None:
     found = shell.commands('a "b c" && d | e # f\ncat <<X\nnot a command\nX\ng=$(h i) j \\\n k > /l 2>&1\n(m) && n\n')
-    assert [command.words for command in found] == [["a", "b c"], ["d"], ["e"], ["cat"], ["h", "i"], ["j", "k"], ["m"], ["n"]]
+    assert [command.words for command in found] == [
+        ["a", "b c"],
+        ["d"],
+        ["e"],
+        ["cat"],
+        ["h", "i"],
+        ["j", "k"],
+        ["m"],
+        ["n"],
+    ]
     assert [command.line for command in found] == [1, 1, 1, 2, 5, 5, 7, 7]
     assert found[5].assignments == [("g", "$(h i)")]
     assert found[5].redirects[0] == "/l"

@@ -21,7 +21,10 @@ class AbsentTool:
 @cache
 def absent_tools() -> dict[str, AbsentTool]:
     """The commands known to be missing, by name."""
-    return {name: AbsentTool(name, row["package"], row["hint"]) for name, row in _data.read("image_tools.toml")["absent"].items()}
+    return {
+        name: AbsentTool(name, row["package"], row["hint"])
+        for name, row in _data.read("image_tools.toml")["absent"].items()
+    }
 
 
 def needs_network(command: str, arguments: Sequence[str]) -> bool:

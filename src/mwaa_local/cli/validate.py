@@ -33,15 +33,28 @@ def validate(
     context: typer.Context,
     paths: Annotated[
         list[str] | None,
-        typer.Argument(help="Files or folders to look at, a project folder, s3://BUCKET/PREFIX, or an area: definition, requirements, plugins, startup, dags."),
+        typer.Argument(
+            help=(
+                "Files or folders to look at, a project folder, s3://BUCKET/PREFIX, or an area: definition, "
+                "requirements, plugins, startup, dags."
+            )
+        ),
     ] = None,
     target: Annotated[str, typer.Option(help="An Airflow version: what breaks there as well?")] = "",
-    select: Annotated[list[str] | None, typer.Option(help="Only these rules: ids or prefixes, comma separated.")] = None,
+    select: Annotated[
+        list[str] | None, typer.Option(help="Only these rules: ids or prefixes, comma separated.")
+    ] = None,
     ignore: Annotated[list[str] | None, typer.Option(help="Not these rules.")] = None,
     format: Annotated[str, typer.Option(help="text, json, sarif, junit or github.")] = "text",
-    output_file: Annotated[Path | None, typer.Option("--output", help="Write the report here instead of stdout.")] = None,
-    level: Annotated[str, typer.Option(help="Show findings from this severity on: error, warning or info.")] = "warning",
-    imports: Annotated[bool, typer.Option("--imports/--no-imports", help="Import DAGs and plugins on the real Airflow.")] = True,
+    output_file: Annotated[
+        Path | None, typer.Option("--output", help="Write the report here instead of stdout.")
+    ] = None,
+    level: Annotated[
+        str, typer.Option(help="Show findings from this severity on: error, warning or info.")
+    ] = "warning",
+    imports: Annotated[
+        bool, typer.Option("--imports/--no-imports", help="Import DAGs and plugins on the real Airflow.")
+    ] = True,
     airflow_version: Annotated[str | None, typer.Option(help="Airflow version; beats mwaa.yaml.")] = None,
     explain: Annotated[str, typer.Option(help="Tell all about one rule and leave.")] = "",
     list_rules: Annotated[bool, typer.Option("--list-rules", help="List every rule and leave.")] = False,
@@ -65,7 +78,9 @@ def validate(
     chosen = settings(context)
     project, named, areas = _split(chosen.project, paths or [])
     with _fetched(project, chosen.variables) as place:
-        request = _request(place, named, areas, target, select, ignore, chosen.flags, airflow_version, chosen.variables, imports)
+        request = _request(
+            place, named, areas, target, select, ignore, chosen.flags, airflow_version, chosen.variables, imports
+        )
         if watch:
             from mwaa_local.preflight.watch import watch as follow
 
@@ -106,7 +121,9 @@ def _request(
 
 def _one_of(name: str, value: str, allowed: tuple[str, ...]) -> None:
     if value not in allowed:
-        raise UsageError(f"--{name} {value} is not known", why=f"allowed: {', '.join(allowed)}", hint=f"use --{name} {allowed[0]}")
+        raise UsageError(
+            f"--{name} {value} is not known", why=f"allowed: {', '.join(allowed)}", hint=f"use --{name} {allowed[0]}"
+        )
 
 
 def _words(given: list[str] | None) -> tuple[str, ...]:
@@ -128,7 +145,10 @@ def _split(project: Path, paths: list[str]) -> tuple[str | Path, tuple[Path, ...
         else:
             path = Path(word).expanduser()
             if not path.exists():
-                raise UsageError(f"there is no {word}", hint="name a file, a folder, or an area: definition, requirements, plugins, startup, dags")
+                raise UsageError(
+                    f"there is no {word}",
+                    hint="name a file, a folder, or an area: definition, requirements, plugins, startup, dags",
+                )
             if path.is_dir() and _is_project(path):
                 place = path
             else:

@@ -15,7 +15,11 @@ READ_SECONDS = 30
 MAX_OBJECTS = 20_000
 MAX_BYTES = 2_000_000_000
 # Where MWAA users put these files, and where a workspace has them.
-_PLACES = {"requirements.txt": "requirements/requirements.txt", "startup.sh": "startup/startup.sh", "startup-sh": "startup/startup.sh"}
+_PLACES = {
+    "requirements.txt": "requirements/requirements.txt",
+    "startup.sh": "startup/startup.sh",
+    "startup-sh": "startup/startup.sh",
+}
 
 
 @contextmanager
@@ -48,11 +52,19 @@ def _client(variables: Mapping[str, str]) -> Any:
     import boto3
     from botocore.config import Config
 
-    session = boto3.session.Session(profile_name=variables.get("AWS_PROFILE"), region_name=variables.get("AWS_REGION") or variables.get("AWS_DEFAULT_REGION"))
+    session = boto3.session.Session(
+        profile_name=variables.get("AWS_PROFILE"),
+        region_name=variables.get("AWS_REGION") or variables.get("AWS_DEFAULT_REGION"),
+    )
     return session.client(
         "s3",
         endpoint_url=variables.get("AWS_ENDPOINT_URL_S3") or variables.get("AWS_ENDPOINT_URL"),
-        config=Config(connect_timeout=CONNECT_SECONDS, read_timeout=READ_SECONDS, retries={"max_attempts": 2}, s3={"addressing_style": "path"} if variables.get("AWS_ENDPOINT_URL") else {}),
+        config=Config(
+            connect_timeout=CONNECT_SECONDS,
+            read_timeout=READ_SECONDS,
+            retries={"max_attempts": 2},
+            s3={"addressing_style": "path"} if variables.get("AWS_ENDPOINT_URL") else {},
+        ),
     )
 
 
@@ -70,12 +82,22 @@ def _download(client: Any, bucket: str, prefix: str, folder: Path) -> int:
                 count += 1
                 size += item["Size"]
                 if count > MAX_OBJECTS or size > MAX_BYTES:
-                    raise EndpointError("the prefix holds more than a workspace", where=f"s3://{bucket}/{prefix}", why=f"more than {MAX_OBJECTS} objects or {MAX_BYTES / 1e9:g} GB", hint="name a longer prefix")
+                    raise EndpointError(
+                        "the prefix holds more than a workspace",
+                        where=f"s3://{bucket}/{prefix}",
+                        why=f"more than {MAX_OBJECTS} objects or {MAX_BYTES / 1e9:g} GB",
+                        hint="name a longer prefix",
+                    )
                 place = (folder / _PLACES.get(key, key)).resolve()
                 if not place.is_relative_to(folder.resolve()):
                     continue
                 place.parent.mkdir(parents=True, exist_ok=True)
                 client.download_file(bucket, item["Key"], str(place))
     except (BotoCoreError, ClientError, Boto3Error) as error:
-        raise EndpointError("the bucket cannot be read", where=f"s3://{bucket}/{prefix}", why=str(error), hint="check the address, AWS_PROFILE and AWS_ENDPOINT_URL") from error
+        raise EndpointError(
+            "the bucket cannot be read",
+            where=f"s3://{bucket}/{prefix}",
+            why=str(error),
+            hint="check the address, AWS_PROFILE and AWS_ENDPOINT_URL",
+        ) from error
     return count

@@ -1,6 +1,7 @@
 """What happens when every DAG file and plugin is imported in the real package set of a version.
 
-The work is done by ``inside/check.py`` in the package set's own Python; this module starts it, bounds it, and reads its answers.
+The work is done by ``inside/check.py`` in the package set's own Python; this module starts it, bounds it, and reads
+its answers.
 """
 
 from __future__ import annotations
@@ -30,7 +31,8 @@ QUEUE = "mwaa-local-validate-queue"
 SETTINGS_FILE = "airflow_local_settings.py"
 # Airflow alone; user code is not running yet. A cold disk on a busy machine needs most of it.
 START_SECONDS = 120.0
-# Imported once, before any file: what nearly every DAG file needs. Names of both major versions; missing ones are skipped.
+# Imported once, before any file: what nearly every DAG file needs. Names of both major versions; missing ones are
+# skipped.
 _PRELOAD = (
     "airflow.dag_processing.dagbag",
     "airflow.models.dagbag",
@@ -47,7 +49,7 @@ _PRELOAD = (
 
 @dataclass(frozen=True)
 class ImportProblem:
-    """One failed import: the last line of the traceback, where in the user's code, and whether the check itself caused it."""
+    """One failed import: the line that names the exception, and where in the user's code it was raised."""
 
     text: str
     file: Path | None
@@ -129,7 +131,9 @@ def startup_variables(startup: StartupScript | None, airflow_version: str) -> di
     return {
         item.name: item.value if item.value is not None else "mwaa-local-validate"
         for item in startup.exports
-        if item.name not in reserved and not is_protected(item.name, airflow_version) and item.name not in ("PATH", "HOME", "LD_LIBRARY_PATH", "LD_PRELOAD")
+        if item.name not in reserved
+        and not is_protected(item.name, airflow_version)
+        and item.name not in ("PATH", "HOME", "LD_LIBRARY_PATH", "LD_PRELOAD")
     }
 
 
@@ -142,7 +146,16 @@ def variables(request: Request, home: Path) -> dict[str, str]:
         name: value
         for name, value in environment.option_variables().items()
         if name not in essential
-        and not name.startswith(("AIRFLOW__SECRETS__", "AIRFLOW__WORKERS__SECRETS", "AIRFLOW__LOGGING__", "AIRFLOW__DATABASE__", "AIRFLOW__METRICS__", "AIRFLOW__TRACES__"))
+        and not name.startswith(
+            (
+                "AIRFLOW__SECRETS__",
+                "AIRFLOW__WORKERS__SECRETS",
+                "AIRFLOW__LOGGING__",
+                "AIRFLOW__DATABASE__",
+                "AIRFLOW__METRICS__",
+                "AIRFLOW__TRACES__",
+            )
+        )
     }
     return {
         **startup_variables(request.startup, environment.version.airflow),
@@ -192,7 +205,11 @@ def run(package_set: PackageSet, request: Request, progress: Callable[[str], Non
         # As on MWAA, Airflow finds a settings module before the user's: theirs is run apart (spec/10 section 5.2).
         (home / "config" / SETTINGS_FILE).write_text("", encoding="utf-8")
         # What a file opens below AIRFLOW_HOME or /usr/local/airflow is found where MWAA has it.
-        for name, place in (("dags", request.dags), ("plugins", request.plugins), ("requirements", request.environment.workflow.requirements.parent)):
+        for name, place in (
+            ("dags", request.dags),
+            ("plugins", request.plugins),
+            ("requirements", request.environment.workflow.requirements.parent),
+        ):
             (home / name).symlink_to(place)
         answers = _Answers(request)
         answers.read(package_set, home, progress)
@@ -329,7 +346,9 @@ def _problem(item: Mapping[str, Any], answer: Mapping[str, Any]) -> ImportProble
     places = item.get("frames") or []
     # The line of the DAG file itself says more than the helper it called, unless the fault is in the helper alone.
     own = [place for place in places if place[0] == answer["name"]]
-    file, line = (own or places)[-1] if places else (item.get("file") or (answer["name"] if answer["kind"] == "dag" else ""), 0)
+    file, line = (
+        (own or places)[-1] if places else (item.get("file") or (answer["name"] if answer["kind"] == "dag" else ""), 0)
+    )
     return ImportProblem(item["text"], Path(file) if file else None, int(line), item.get("traceback", ""))
 
 

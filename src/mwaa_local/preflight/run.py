@@ -68,7 +68,15 @@ def validate(request: Request, progress: Callable[[str], None] | None = None) ->
         flags = dict(request.flags or {})
         if version:
             flags["AirflowVersion"] = version
-        return Workspace(project, flags=flags, variables=request.variables, locate=request.locate, only=only, areas=areas or frozenset(Area), progress=progress)
+        return Workspace(
+            project,
+            flags=flags,
+            variables=request.variables,
+            locate=request.locate,
+            only=only,
+            areas=areas or frozenset(Area),
+            progress=progress,
+        )
 
     with workspace("") as now:
         settings = now.definition.values
@@ -137,7 +145,9 @@ def _check(workspace: Workspace, rules: Iterable[Rule]) -> _Result:
     result = _Result([], [], 0, {})
     lines: dict[Path, list[str]] = {}
     with ThreadPoolExecutor(max_workers=max(4, len(rules))) as pool:
-        for rule, (outcomes, seconds) in zip(rules, pool.map(lambda item: _run_rule(item, workspace), rules), strict=True):
+        for rule, (outcomes, seconds) in zip(
+            rules, pool.map(lambda item: _run_rule(item, workspace), rules), strict=True
+        ):
             result.timings[rule.id] = round(seconds, 3)
             for outcome in outcomes:
                 if isinstance(outcome, Unchecked):
@@ -152,7 +162,10 @@ def _check(workspace: Workspace, rules: Iterable[Rule]) -> _Result:
                     result.suppressed += 1
                     continue
                 result.findings.append(_finding(rule, outcome, workspace, text))
-    result.findings = sorted(dict.fromkeys(result.findings), key=lambda item: (list(Area).index(item.rule.area), item.path, item.line, item.rule.id))
+    result.findings = sorted(
+        dict.fromkeys(result.findings),
+        key=lambda item: (list(Area).index(item.rule.area), item.path, item.line, item.rule.id),
+    )
     return result
 
 
@@ -203,14 +216,24 @@ def _compared(now: Iterable[Finding], later: Iterable[Finding]) -> list[Finding]
     return sorted(merged, key=lambda item: (list(Area).index(item.rule.area), item.path, item.line, item.rule.id))
 
 
-def _report(request: Request, now: Workspace, result: _Result, chosen: Sequence[Rule], seconds: float, later: Workspace | None = None) -> Report:
+def _report(
+    request: Request,
+    now: Workspace,
+    result: _Result,
+    chosen: Sequence[Rule],
+    seconds: float,
+    later: Workspace | None = None,
+) -> Report:
     notes = []
     for workspace in (now, later) if later else (now,):
         imports = workspace.__dict__.get("imports")
         if imports is not None and imports.package_set is not None:
             found = imports.package_set
             notes.append(
-                f"imported on Airflow {workspace.version.airflow}: {len(imports.dags)} DAG files in {imports.seconds:.1f} s"
+                (
+                    f"imported on Airflow {workspace.version.airflow}: {len(imports.dags)} DAG files in "
+                    f"{imports.seconds:.1f} s"
+                )
                 + (f" ({found.note})" if found.note else "")
             )
     return Report(

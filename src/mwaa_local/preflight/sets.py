@@ -48,7 +48,11 @@ def locator(cache: Path, progress: Callable[[str], None] = lambda _text: None) -
         if not file.is_file():
             return PackageSet(base.interpreter, None, note)
         home = limits().home
-        folders = {"dags": environment.workflow.dags, "plugins": environment.workflow.plugins, "requirements": file.parent}
+        folders = {
+            "dags": environment.workflow.dags,
+            "plugins": environment.workflow.plugins,
+            "requirements": file.parent,
+        }
         constraints = variables.get("MWAA_CONSTRAINTS_DIR")
         try:
             made = ensure(
@@ -63,7 +67,9 @@ def locator(cache: Path, progress: Callable[[str], None] = lambda _text: None) -
                 emit=progress,
             )
         except UnmetRequirementsError as error:
-            return PackageSet(base.interpreter, False, note, f"{error.what}{f' ({error.why})' if error.why else ''}"[:500])
+            return PackageSet(
+                base.interpreter, False, note, f"{error.what}{f' ({error.why})' if error.why else ''}"[:500]
+            )
         return PackageSet(made.interpreter, True, note)
 
     return locate

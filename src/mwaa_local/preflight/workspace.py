@@ -152,7 +152,13 @@ class Workspace:
         found = [self.plugins] if self.plugins else []
         if self.plugins_archive and not any(item.path == self.plugins_archive for item in found):
             found.append(plugins.read_archive(self.plugins_archive))
-        return tuple(item for item in found if self.only is None or self._wanted(item.path) or any(chosen.is_relative_to(item.path) for chosen in self.only))
+        return tuple(
+            item
+            for item in found
+            if self.only is None
+            or self._wanted(item.path)
+            or any(chosen.is_relative_to(item.path) for chosen in self.only)
+        )
 
     @cached_property
     def plugins_folder(self) -> Path:
@@ -203,11 +209,20 @@ class Workspace:
         # Read outside of the import processes first: a fault there is a rule's, not theirs.
         files = [file.path for file in self.dags.parsed] if Area.DAGS in self.areas else []
         with_plugins = Area.PLUGINS in self.areas and self.plugins is not None and bool(self.plugins.python)
-        settings = [path for path in (self.environment.workflow.dags / SETTINGS_FILE, self.plugins_folder / SETTINGS_FILE) if path.is_file()]
+        settings = [
+            path
+            for path in (self.environment.workflow.dags / SETTINGS_FILE, self.plugins_folder / SETTINGS_FILE)
+            if path.is_file()
+        ]
         if not files and not with_plugins and not settings:
             return Imports(None)
         if self._locate is None:
-            return Imports(None, unchecked=(Unchecked("imports of DAGs and plugins", "they were switched off", "leave --no-imports out"),))
+            return Imports(
+                None,
+                unchecked=(
+                    Unchecked("imports of DAGs and plugins", "they were switched off", "leave --no-imports out"),
+                ),
+            )
         self.progress(f"package set of Airflow {self.version.airflow}")
         try:
             package_set = self._locate(

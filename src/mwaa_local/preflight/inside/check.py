@@ -1,12 +1,23 @@
 """Import DAG files and plugins the way MWAA's components do, with the network off, and tell what happened.
 
-Runs in the Python of a package set. Airflow is imported once; then every DAG file gets a process of its own, forked from the warm
-one, as the DAG processor does it: no file sees what another imported, and a file that hangs or crashes takes nobody along.
+Runs in the Python of a package set. Airflow is imported once; then every DAG file gets a process of its own, forked
+from the warm
+one, as the DAG processor does it: no file sees what another imported, and a file that hangs or crashes takes nobody
+along.
 
-Input: one JSON document on stdin. Output: one JSON document per line on the stream that was stdout; everything that Airflow or a
+Input: one JSON document on stdin. Output: one JSON document per line on the stream that was stdout; everything that
+Airflow or a
 user's file prints goes to stderr.
 """
 
+# It runs on the Pythons of every Airflow version, without types and with what the standard library had long ago; user
+# code may
+# raise anything, and everything it raises is a result.
+# mypy: ignore-errors
+# ruff: noqa: PTH100, PTH102, PTH112, PTH113, PTH114, PTH115, PTH118, PTH119, PTH120, PTH122, PTH123, PTH208, PTH211
+# ruff: noqa: UP031, BLE001, N813
+
+import contextlib
 import ctypes
 import importlib.machinery
 import importlib.util
@@ -40,7 +51,11 @@ def enter_container_view(home):
         uid, gid = os.getuid(), os.getgid()
         if libc.unshare(CLONE_NEWUSER | CLONE_NEWNET | CLONE_NEWNS) != 0:
             return done
-        for name, text in (("setgroups", "deny"), ("uid_map", "%d %d 1" % (uid, uid)), ("gid_map", "%d %d 1" % (gid, gid))):
+        for name, text in (
+            ("setgroups", "deny"),
+            ("uid_map", "%d %d 1" % (uid, uid)),
+            ("gid_map", "%d %d 1" % (gid, gid)),
+        ):
             with open("/proc/self/" + name, "w") as stream:
                 stream.write(text)
         done["network_cut"] = True
@@ -51,7 +66,7 @@ def enter_container_view(home):
 
 
 def mount_home(libc, home):
-    """Bind a folder over ``/usr/local/airflow``; where that does not exist, over a copy of ``/usr/local`` made of mounts."""
+    """Bind a folder over ``/usr/local/airflow``; where there is none, into a copy of ``/usr/local`` made of mounts."""
 
     def bind(source, target):
         return libc.mount(os.fsencode(source), os.fsencode(target), None, MS_BIND | MS_REC, None) == 0
@@ -164,7 +179,14 @@ def guard_values(recorder):
         text = os.environ.get("AIRFLOW_CONN_" + str(conn_id).upper())
         if text:
             return Connection(conn_id=conn_id, uri=text)
-        return Connection(conn_id=conn_id, conn_type="generic", host=PLACEHOLDER, login=PLACEHOLDER, password=PLACEHOLDER, schema=PLACEHOLDER)
+        return Connection(
+            conn_id=conn_id,
+            conn_type="generic",
+            host=PLACEHOLDER,
+            login=PLACEHOLDER,
+            password=PLACEHOLDER,
+            schema=PLACEHOLDER,
+        )
 
     for module, name in (("airflow.models.variable", "Variable"), ("airflow.sdk.definitions.variable", "Variable")):
         found = attribute(module, name)
@@ -204,7 +226,7 @@ def frames(text, folders):
 
 
 def last_line(text):
-    """The line of a traceback that names the exception: the first behind the last frame (a message may have more lines)."""
+    """The line of a traceback that names the exception: the first behind the last frame (messages have several)."""
     lines = [line for line in text.strip().splitlines() if line.strip()]
     last_frame = max([number for number, line in enumerate(lines) if line.startswith("  ")] or [-1])
     head = lines[last_frame + 1 :] or lines[-1:]
@@ -213,7 +235,11 @@ def last_line(text):
 
 def describe_task(task, dag):
     def seconds(value):
-        return value.total_seconds() if hasattr(value, "total_seconds") else (value if isinstance(value, (int, float)) else None)
+        return (
+            value.total_seconds()
+            if hasattr(value, "total_seconds")
+            else (value if isinstance(value, (int, float)) else None)
+        )
 
     return {
         "task": getattr(task, "task_id", ""),
@@ -238,16 +264,24 @@ def import_dag_file(path, request, recorder):
     bag.process_file(path, only_if_updated=False, safe_mode=True)
     seconds = time.time() - begin
     errors = []
-    for name, text in bag.import_errors.items():
+    for _name, text in bag.import_errors.items():
         errors.append({"text": last_line(text), "traceback": text, "frames": frames(text, recorder.folders)})
     dags = []
     for dag in bag.dags.values():
         tasks = [describe_task(task, dag) for task in dag.tasks]
-        dags.append({"id": dag.dag_id, "file": dag.fileloc, "tasks": tasks, "catchup": bool(getattr(dag, "catchup", False))})
+        dags.append(
+            {"id": dag.dag_id, "file": dag.fileloc, "tasks": tasks, "catchup": bool(getattr(dag, "catchup", False))}
+        )
         problem = serialize(dag)
         if problem:
-            errors.append({"text": "the DAG %s cannot be stored: %s" % (dag.dag_id, last_line(problem)), "traceback": problem, "frames": []})
-    warnings = sorted(set(item for items in getattr(bag, "captured_warnings", {}).values() for item in items))
+            errors.append(
+                {
+                    "text": "the DAG %s cannot be stored: %s" % (dag.dag_id, last_line(problem)),
+                    "traceback": problem,
+                    "frames": [],
+                }
+            )
+    warnings = sorted({item for items in getattr(bag, "captured_warnings", {}).values() for item in items})
     return {"seconds": seconds, "errors": errors, "dags": dags, "warnings": warnings}
 
 
@@ -285,7 +319,14 @@ def import_plugins(component, request, recorder):
         if not os.path.abspath(path).startswith(recorder.folders):
             continue
         trace = again(path)
-        errors.append({"file": os.path.abspath(path), "text": last_line(trace) or text, "traceback": trace, "frames": frames(trace, recorder.folders)})
+        errors.append(
+            {
+                "file": os.path.abspath(path),
+                "text": last_line(trace) or text,
+                "traceback": trace,
+                "frames": frames(trace, recorder.folders),
+            }
+        )
     if component == "webserver":
         errors.extend(web_views(plugins_manager))
     names = []
@@ -295,9 +336,13 @@ def import_plugins(component, request, recorder):
             filled = sorted(
                 name
                 for name in dir(plugin)
-                if not name.startswith("_") and isinstance(getattr(plugin, name, None), (list, tuple)) and getattr(plugin, name)
+                if not name.startswith("_")
+                and isinstance(getattr(plugin, name, None), (list, tuple))
+                and getattr(plugin, name)
             )
-            names.append({"name": plugin.name, "file": os.path.join(folder, source.split("/", 1)[-1]), "attributes": filled})
+            names.append(
+                {"name": plugin.name, "file": os.path.join(folder, source.split("/", 1)[-1]), "attributes": filled}
+            )
     return {"seconds": time.time() - begin, "errors": errors, "plugins": names}
 
 
@@ -334,7 +379,13 @@ def again(path):
 def run_settings(path, request, recorder):
     """A user's ``airflow_local_settings.py``: an exception in it stops every Airflow process."""
     trace = again(path)
-    return {"errors": [{"file": path, "text": last_line(trace), "traceback": trace, "frames": frames(trace, recorder.folders)}] if trace else []}
+    return {
+        "errors": [
+            {"file": path, "text": last_line(trace), "traceback": trace, "frames": frames(trace, recorder.folders)}
+        ]
+        if trace
+        else []
+    }
 
 
 def discover(request):
@@ -348,7 +399,9 @@ def discover(request):
         except ImportError:
             from airflow.utils.file import list_py_file_paths
 
-            found[key] = [str(path) for path in list_py_file_paths(request["dags"], safe_mode=safe, include_examples=False)]
+            found[key] = [
+                str(path) for path in list_py_file_paths(request["dags"], safe_mode=safe, include_examples=False)
+            ]
     return found
 
 
@@ -427,7 +480,15 @@ def finish(kind, name, data, status, seconds, late):
         text = "the process died of signal %d" % os.WTERMSIG(status)
     else:
         text = "the process ended with %d before it could answer" % os.WEXITSTATUS(status)
-    return {"kind": kind, "name": name, "seconds": seconds, "late": late, "errors": [{"text": text, "traceback": "", "frames": []}], "network": [], "reads": []}
+    return {
+        "kind": kind,
+        "name": name,
+        "seconds": seconds,
+        "late": late,
+        "errors": [{"text": text, "traceback": "", "frames": []}],
+        "network": [],
+        "reads": [],
+    }
 
 
 def main():
@@ -447,13 +508,11 @@ def main():
     begin = time.time()
     try:
         import airflow
-        import airflow.models  # noqa: F401
+        import airflow.models
 
         for module in request["preload"]:
-            try:
+            with contextlib.suppress(ImportError):
                 importlib.import_module(module)
-            except ImportError:
-                pass
     except BaseException:
         trace = traceback.format_exc()
         emit({"kind": "start", "error": last_line(trace), "traceback": trace})
@@ -461,7 +520,15 @@ def main():
     for folder in (request["plugins"], request["dags"]):
         if folder not in sys.path:
             sys.path.append(folder)
-    emit({"kind": "start", "airflow": airflow.__version__, "python": "%d.%d" % sys.version_info[:2], "view": view, "seconds": time.time() - begin})
+    emit(
+        {
+            "kind": "start",
+            "airflow": airflow.__version__,
+            "python": "%d.%d" % sys.version_info[:2],
+            "view": view,
+            "seconds": time.time() - begin,
+        }
+    )
     files = request["files"]
     if files is None:
         found = discover(request)

@@ -18,7 +18,10 @@ def _property(text: str) -> str:
 def render(report: Report) -> str:
     """One command per finding and per thing that could not be checked; a summary line at the end."""
     lines = [_command(item) for item in report.findings]
-    lines += [f"::warning title={_property('mwaa-local: not checked')}::{_data(f'{item.what}: {item.why}. {item.hint}')}" for item in report.unchecked]
+    lines += [
+        f"::warning title={_property('mwaa-local: not checked')}::{_data(f'{item.what}: {item.why}. {item.hint}')}"
+        for item in report.unchecked
+    ]
     errors, warnings = report.count(Severity.ERROR), report.count(Severity.WARNING)
     lines.append(f"mwaa-local validate: {errors} errors, {warnings} warnings, {len(report.unchecked)} not checked")
     return "\n".join(lines) + "\n"

@@ -60,7 +60,13 @@ def _finding(item: Finding) -> dict[str, Any]:
 
 
 def _unchecked(item: Unchecked) -> dict[str, Any]:
-    return {"what": item.what, "why": item.why, "hint": item.hint, "rule": item.rule or None, "airflow_version": item.version or None}
+    return {
+        "what": item.what,
+        "why": item.why,
+        "hint": item.hint,
+        "rule": item.rule or None,
+        "airflow_version": item.version or None,
+    }
 
 
 def render(report: Report) -> str:

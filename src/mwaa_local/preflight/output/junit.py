@@ -35,14 +35,24 @@ def render(report: Report) -> str:
         missed = [item for item in report.unchecked if item.rule == rule_id]
         if bad:
             failures += 1
-            failure = ElementTree.SubElement(case, "failure", type=rule.id, message=_clean(f"{len(bad)} found: {bad[0].place} {bad[0].message}"))
+            failure = ElementTree.SubElement(
+                case, "failure", type=rule.id, message=_clean(f"{len(bad)} found: {bad[0].place} {bad[0].message}")
+            )
             failure.text = _clean("\n\n".join(_words(item) for item in bad))
         elif missed:
             skipped += 1
-            ElementTree.SubElement(case, "skipped", message=_clean("; ".join(f"{item.what}: {item.why}" for item in missed)))
+            ElementTree.SubElement(
+                case, "skipped", message=_clean("; ".join(f"{item.what}: {item.why}" for item in missed))
+            )
         if mild:
             ElementTree.SubElement(case, "system-out").text = _clean("\n\n".join(_words(item) for item in mild))
-    counts = {"tests": str(len(report.rules)), "failures": str(failures), "errors": "0", "skipped": str(skipped), "time": f"{report.seconds:.3f}"}
+    counts = {
+        "tests": str(len(report.rules)),
+        "failures": str(failures),
+        "errors": "0",
+        "skipped": str(skipped),
+        "time": f"{report.seconds:.3f}",
+    }
     for name, value in counts.items():
         suite.set(name, value)
     root = ElementTree.Element("testsuites", {key: value for key, value in counts.items() if key != "skipped"})
@@ -53,4 +63,6 @@ def render(report: Report) -> str:
 
 def _words(item: Finding) -> str:
     when = " [breaks on the target version]" if item.when is When.TARGET else ""
-    return f"{item.place or 'workspace'}: {item.severity.value}: {item.message}{when}\n  {item.excerpt}\n  fix: {item.fix}"
+    return (
+        f"{item.place or 'workspace'}: {item.severity.value}: {item.message}{when}\n  {item.excerpt}\n  fix: {item.fix}"
+    )

@@ -38,7 +38,11 @@ def render(report: Report) -> str:
                     {
                         "level": "warning",
                         "message": {"text": f"not checked: {item.what}: {item.why}"},
-                        **({"associatedRule": {"id": item.rule, "index": index[item.rule]}} if item.rule in index else {}),
+                        **(
+                            {"associatedRule": {"id": item.rule, "index": index[item.rule]}}
+                            if item.rule in index
+                            else {}
+                        ),
                     }
                     for item in report.unchecked
                 ],
@@ -52,7 +56,8 @@ def render(report: Report) -> str:
 def _rule(rule: Rule) -> dict[str, Any]:
     return {
         "id": rule.id,
-        "name": "".join(word.capitalize() for word in rule.title.replace("-", " ").split() if word.isalnum()) or rule.id,
+        "name": "".join(word.capitalize() for word in rule.title.replace("-", " ").split() if word.isalnum())
+        or rule.id,
         "shortDescription": {"text": rule.title},
         "fullDescription": {"text": f"{rule.why} ({rule.source})"},
         "help": {"text": rule.fix},

@@ -71,10 +71,16 @@ def _summary(console: Console, report: Report, hidden: int) -> None:
         parts.append(f"{of(len(report.unchecked), 'thing')} not checked")
     style = "red" if errors else "yellow" if warnings or report.unchecked else "green"
     target = f", also on {report.target}" if report.target else ""
-    console.print(f"[{style}]{', '.join(parts)}[/] on Airflow {report.version}{target}, {report.environment_class}: {len(report.rules)} rules in {report.seconds:.1f} s")
+    console.print(
+        f"[{style}]{', '.join(parts)}[/] on Airflow {report.version}{target}, {report.environment_class}: "
+        f"{len(report.rules)} rules in {report.seconds:.1f} s"
+    )
     if report.target:
         breaking = sum(item.when is When.TARGET and item.severity is Severity.ERROR for item in report.findings)
-        console.print(f"going from {report.version} to {report.target}: {of(breaking, 'error')} that {'is' if breaking == 1 else 'are'} not there today")
+        console.print(
+            f"going from {report.version} to {report.target}: {of(breaking, 'error')} that "
+            f"{'is' if breaking == 1 else 'are'} not there today"
+        )
     for note in report.notes:
         console.print(f"[dim]{escape(note)}[/]")
 
@@ -104,5 +110,7 @@ def rule_table(console: Console, rules: Sequence[Rule]) -> None:
     for area in Area:
         for rule in rules:
             if rule.area is area:
-                table.add_row(rule.id, f"[{_STYLES[rule.severity]}]{rule.severity.value}[/]", rule.area.value, escape(rule.title))
+                table.add_row(
+                    rule.id, f"[{_STYLES[rule.severity]}]{rule.severity.value}[/]", rule.area.value, escape(rule.title)
+                )
     console.print(table)

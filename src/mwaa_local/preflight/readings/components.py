@@ -1,4 +1,4 @@
-"""On which components a command of a startup script can run: tests of ``MWAA_AIRFLOW_COMPONENT`` followed through the script."""
+"""On which components a command of a startup script can run: tests of ``MWAA_AIRFLOW_COMPONENT`` followed in it."""
 
 from __future__ import annotations
 
@@ -44,7 +44,14 @@ def assign(script: list[Command]) -> None:
                 current = stack.pop()["in"]
             continue
         if word == "case":
-            stack.append({"in": current, "ends": frozenset(), "kind": frozenset({"case"}), "case": frozenset({" ".join(command.words)})})
+            stack.append(
+                {
+                    "in": current,
+                    "ends": frozenset(),
+                    "kind": frozenset({"case"}),
+                    "case": frozenset({" ".join(command.words)}),
+                }
+            )
             command.components = current
             continue
         if stack and "case" in stack[-1]["kind"] and _is_pattern(script, index):

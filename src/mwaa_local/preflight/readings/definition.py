@@ -1,6 +1,7 @@
 """``mwaa.yaml`` read to the end: every fault it has, and the environment that its good fields describe.
 
-The model refuses a definition at its first fault, which is right for ``up``. Here the faults are the result, and the other areas
+The model refuses a definition at its first fault, which is right for ``up``. Here the faults are the result, and the
+other areas
 still have to be checked against something.
 """
 
@@ -124,10 +125,10 @@ def _effective(field: str, values: Mapping[str, Value], flags: Mapping[str, Any]
 
 
 def _culprit(error: DefinitionError, values: Mapping[str, Value], dropped: set[str]) -> str:
-    """The field of the file that an error of the whole is about; fields given by flags are the caller's to answer for."""
+    """The field of the file that an error of the whole is about; fields given by flags are the caller's."""
     for word in re.findall(r"[A-Z]\w+(?:\.\w+)*", error.what):
         if word in values and word not in dropped:
-            return word
+            return str(word)
     return ""
 
 
@@ -136,7 +137,9 @@ def _load(
 ) -> Environment:
     """Let the model itself judge the good fields: from a folder without a definition file, with the fields as flags."""
     variable_fields = {
-        field for field in values if variables.get(definition.variable_name(field)) and not isinstance(values[field].value, dict)
+        field
+        for field in values
+        if variables.get(definition.variable_name(field)) and not isinstance(values[field].value, dict)
     }
     given = {field: value.value for field, value in values.items() if field not in variable_fields}
     given.update({field: value for field, value in flags.items() if value is not None})
@@ -144,7 +147,9 @@ def _load(
         loaded = definition.load(Path(empty), flags=given, variables=variables)
         base = Path(empty).resolve()
     sources = {
-        field: Source("file", values[field].place) if field in values and source.kind == "flag" and field not in flags else source
+        field: Source("file", values[field].place)
+        if field in values and source.kind == "flag" and field not in flags
+        else source
         for field, source in loaded.sources.items()
     }
     workflow = Workflow(
@@ -209,9 +214,7 @@ def _collect(path: Path, values: dict[str, Value], issues: list[Issue]) -> None:
         _walk(field, child, place, path, values, issues)
 
 
-def _members(
-    node: yaml.MappingNode, path: Path, issues: list[Issue], parent: str
-) -> list[tuple[str, yaml.Node, str]]:
+def _members(node: yaml.MappingNode, path: Path, issues: list[Issue], parent: str) -> list[tuple[str, yaml.Node, str]]:
     seen: set[str] = set()
     result = []
     for key_node, child in node.value:
@@ -226,9 +229,7 @@ def _members(
     return result
 
 
-def _walk(
-    field: str, node: yaml.Node, place: str, path: Path, values: dict[str, Value], issues: list[Issue]
-) -> None:
+def _walk(field: str, node: yaml.Node, place: str, path: Path, values: dict[str, Value], issues: list[Issue]) -> None:
     rule = document.rule_of(field)
     if rule is not None and rule.type == "object" and not rule.ignored and isinstance(node, yaml.MappingNode):
         members = _members(node, path, issues, field)

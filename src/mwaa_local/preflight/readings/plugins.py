@@ -15,7 +15,9 @@ from mwaa_local.preflight.readings.text import MAX_BYTES, TextFile
 
 ZIP_NAME = "plugins.zip"
 # Names that archive makers and tools leave behind.
-JUNK_FOLDERS = frozenset({"__MACOSX", ".git", ".idea", ".vscode", ".mypy_cache", ".pytest_cache", ".venv", "node_modules"})
+JUNK_FOLDERS = frozenset(
+    {"__MACOSX", ".git", ".idea", ".vscode", ".mypy_cache", ".pytest_cache", ".venv", "node_modules"}
+)
 JUNK_FILES = frozenset({".DS_Store", "Thumbs.db", "desktop.ini"})
 _MAX_ENTRIES = 50_000
 
@@ -94,7 +96,12 @@ class Plugins:
 def is_junk(name: str) -> bool:
     """Whether a name belongs to what tools leave behind."""
     parts = name.replace("\\", "/").split("/")
-    return bool(JUNK_FOLDERS.intersection(parts)) or parts[-1] in JUNK_FILES or "__pycache__" in parts or name.endswith(".pyc")
+    return (
+        bool(JUNK_FOLDERS.intersection(parts))
+        or parts[-1] in JUNK_FILES
+        or "__pycache__" in parts
+        or name.endswith(".pyc")
+    )
 
 
 def read_folder(path: Path) -> Plugins:
@@ -112,7 +119,7 @@ def _walk(root: Path) -> Iterator[PluginEntry]:
                 info = path.lstat()
             except OSError:
                 continue
-            link = os.readlink(path) if stat.S_ISLNK(info.st_mode) else ""
+            link = str(path.readlink()) if stat.S_ISLNK(info.st_mode) else ""
             yield PluginEntry(
                 name=path.relative_to(root).as_posix(),
                 size=0 if stat.S_ISDIR(info.st_mode) else info.st_size,

@@ -74,7 +74,9 @@ class PythonFile:
             if isinstance(node, ast.Import):
                 for alias in node.names:
                     top = alias.name.split(".")[0]
-                    yield Import(alias.name, alias.asname or top, alias.name if alias.asname else top, node.lineno, guarded)
+                    yield Import(
+                        alias.name, alias.asname or top, alias.name if alias.asname else top, node.lineno, guarded
+                    )
             elif isinstance(node, ast.ImportFrom):
                 if node.level or node.module is None:
                     continue
@@ -153,7 +155,9 @@ class PythonFile:
     def all_calls(self) -> tuple[Call, ...]:
         """Every call in the file, also inside functions."""
         return tuple(
-            Call(self.dotted(node.func), node.lineno, node) for node in ast.walk(self.tree) if isinstance(node, ast.Call)
+            Call(self.dotted(node.func), node.lineno, node)
+            for node in ast.walk(self.tree)
+            if isinstance(node, ast.Call)
         )
 
     @cached_property
@@ -165,7 +169,9 @@ class PythonFile:
     def plugins(self) -> tuple[ast.ClassDef, ...]:
         """Classes that make an Airflow plugin."""
         return tuple(
-            node for node in self.classes if any(self.dotted(base).rpartition(".")[2] == "AirflowPlugin" for base in node.bases)
+            node
+            for node in self.classes
+            if any(self.dotted(base).rpartition(".")[2] == "AirflowPlugin" for base in node.bases)
         )
 
 

@@ -1,6 +1,7 @@
 """A startup script as a list of simple commands, each with its line and the components it can run on.
 
-No shell is started: a script installs software and must not run on the user's machine. What is read is what rules need: words
+No shell is started: a script installs software and must not run on the user's machine. What is read is what rules
+need: words
 without quotes, assignments, redirections, here-documents left out, command substitutions looked into.
 """
 
@@ -9,7 +10,9 @@ from __future__ import annotations
 import re
 from dataclasses import dataclass, field
 
-KEYWORDS = frozenset({"if", "then", "elif", "else", "fi", "while", "until", "do", "done", "{", "}", "!", "esac", "time", "function"})
+KEYWORDS = frozenset(
+    {"if", "then", "elif", "else", "fi", "while", "until", "do", "done", "{", "}", "!", "esac", "time", "function"}
+)
 _ASSIGNMENT = re.compile(r"([A-Za-z_]\w*)\+?=(.*)", re.DOTALL)
 _REDIRECT = re.compile(r"(\d*)(>>|>\||>|<)")
 # Words that run the command after them.
@@ -150,7 +153,9 @@ class _Scanner:
         parts: list[str] = []
         while self.at < len(self.text):
             char = self.text[self.at]
-            if char in " \t\n;|()" or (char == "&" and self.text[self.at - 1 : self.at] != ">" and not self.text.startswith("&>", self.at)):
+            if char in " \t\n;|()" or (
+                char == "&" and self.text[self.at - 1 : self.at] != ">" and not self.text.startswith("&>", self.at)
+            ):
                 break
             if char == "\\":
                 if self.text.startswith("\\\n", self.at):
@@ -225,7 +230,11 @@ class _Scanner:
     def _inner(self, begin: int, end: int, kind: str) -> str:
         """Look into a command substitution: its commands run too, in a subshell of their own."""
         inner = self.text[begin:end]
-        for token in (Token("$(", "$(", self.line, True), *tokens(inner, self.line), Token("$)", "$)", self.line, True)):
+        for token in (
+            Token("$(", "$(", self.line, True),
+            *tokens(inner, self.line),
+            Token("$)", "$)", self.line, True),
+        ):
             self.found.append(token)
         text = self.text[self.at : end + 1]
         self._advance(end + 1)
@@ -258,14 +267,22 @@ def commands(text: str) -> list[Command]:
             current.before = token.text
             if _filled(current):
                 result.append(current)
-            after = token.text if token.text in ("&&", "||", "|") else ("" if token.text != "\n" or _filled(current) else after)
+            after = (
+                token.text
+                if token.text in ("&&", "||", "|")
+                else ("" if token.text != "\n" or _filled(current) else after)
+            )
             current = Command(line=token.line, subshell=depth, after=after)
             continue
         if not current.words and not current.assignments:
             current.line = token.line
             current.subshell = depth
             if token.raw in KEYWORDS:
-                result.append(Command(line=token.line, words=[token.raw], raw=[token.raw], subshell=depth, keyword=True, after=after))
+                result.append(
+                    Command(
+                        line=token.line, words=[token.raw], raw=[token.raw], subshell=depth, keyword=True, after=after
+                    )
+                )
                 after = ""
                 current = Command(line=token.line, subshell=depth)
                 continue

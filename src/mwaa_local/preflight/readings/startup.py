@@ -64,7 +64,9 @@ class StartupScript:
     def installs(self, package: str) -> bool:
         """Whether the script installs an operating system package."""
         return any(
-            command.name in ("yum", "dnf") and "install" in command.arguments and any(package and package in word for word in command.arguments)
+            command.name in ("yum", "dnf")
+            and "install" in command.arguments
+            and any(package and package in word for word in command.arguments)
             for command in self.commands
         )
 

@@ -6,7 +6,8 @@ from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
 
-# Nothing a person writes by hand is larger; a data file beside DAGs may be, and is not read whole for a line of evidence.
+# Nothing a person writes by hand is larger; a data file beside DAGs may be, and is not read whole for a line of
+# evidence.
 MAX_BYTES = 4_000_000
 
 

@@ -19,13 +19,25 @@ def check(workspace: Workspace) -> Iterator[Hit]:
     if count > class_.dag_capacity * share:
         larger = next((item.name for item in environment_classes().values() if item.dag_capacity * share >= count), "")
         fix = f"use {larger}, or fewer DAGs" if larger else "fewer DAGs per environment"
-        yield Hit(f"{count} DAGs on {class_.name}, which is made for up to {class_.dag_capacity}", path, line, fix=fix, key="count")
+        yield Hit(
+            f"{count} DAGs on {class_.name}, which is made for up to {class_.dag_capacity}",
+            path,
+            line,
+            fix=fix,
+            key="count",
+        )
     seconds = sum(result.seconds for result in results.values())
     pace = seconds / workspace.environment.parsing_processes
-    interval = workspace.option_number(f"{'dag_processor' if workspace.version.major >= 3 else 'scheduler'}.min_file_process_interval", 30)
+    interval = workspace.option_number(
+        f"{'dag_processor' if workspace.version.major >= 3 else 'scheduler'}.min_file_process_interval", 30
+    )
     if pace > interval:
         yield Hit(
-            f"importing all files takes {seconds:.0f} s here, {pace:.0f} s with the {workspace.environment.parsing_processes} parsing processes of {class_.name}: longer than the {interval:g} s between two rounds",
+            (
+                f"importing all files takes {seconds:.0f} s here, {pace:.0f} s with the "
+                f"{workspace.environment.parsing_processes} parsing processes of {class_.name}: longer than the "
+                f"{interval:g} s between two rounds"
+            ),
             path,
             line,
             fix="speed up the slow files, raise min_file_process_interval, or use a larger EnvironmentClass",
@@ -38,7 +50,10 @@ RULE = Rule(
     severity=Severity.WARNING,
     area=Area.DAGS,
     title="More DAGs than the class carries",
-    why="Airflow parses DAGs whether they are paused or not; above about half of the class's capacity the scheduler becomes overloaded, and tasks stay queued",
+    why=(
+        "Airflow parses DAGs whether they are paused or not; above about half of the class's capacity the "
+        "scheduler becomes overloaded, and tasks stay queued"
+    ),
     source="spec/05 T-07, PF-22, spec/04 section 1.1",
     fix="Fewer DAGs, or a larger class",
     check=check,

@@ -20,7 +20,15 @@ def check(workspace: Workspace) -> Iterator[Hit]:
             schedule = keyword(call.node, "schedule") or keyword(call.node, "schedule_interval")
             none = schedule is None or getattr(schedule.value, "value", 0) is None
             if keyword(call.node, "catchup") is None and not none and keyword(call.node, "start_date") is not None:
-                yield Hit(f"catchup is not set: it is {default} on Airflow {workspace.version.major} and {not default} on the other major version", file.path, call.line, key=f"catchup{default}")
+                yield Hit(
+                    (
+                        f"catchup is not set: it is {default} on Airflow {workspace.version.major} and "
+                        f"{not default} on the other major version"
+                    ),
+                    file.path,
+                    call.line,
+                    key=f"catchup{default}",
+                )
 
 
 RULE = Rule(
@@ -28,7 +36,10 @@ RULE = Rule(
     severity=Severity.INFO,
     area=Area.DAGS,
     title="Catch-up left to the default",
-    why="scheduler.catchup_by_default is True on 2.10.3 and False on 3.2.1: after an upgrade a scheduled DAG no longer makes up for missed intervals, or the other way round",
+    why=(
+        "scheduler.catchup_by_default is True on 2.10.3 and False on 3.2.1: after an upgrade a scheduled DAG no "
+        "longer makes up for missed intervals, or the other way round"
+    ),
     source="spec/04 section 5.1",
     fix="Say catchup=True or catchup=False",
     check=check,

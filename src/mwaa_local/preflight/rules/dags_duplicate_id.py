@@ -19,7 +19,12 @@ def check(workspace: Workspace) -> Iterator[Hit]:
             name = str(dag["id"])
             if name in first and first[name] != path:
                 file = workspace.dags.by_path.get(path)
-                yield Hit(f"DAG id {name!r} is also used in {workspace.relative(first[name])}", path, _line(file, name), key=name)
+                yield Hit(
+                    f"DAG id {name!r} is also used in {workspace.relative(first[name])}",
+                    path,
+                    _line(file, name),
+                    key=name,
+                )
             first.setdefault(name, path)
 
 
@@ -37,7 +42,10 @@ RULE = Rule(
     severity=Severity.ERROR,
     area=Area.DAGS,
     title="Duplicate DAG id",
-    why="the DAG of the file that was parsed last takes the place of the other, in turns: runs and code belong to whichever won",
+    why=(
+        "the DAG of the file that was parsed last takes the place of the other, in turns: runs and code belong "
+        "to whichever won"
+    ),
     source="spec/05 section 5, PF-22",
     fix="Give each DAG an id of its own",
     check=check,

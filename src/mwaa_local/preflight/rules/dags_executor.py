@@ -16,7 +16,12 @@ def check(workspace: Workspace) -> Iterator[Hit]:
         for call in file.all_calls:
             for keyword in call.node.keywords:
                 if keyword.arg == "executor" and text_of(keyword.value) and "Celery" not in text_of(keyword.value):
-                    yield Hit(f"executor {text_of(keyword.value)!r}: MWAA runs the CeleryExecutor only", file.path, keyword.value.lineno, key=text_of(keyword.value))
+                    yield Hit(
+                        f"executor {text_of(keyword.value)!r}: MWAA runs the CeleryExecutor only",
+                        file.path,
+                        keyword.value.lineno,
+                        key=text_of(keyword.value),
+                    )
 
 
 RULE = Rule(

@@ -18,8 +18,16 @@ def check(workspace: Workspace) -> Iterator[Hit]:
             continue
         for call in file.all_calls:
             for keyword in call.node.keywords:
-                if keyword.arg in table and call.name.rpartition(".")[2].endswith(("DAG", "dag", "Operator", "Sensor", "task")):
-                    yield Hit(f"{keyword.arg} is accepted and does nothing on Airflow 3", file.path, keyword.value.lineno, fix=f"use {table[keyword.arg]}", key=keyword.arg)
+                if keyword.arg in table and call.name.rpartition(".")[2].endswith(
+                    ("DAG", "dag", "Operator", "Sensor", "task")
+                ):
+                    yield Hit(
+                        f"{keyword.arg} is accepted and does nothing on Airflow 3",
+                        file.path,
+                        keyword.value.lineno,
+                        fix=f"use {table[keyword.arg]}",
+                        key=keyword.arg,
+                    )
 
 
 RULE = Rule(

@@ -11,6 +11,9 @@ from mwaa_local.preflight.rules import _v3
 from mwaa_local.preflight.rules.dags_syntax import KINDS
 from mwaa_local.preflight.workspace import Workspace
 
+# Providers whose package name has two parts.
+_FAMILIES = ("apache", "cncf", "common", "dbt", "microsoft")
+
 
 def check(workspace: Workspace) -> Iterator[Hit | Unchecked]:
     if not workspace.dags.parsed:
@@ -18,7 +21,11 @@ def check(workspace: Workspace) -> Iterator[Hit | Unchecked]:
     imports = workspace.imports
     yield from imports.unchecked
     if imports.package_set is not None and imports.package_set.problem:
-        yield Unchecked("imports of packages from requirements.txt", imports.package_set.problem, "mend requirements.txt first; DAGs were imported without it")
+        yield Unchecked(
+            "imports of packages from requirements.txt",
+            imports.package_set.problem,
+            "mend requirements.txt first; DAGs were imported without it",
+        )
     for path, result in imports.dags.items():
         file = workspace.dags.by_path.get(path)
         claimed = _v3.claimed(file) if file is not None and workspace.version.major >= 3 else frozenset()
@@ -27,6 +34,8 @@ def check(workspace: Workspace) -> Iterator[Hit | Unchecked]:
                 continue  # DAG003, DAG001
             if problem.file == path and problem.line in claimed:
                 continue  # DAG008 and DAG009 say what took its place
+            if "UnknownExecutorException" in problem.text:
+                continue  # DAG017
             if any(item.kind == "network" for item in result.accesses) and not _is_missing_module(problem):
                 continue  # DAG006: the check itself cut the network
             yield _outcome(workspace, imports, result, problem)
@@ -41,21 +50,37 @@ def _outcome(workspace: Workspace, imports: Imports, result: FileImport, problem
     reads = [item for item in result.accesses if item.kind != "network"]
     if reads and not _is_missing_module(problem):
         names = ", ".join(sorted({f"{item.kind} {item.target}" for item in reads})[:3])
-        return Unchecked(f"import of {shown}", f"it depends on the {names}, which has no value here ({problem.text})", "read it inside a task, or set AIRFLOW_VAR_... while validating")
+        return Unchecked(
+            f"import of {shown}",
+            f"it depends on the {names}, which has no value here ({problem.text})",
+            "read it inside a task, or set AIRFLOW_VAR_... while validating",
+        )
     missing = re.search(r"No module named '([^']+)'", problem.text)
     installed = imports.package_set.requirements if imports.package_set else None
     if missing and installed is False:
-        return Unchecked(f"import of {shown}", f"it needs {missing.group(1)} and requirements.txt could not be installed", "mend requirements.txt first")
+        return Unchecked(
+            f"import of {shown}",
+            f"it needs {missing.group(1)} and requirements.txt could not be installed",
+            "mend requirements.txt first",
+        )
     fix = ""
     if missing:
         name = missing.group(1).split(".")[0]
         fix = f"add the package that has {name} to requirements.txt, or put the module into dags/ or plugins/"
         if missing.group(1).startswith("airflow.providers."):
             words = missing.group(1).split(".")[2:4]
-            fix = f"add apache-airflow-providers-{'-'.join(words[: 2 if words[0] in ('apache', 'microsoft', 'cncf', 'common', 'dbt') else 1])} to requirements.txt, or use the provider's newer module path"
+            name = "-".join(words if words[0] in _FAMILIES else words[:1])
+            fix = f"add apache-airflow-providers-{name} to requirements.txt, or use the provider's newer module path"
     message = problem.text if problem.text.startswith("the ") else f"import fails: {problem.text}"
     excerpt = "" if problem.line else problem.text
-    return Hit(message, problem.file or workspace.environment.workflow.dags, problem.line, excerpt=excerpt, fix=fix, key=problem.text)
+    return Hit(
+        message,
+        problem.file or workspace.environment.workflow.dags,
+        problem.line,
+        excerpt=excerpt,
+        fix=fix,
+        key=problem.text,
+    )
 
 
 RULE = Rule(
@@ -63,7 +88,10 @@ RULE = Rule(
     severity=Severity.ERROR,
     area=Area.DAGS,
     title="Import error",
-    why="a file that cannot be imported on a component gives a broken DAG in the UI and none of its DAGs run. Checked by a real import in this Airflow version with requirements.txt installed",
+    why=(
+        "a file that cannot be imported on a component gives a broken DAG in the UI and none of its DAGs run. "
+        "Checked by a real import in this Airflow version with requirements.txt installed"
+    ),
     source="spec/07 B2.7, spec/05 T-03",
     fix="Mend the import, or add the package to requirements.txt",
     check=check,

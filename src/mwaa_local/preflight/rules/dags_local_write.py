@@ -20,7 +20,11 @@ def check(workspace: Workspace) -> Iterator[Hit]:
     folder = re.compile(rf"{home}/(dags|plugins)(/|$)")
     redirect = re.compile(rf">>?\s*({home}/dags|\$AIRFLOW_HOME/dags|\$\{{AIRFLOW_HOME\}}/dags)")
     for file in workspace.dags.python:
-        if b"/dags" not in file.source.data and b"__file__" not in file.source.data and b"/plugins" not in file.source.data:
+        if (
+            b"/dags" not in file.source.data
+            and b"__file__" not in file.source.data
+            and b"/plugins" not in file.source.data
+        ):
             continue
         for call in file.all_calls:
             target = _target(file, call)
@@ -36,7 +40,11 @@ def _target(file: PythonFile, call: Call) -> str:
     """What a call writes to, as text; ``__file__`` for something built from it; empty when it only reads."""
     leaf = call.node.func.attr if isinstance(call.node.func, ast.Attribute) else call.name
     if call.name == "open" or leaf == "open":
-        mode = text_of(call.node.args[1]) if len(call.node.args) > 1 else next((text_of(item.value) for item in call.node.keywords if item.arg == "mode"), "r")
+        mode = (
+            text_of(call.node.args[1])
+            if len(call.node.args) > 1
+            else next((text_of(item.value) for item in call.node.keywords if item.arg == "mode"), "r")
+        )
         if not set(mode) & set("wax+") or not call.node.args:
             return ""
         return _text(file, call.node.args[0])
@@ -56,7 +64,15 @@ def _text(file: PythonFile, node: ast.expr) -> str:
         if isinstance(inner, ast.Constant) and isinstance(inner.value, str) and inner.value.startswith("/"):
             return inner.value
         if isinstance(inner, ast.Name):
-            value = next((item.value for item in file.tree.body if isinstance(item, ast.Assign) and any(isinstance(target, ast.Name) and target.id == inner.id for target in item.targets)), None)
+            value = next(
+                (
+                    item.value
+                    for item in file.tree.body
+                    if isinstance(item, ast.Assign)
+                    and any(isinstance(target, ast.Name) and target.id == inner.id for target in item.targets)
+                ),
+                None,
+            )
             if value is not None and value is not node:
                 if any(isinstance(part, ast.Name) and part.id == "__file__" for part in ast.walk(value)):
                     return "__file__"
@@ -71,7 +87,11 @@ RULE = Rule(
     severity=Severity.WARNING,
     area=Area.DAGS,
     title="Writing into the DAG folder",
-    why="the DAG folder of each container mirrors the bucket and is renewed every 30 seconds, deletions included; a file written there reaches neither the bucket nor another component, where the next task may run",
+    why=(
+        "the DAG folder of each container mirrors the bucket and is renewed every 30 seconds, deletions "
+        "included; a file written there reaches neither the bucket nor another component, where the next task "
+        "may run"
+    ),
     source="spec/07 section 0.3, spec/04 sections 10.2 and 13",
     fix="Write to /tmp within one task, and to S3 between tasks",
     check=check,

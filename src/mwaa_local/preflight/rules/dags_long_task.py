@@ -22,7 +22,12 @@ def check(workspace: Workspace) -> Iterator[Hit]:
             for task in dag["tasks"]:
                 line = _line(file, str(task["task"]))
                 if (task.get("execution_timeout") or 0) > limit:
-                    yield Hit(f"task {task['task']} has an execution_timeout of {_hours(task['execution_timeout'])}", path, line, key=str(task["task"]))
+                    yield Hit(
+                        f"task {task['task']} has an execution_timeout of {_hours(task['execution_timeout'])}",
+                        path,
+                        line,
+                        key=str(task["task"]),
+                    )
                 elif task.get("mode") == "poke" and (task.get("timeout") or 0) > limit:
                     chosen = task["timeout"] != _DEFAULT_SENSOR_SECONDS
                     yield Hit(
@@ -41,7 +46,9 @@ def _hours(seconds: Any) -> str:
 
 def _line(file: PythonFile | None, task_id: str) -> int:
     for call in file.all_calls if file else ():
-        if any(item.arg == "task_id" and text_of(item.value) == task_id.rpartition(".")[2] for item in call.node.keywords):
+        if any(
+            item.arg == "task_id" and text_of(item.value) == task_id.rpartition(".")[2] for item in call.node.keywords
+        ):
             return call.line
     return 0
 
@@ -51,7 +58,10 @@ RULE = Rule(
     severity=Severity.WARNING,
     area=Area.DAGS,
     title="Task longer than 12 hours",
-    why="a task may run 12 hours on MWAA, the time its message stays hidden in the queue; then it is ended and reported as killed externally",
+    why=(
+        "a task may run 12 hours on MWAA, the time its message stays hidden in the queue; then it is ended and "
+        "reported as killed externally"
+    ),
     source="spec/05 T-29, PF-20, spec/10 section 6.1",
     fix="Split it, or start the work elsewhere and wait for it with a deferrable operator",
     check=check,

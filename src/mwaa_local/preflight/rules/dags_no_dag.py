@@ -14,8 +14,16 @@ def check(workspace: Workspace) -> Iterator[Hit]:
         return
     for path, result in workspace.imports.dags.items():
         if not result.dags and not result.problems and path.name not in (SETTINGS_FILE, "__init__.py"):
-            name = path.relative_to(workspace.dags.path).as_posix() if path.is_relative_to(workspace.dags.path) else path.name
-            yield Hit("the file is imported like a DAG file every 30 seconds and defines no DAG", path, fix=f"add {name} to dags/.airflowignore")
+            name = (
+                path.relative_to(workspace.dags.path).as_posix()
+                if path.is_relative_to(workspace.dags.path)
+                else path.name
+            )
+            yield Hit(
+                "the file is imported like a DAG file every 30 seconds and defines no DAG",
+                path,
+                fix=f"add {name} to dags/.airflowignore",
+            )
 
 
 RULE = Rule(
@@ -23,7 +31,10 @@ RULE = Rule(
     severity=Severity.WARNING,
     area=Area.DAGS,
     title="File without a DAG not in .airflowignore",
-    why="the guide asks for every file that defines no DAG to be listed in .airflowignore: parsing happens for each file that looks like one, and takes the parser's time",
+    why=(
+        "the guide asks for every file that defines no DAG to be listed in .airflowignore: parsing happens for "
+        "each file that looks like one, and takes the parser's time"
+    ),
     source="spec/04 section 11.1, spec/07 B1.4",
     fix="List it in dags/.airflowignore; it can still be imported",
     check=check,

@@ -15,7 +15,11 @@ def _written(file: PythonFile) -> Iterator[tuple[str, int]]:
     """``queue`` arguments of operators and of ``default_args``, with their lines."""
     for call in file.all_calls:
         leaf = call.name.rpartition(".")[2]
-        if leaf.endswith(("Operator", "Sensor", "task", "dag", "DAG")) or ".task" in call.name or call.name.startswith("task."):
+        if (
+            leaf.endswith(("Operator", "Sensor", "task", "dag", "DAG"))
+            or ".task" in call.name
+            or call.name.startswith("task.")
+        ):
             for keyword in call.node.keywords:
                 if keyword.arg == "queue" and text_of(keyword.value):
                     yield text_of(keyword.value), keyword.value.lineno
@@ -32,8 +36,12 @@ def check(workspace: Workspace) -> Iterator[Hit]:
     results = workspace.imports.dags if files else {}
     for file in files:
         result = results.get(file.path)
-        used = {str(task["queue"]) for dag in (result.dags if result else ()) for task in dag["tasks"]} if result and not result.problems else None
-        lines = {value: line for value, line in _written(file)}
+        used = (
+            {str(task["queue"]) for dag in (result.dags if result else ()) for task in dag["tasks"]}
+            if result and not result.problems
+            else None
+        )
+        lines = dict(_written(file))
         for value, line in lines.items():
             if value not in allowed and (used is None or value in used):
                 yield _hit(workspace, file, value, line)
@@ -51,7 +59,10 @@ RULE = Rule(
     severity=Severity.ERROR,
     area=Area.DAGS,
     title="Queue that no worker reads",
-    why="MWAA has exactly one queue, whose name is its own; a task sent to another stays queued until it fails, without any log",
+    why=(
+        "MWAA has exactly one queue, whose name is its own; a task sent to another stays queued until it fails, "
+        "without any log"
+    ),
     source="spec/05 T-24, PF-19, spec/10 section 6.3",
     fix="Remove the queue argument",
     check=check,

@@ -15,9 +15,17 @@ def check(workspace: Workspace) -> Iterator[Hit]:
     for file in workspace.dags.python:
         for item in _v3.removals(file):
             if item.kind == "argument":
-                instead = f": {item.instead}" if " " in item.instead else f", use {item.instead}" if item.instead else ""
+                instead = (
+                    f": {item.instead}" if " " in item.instead else f", use {item.instead}" if item.instead else ""
+                )
                 fix = f"write {item.instead}=" if item.instead and " " not in item.instead else "remove it"
-                yield Hit(f"{item.owner} has no argument {item.name} on Airflow 3{instead}", file.path, item.line, fix=fix, key=item.name)
+                yield Hit(
+                    f"{item.owner} has no argument {item.name} on Airflow 3{instead}",
+                    file.path,
+                    item.line,
+                    fix=fix,
+                    key=item.name,
+                )
 
 
 RULE = Rule(

@@ -26,7 +26,18 @@ def check(workspace: Workspace) -> Iterator[Hit | Unchecked]:
         return
     try:
         result = subprocess.run(
-            [program, "check", "--isolated", "--no-cache", "--preview", "--select=AIR3", "--output-format=json", "--exit-zero", "--quiet", *sorted(files)],
+            [
+                program,
+                "check",
+                "--isolated",
+                "--no-cache",
+                "--preview",
+                "--select=AIR3",
+                "--output-format=json",
+                "--exit-zero",
+                "--quiet",
+                *sorted(files),
+            ],
             capture_output=True,
             timeout=_SECONDS,
             check=False,
@@ -35,10 +46,16 @@ def check(workspace: Workspace) -> Iterator[Hit | Unchecked]:
             raise ValueError
         notes = json.loads(result.stdout)
     except subprocess.TimeoutExpired:
-        yield Unchecked("ruff's Airflow rules", f"ruff did not end in {_SECONDS} s", "run `ruff check --select AIR3 dags` by hand")
+        yield Unchecked(
+            "ruff's Airflow rules", f"ruff did not end in {_SECONDS} s", "run `ruff check --select AIR3 dags` by hand"
+        )
         return
     except ValueError:
-        yield Unchecked("ruff's Airflow rules", result.stderr.decode("utf-8", "replace")[:200] or "ruff gave no report", "run `ruff check --select AIR3 dags` by hand")
+        yield Unchecked(
+            "ruff's Airflow rules",
+            result.stderr.decode("utf-8", "replace")[:200] or "ruff gave no report",
+            "run `ruff check --select AIR3 dags` by hand",
+        )
         return
     for note in notes:
         file = files.get(note["filename"])
@@ -47,7 +64,14 @@ def check(workspace: Workspace) -> Iterator[Hit | Unchecked]:
         if file is None or line in _v3.claimed(file) or not code.startswith("AIR"):
             continue
         advice = (note.get("fix") or {}).get("message") or ""
-        yield Hit(f"{code}: {note['message']}", file.path, line, fix=advice or "see ruff's page of that code", severity=Severity.WARNING if code in _HARD else Severity.INFO, key=f"{code}{note['message']}")
+        yield Hit(
+            f"{code}: {note['message']}",
+            file.path,
+            line,
+            fix=advice or "see ruff's page of that code",
+            severity=Severity.WARNING if code in _HARD else Severity.INFO,
+            key=f"{code}{note['message']}",
+        )
 
 
 RULE = Rule(
@@ -55,7 +79,10 @@ RULE = Rule(
     severity=Severity.WARNING,
     area=Area.DAGS,
     title="ruff's Airflow rules",
-    why="ruff (used when it is installed) knows what Airflow 3 removed, moved into providers, or still accepts with a warning",
+    why=(
+        "ruff (used when it is installed) knows what Airflow 3 removed, moved into providers, or still accepts "
+        "with a warning"
+    ),
     source="spec/05 PF-21",
     fix="Follow its advice: `ruff check --select AIR3 --preview --fix dags`",
     check=check,

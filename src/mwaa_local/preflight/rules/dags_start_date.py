@@ -9,7 +9,16 @@ from mwaa_local.preflight.findings import Area, Hit, Rule, Severity
 from mwaa_local.preflight.readings.python import PythonFile, text_of
 from mwaa_local.preflight.workspace import Workspace
 
-_NOW = ("datetime.now", "datetime.utcnow", "datetime.today", "date.today", "pendulum.now", "pendulum.today", "pendulum.yesterday", "timezone.utcnow")
+_NOW = (
+    "datetime.now",
+    "datetime.utcnow",
+    "datetime.today",
+    "date.today",
+    "pendulum.now",
+    "pendulum.today",
+    "pendulum.yesterday",
+    "timezone.utcnow",
+)
 
 
 def _dates(file: PythonFile) -> Iterator[ast.expr]:
@@ -30,9 +39,16 @@ def check(workspace: Workspace) -> Iterator[Hit]:
             continue
         for value in _dates(file):
             for inner in ast.walk(value):
-                name = file.dotted(inner.func) if isinstance(inner, ast.Call) else ""
+                if not isinstance(inner, ast.Call):
+                    continue
+                name = file.dotted(inner.func)
                 if name.endswith(_NOW):
-                    yield Hit(f"start_date is computed with {name}() at every import", file.path, inner.lineno, key="start_date")
+                    yield Hit(
+                        f"start_date is computed with {name}() at every import",
+                        file.path,
+                        inner.lineno,
+                        key="start_date",
+                    )
 
 
 RULE = Rule(

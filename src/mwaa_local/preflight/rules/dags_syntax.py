@@ -21,7 +21,9 @@ def check(workspace: Workspace) -> Iterator[Hit]:
             # The version's own Python has looked at it; the tool's may be older or newer.
             for problem in result.problems:
                 if problem.text.startswith(KINDS) and (problem.file in (None, file.path)):
-                    yield Hit(f"not Python {workspace.version.python}: {problem.text}", file.path, problem.line, key="syntax")
+                    yield Hit(
+                        f"not Python {workspace.version.python}: {problem.text}", file.path, problem.line, key="syntax"
+                    )
             continue
         if isinstance(file.parsed, SyntaxError):
             yield Hit(f"not Python {ours}: {file.parsed.msg}", file.path, file.parsed.lineno or 0, key="syntax")
@@ -32,7 +34,10 @@ RULE = Rule(
     severity=Severity.ERROR,
     area=Area.DAGS,
     title="Syntax error",
-    why="the file cannot be parsed by the Python of this Airflow version; its DAGs vanish from the list and the UI shows a broken DAG",
+    why=(
+        "the file cannot be parsed by the Python of this Airflow version; its DAGs vanish from the list and the "
+        "UI shows a broken DAG"
+    ),
     source="spec/07 B2.7, spec/01 section 5.2",
     fix="Mend the line",
     check=check,

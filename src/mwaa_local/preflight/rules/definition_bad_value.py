@@ -18,7 +18,10 @@ RULE = Rule(
     severity=Severity.ERROR,
     area=Area.DEFINITION,
     title="Value MWAA refuses",
-    why="each field has a type, a pattern, a range or a closed set of values; the API answers anything else with ValidationException",
+    why=(
+        "each field has a type, a pattern, a range or a closed set of values; the API answers anything else with "
+        "ValidationException"
+    ),
     source="spec/01 section 5.4",
     fix="Use one of the allowed values",
     check=check,

@@ -17,10 +17,20 @@ def check(workspace: Workspace) -> Iterator[Hit]:
     reading = workspace.definition
     line = reading.option_line(_OPTION)
     if "://" in text or "/" in text:
-        yield Hit(f"{_OPTION} {text!r} must be a bare host name", reading.path, line, fix="leave out scheme and path: airflow.example.com")
+        yield Hit(
+            f"{_OPTION} {text!r} must be a bare host name",
+            reading.path,
+            line,
+            fix="leave out scheme and path: airflow.example.com",
+        )
     mode = reading.values.get("WebserverAccessMode")
     if mode is not None and mode.value != "PRIVATE_ONLY":
-        yield Hit(f"{_OPTION} works with a private web server only, not with {mode.value}", reading.path, line, fix="set WebserverAccessMode: PRIVATE_ONLY, or remove the option")
+        yield Hit(
+            f"{_OPTION} works with a private web server only, not with {mode.value}",
+            reading.path,
+            line,
+            fix="set WebserverAccessMode: PRIVATE_ONLY, or remove the option",
+        )
 
 
 RULE = Rule(
@@ -28,7 +38,10 @@ RULE = Rule(
     severity=Severity.ERROR,
     area=Area.DEFINITION,
     title="Custom domain",
-    why="webserver.base_url is how MWAA takes a custom domain: a fully qualified name without scheme or path, on a private web server",
+    why=(
+        "webserver.base_url is how MWAA takes a custom domain: a fully qualified name without scheme or path, on "
+        "a private web server"
+    ),
     source="spec/04 section 4.2, spec/01 section 5.4",
     fix="Write a bare host name",
     check=check,

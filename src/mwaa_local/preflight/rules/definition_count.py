@@ -18,7 +18,10 @@ RULE = Rule(
     severity=Severity.ERROR,
     area=Area.DEFINITION,
     title="Count outside of the class's range",
-    why="the environment class fixes how many schedulers and web servers there may be; the account's quota limits workers; a minimum above its maximum is refused",
+    why=(
+        "the environment class fixes how many schedulers and web servers there may be; the account's quota "
+        "limits workers; a minimum above its maximum is refused"
+    ),
     source="spec/04 sections 1-3, spec/01 section 5.4",
     fix="Use a number in the range, or another EnvironmentClass",
     check=check,

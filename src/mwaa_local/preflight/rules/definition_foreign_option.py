@@ -29,7 +29,12 @@ def check(workspace: Workspace) -> Iterator[Hit]:
                 severity=Severity.INFO,
             )
         elif change.other:
-            yield Hit(f"Airflow {major} has no option {option}: it is called {change.other}", path, line, fix=f"write {change.other}")
+            yield Hit(
+                f"Airflow {major} has no option {option}: it is called {change.other}",
+                path,
+                line,
+                fix=f"write {change.other}",
+            )
         else:
             yield Hit(f"Airflow {major} has no option {option}", path, line, fix="remove it")
 
@@ -39,7 +44,10 @@ RULE = Rule(
     severity=Severity.WARNING,
     area=Area.DEFINITION,
     title="Option of another Airflow version",
-    why="MWAA exports any section.option as a variable; Airflow silently ignores the ones it does not know, and MWAA translates no names",
+    why=(
+        "MWAA exports any section.option as a variable; Airflow silently ignores the ones it does not know, and "
+        "MWAA translates no names"
+    ),
     source="spec/04 section 5.1, spec/07 B1.2",
     fix="Use this version's name",
     check=check,

@@ -18,7 +18,10 @@ RULE = Rule(
     severity=Severity.ERROR,
     area=Area.DEFINITION,
     title="Locked option",
-    why="some options stay at MWAA's value whatever the definition says: changing them would break its login, its executor or deferred tasks",
+    why=(
+        "some options stay at MWAA's value whatever the definition says: changing them would break its login, "
+        "its executor or deferred tasks"
+    ),
     source="spec/04 section 5.4",
     fix="Remove the option",
     check=check,

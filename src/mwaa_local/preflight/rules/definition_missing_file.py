@@ -20,7 +20,9 @@ def check(workspace: Workspace) -> Iterator[Hit]:
     for field, name in _FIELDS.items():
         path = getattr(workspace.environment.workflow, name)
         if field in reading.values and not path.exists():
-            yield Hit(f"{field} names {workspace.relative(path)}, which does not exist", reading.path, reading.line(field))
+            yield Hit(
+                f"{field} names {workspace.relative(path)}, which does not exist", reading.path, reading.line(field)
+            )
 
 
 RULE = Rule(
@@ -28,7 +30,10 @@ RULE = Rule(
     severity=Severity.ERROR,
     area=Area.DEFINITION,
     title="Workflow file missing",
-    why="a file that an environment names and that cannot be read makes the update fail (Unable to read version ... of file ...)",
+    why=(
+        "a file that an environment names and that cannot be read makes the update fail (Unable to read version "
+        "... of file ...)"
+    ),
     source="spec/04 section 13",
     fix="Correct the path, or remove the field to use the default",
     check=check,

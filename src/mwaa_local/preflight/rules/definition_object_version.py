@@ -15,7 +15,12 @@ def check(workspace: Workspace) -> Iterator[Hit]:
     for name in _PAIRS:
         path, version = f"{name}S3Path", f"{name}S3ObjectVersion"
         if path in reading.values and version not in reading.values:
-            yield Hit(f"{path} is given without {version}", reading.path, reading.line(path), fix=f"add {version}: the id that `aws s3api list-object-versions` shows")
+            yield Hit(
+                f"{path} is given without {version}",
+                reading.path,
+                reading.line(path),
+                fix=f"add {version}: the id that `aws s3api list-object-versions` shows",
+            )
         elif version in reading.values and path not in reading.values:
             yield Hit(f"{version} is given without {path}", reading.path, reading.line(version), fix=f"add {path}")
 
@@ -25,7 +30,10 @@ RULE = Rule(
     severity=Severity.WARNING,
     area=Area.DEFINITION,
     title="Object version missing",
-    why="MWAA runs exactly the version of plugins.zip, requirements.txt and the startup script that the environment names; a newer upload changes nothing until its version is set",
+    why=(
+        "MWAA runs exactly the version of plugins.zip, requirements.txt and the startup script that the "
+        "environment names; a newer upload changes nothing until its version is set"
+    ),
     source="spec/04 sections 8.1, 11.1 and 14.4, spec/01 section 5.4",
     fix="Give path and version together",
     check=check,

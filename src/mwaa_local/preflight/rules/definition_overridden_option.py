@@ -9,7 +9,12 @@ from mwaa_local.preflight.findings import Area, Hit, Rule, Severity
 from mwaa_local.preflight.workspace import Workspace
 
 # Not a variable of the runtime's table: MWAA starts workers with --autoscale, which leaves concurrency without meaning.
-_WITHOUT_EFFECT = {"celery.worker_concurrency": ("worker_autoscale decides how many tasks a worker runs", "set celery.worker_autoscale, max,min")}
+_WITHOUT_EFFECT = {
+    "celery.worker_concurrency": (
+        "worker_autoscale decides how many tasks a worker runs",
+        "set celery.worker_autoscale, max,min",
+    )
+}
 
 
 def check(workspace: Workspace) -> Iterator[Hit]:
@@ -26,9 +31,19 @@ def check(workspace: Workspace) -> Iterator[Hit]:
             row = forced[variable]
             if option == "celery.extra_celery_config":
                 continue  # merged below MWAA's own keys, not replaced (spec/10 section 6.2)
-            yield Hit(f"MWAA sets {option} itself and ignores this value: {row.reason}", workspace.definition.path, line, key=option)
+            yield Hit(
+                f"MWAA sets {option} itself and ignores this value: {row.reason}",
+                workspace.definition.path,
+                line,
+                key=option,
+            )
         elif is_protected(variable, version):
-            yield Hit(f"{option} is protected: the value of MWAA's container wins", workspace.definition.path, line, key=option)
+            yield Hit(
+                f"{option} is protected: the value of MWAA's container wins",
+                workspace.definition.path,
+                line,
+                key=option,
+            )
 
 
 RULE = Rule(
@@ -36,7 +51,10 @@ RULE = Rule(
     severity=Severity.WARNING,
     area=Area.DEFINITION,
     title="Option that MWAA overrides",
-    why="MWAA applies its essential settings on top of the definition without a word; the value here never reaches Airflow",
+    why=(
+        "MWAA applies its essential settings on top of the definition without a word; the value here never "
+        "reaches Airflow"
+    ),
     source="spec/10 sections 2.2, 2.3 and 2.6, spec/04 section 5.3",
     fix="Remove the option",
     check=check,

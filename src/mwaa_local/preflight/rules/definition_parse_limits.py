@@ -14,11 +14,20 @@ def check(workspace: Workspace) -> Iterator[Hit]:
     timeouts = ("core.dagbag_import_timeout", facts.processor_timeout_option)
     for name in (*timeouts, facts.parsing_processes_option):
         if name in options and not _is_number(options[name]):
-            yield Hit(f"{name} is {options[name]!r}, not a number", reading.path, reading.option_line(name), fix="write a number", severity=Severity.ERROR)
+            yield Hit(
+                f"{name} is {options[name]!r}, not a number",
+                reading.path,
+                reading.option_line(name),
+                fix="write a number",
+                severity=Severity.ERROR,
+            )
     if any(name in options for name in timeouts) and workspace.import_timeout >= workspace.processor_timeout:
         line = max(reading.option_line(name) for name in timeouts)
         yield Hit(
-            f"core.dagbag_import_timeout ({workspace.import_timeout:g} s) is not below {facts.processor_timeout_option} ({workspace.processor_timeout:g} s)",
+            (
+                f"core.dagbag_import_timeout ({workspace.import_timeout:g} s) is not below "
+                f"{facts.processor_timeout_option} ({workspace.processor_timeout:g} s)"
+            ),
             reading.path,
             line,
             fix=f"raise {facts.processor_timeout_option} above {workspace.import_timeout:g}",
@@ -27,7 +36,10 @@ def check(workspace: Workspace) -> Iterator[Hit]:
     limit = workspace.environment.parsing_processes
     if name in options and workspace.option_number(name, 0) > limit:
         yield Hit(
-            f"{name} {options[name]} is more than {workspace.environment.environment_class.name} has threads for ({limit})",
+            (
+                f"{name} {options[name]} is more than {workspace.environment.environment_class.name} has threads "
+                f"for ({limit})"
+            ),
             reading.path,
             reading.option_line(name),
             fix=f"use at most {limit}, or a larger EnvironmentClass",
@@ -47,7 +59,10 @@ RULE = Rule(
     severity=Severity.WARNING,
     area=Area.DEFINITION,
     title="Parsing limits",
-    why="a file processor that ends before the import may, hides the import error; more parsing processes than the class has threads starve the scheduler",
+    why=(
+        "a file processor that ends before the import may, hides the import error; more parsing processes than "
+        "the class has threads starve the scheduler"
+    ),
     source="spec/07 B1.3, B1.4",
     fix="Keep the import time-out below the processor's, and processes within the class",
     check=check,

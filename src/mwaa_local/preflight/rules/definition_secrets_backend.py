@@ -28,12 +28,29 @@ def check(workspace: Workspace) -> Iterator[Hit]:
             continue
         for key, item in value.items():
             if key.endswith("_prefix") and item == "":
-                yield Hit(f"{name}: {key} is empty, so every look-up asks for a name beginning with a separator", reading.path, reading.option_line(name), fix=f"give {key} a prefix, or set it to null to switch the look-up off", severity=Severity.WARNING)
+                yield Hit(
+                    f"{name}: {key} is empty, so every look-up asks for a name beginning with a separator",
+                    reading.path,
+                    reading.option_line(name),
+                    fix=f"give {key} a prefix, or set it to null to switch the look-up off",
+                    severity=Severity.WARNING,
+                )
     backend = options.get(_BACKEND)
     if backend is not None and "." not in backend:
-        yield Hit(f"{_BACKEND} {backend!r} is no class path", reading.path, reading.option_line(_BACKEND), fix="write airflow.providers.amazon.aws.secrets.secrets_manager.SecretsManagerBackend")
+        yield Hit(
+            f"{_BACKEND} {backend!r} is no class path",
+            reading.path,
+            reading.option_line(_BACKEND),
+            fix="write airflow.providers.amazon.aws.secrets.secrets_manager.SecretsManagerBackend",
+        )
     if backend is None and _KWARGS in options:
-        yield Hit(f"{_KWARGS} is set without {_BACKEND}", reading.path, reading.option_line(_KWARGS), fix=f"set {_BACKEND} too", severity=Severity.WARNING)
+        yield Hit(
+            f"{_KWARGS} is set without {_BACKEND}",
+            reading.path,
+            reading.option_line(_KWARGS),
+            fix=f"set {_BACKEND} too",
+            severity=Severity.WARNING,
+        )
 
 
 RULE = Rule(
@@ -41,8 +58,14 @@ RULE = Rule(
     severity=Severity.ERROR,
     area=Area.DEFINITION,
     title="Secrets backend settings",
-    why="a secrets backend that cannot be built stops every component; the guide names it as a cause of 5xx answers of the web server and of updates that roll back",
+    why=(
+        "a secrets backend that cannot be built stops every component; the guide names it as a cause of 5xx "
+        "answers of the web server and of updates that roll back"
+    ),
     source="spec/05 T-01, T-05, PF-05",
-    fix='Write an object in double quotes: {"connections_prefix": "airflow/connections", "variables_prefix": "airflow/variables"}',
+    fix=(
+        "Write an object in double quotes: "
+        '{"connections_prefix": "airflow/connections", "variables_prefix": "airflow/variables"}'
+    ),
     check=check,
 )

@@ -13,7 +13,11 @@ def check(workspace: Workspace) -> Iterator[Hit]:
     reading = workspace.definition
     line = reading.line("LoggingConfiguration.TaskLogs.LogLevel")
     if not setting.enabled:
-        yield Hit("task logs are switched off: the UI will say that it cannot read remote logs", reading.path, reading.line("LoggingConfiguration.TaskLogs.Enabled"))
+        yield Hit(
+            "task logs are switched off: the UI will say that it cannot read remote logs",
+            reading.path,
+            reading.line("LoggingConfiguration.TaskLogs.Enabled"),
+        )
     elif setting.level in ("WARNING", "ERROR", "CRITICAL"):
         yield Hit(f"task logs below {setting.level} are dropped: most tasks will show an empty log", reading.path, line)
 

@@ -18,7 +18,10 @@ RULE = Rule(
     severity=Severity.ERROR,
     area=Area.DEFINITION,
     title="Definition cannot be read",
-    why="mwaa.yaml is the one description of the environment; nothing of it counts while it is no YAML mapping of fields",
+    why=(
+        "mwaa.yaml is the one description of the environment; nothing of it counts while it is no YAML mapping "
+        "of fields"
+    ),
     source="design section 5",
     fix="Mend the line; `Name: local` alone is a whole definition",
     check=check,

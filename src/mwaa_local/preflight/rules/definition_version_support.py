@@ -25,7 +25,10 @@ RULE = Rule(
     severity=Severity.WARNING,
     area=Area.DEFINITION,
     title="Version out of support",
-    why="after the end of support an existing environment stays reachable, but none can be created or changed to that version",
+    why=(
+        "after the end of support an existing environment stays reachable, but none can be created or changed to "
+        "that version"
+    ),
     source="spec/01 section 5.2",
     fix="Move to a supported version",
     check=check,

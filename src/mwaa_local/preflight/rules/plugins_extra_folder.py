@@ -18,7 +18,8 @@ def check(workspace: Workspace) -> Iterator[Hit]:
         if len(tops) != 1 or not all("/" in name for name in names):
             continue
         top = tops.pop()
-        # A single package at the top is fine; a folder called plugins, or one that is no package, is the archive maker's.
+        # A single package at the top is fine; a folder called plugins, or one that is no package, is the archive
+        # maker's.
         package = f"{top}/__init__.py" in names
         holds_plugins = any(name.count("/") == 1 and name.endswith((".py", ".whl")) for name in names)
         if top in _OUTER or (source.archive and not package and holds_plugins):
@@ -31,7 +32,11 @@ RULE = Rule(
     severity=Severity.ERROR,
     area=Area.PLUGINS,
     title="Extra folder level",
-    why="the archive's own layout decides the tree below /usr/local/airflow/plugins, which is on the module path: one level more and `import operators.x` or --find-links finds nothing. Windows adds such a level when it compresses a folder",
+    why=(
+        "the archive's own layout decides the tree below /usr/local/airflow/plugins, which is on the module "
+        "path: one level more and `import operators.x` or --find-links finds nothing. Windows adds such a level "
+        "when it compresses a folder"
+    ),
     source="spec/04 section 11.1",
     fix="cd plugins && zip -r ../plugins.zip .",
     check=check,

@@ -37,7 +37,10 @@ RULE = Rule(
     severity=Severity.ERROR,
     area=Area.PLUGINS,
     title="Entry outside of the plugins folder",
-    why="everything in the archive belongs below /usr/local/airflow/plugins; an entry that points elsewhere is refused or overwrites what is not yours",
+    why=(
+        "everything in the archive belongs below /usr/local/airflow/plugins; an entry that points elsewhere is "
+        "refused or overwrites what is not yours"
+    ),
     source="spec/04 section 11.1",
     fix="Build the archive from inside the folder, with relative names and without links",
     check=check,

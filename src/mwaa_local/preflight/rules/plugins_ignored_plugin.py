@@ -18,7 +18,12 @@ def check(workspace: Workspace) -> Iterator[Hit]:
     for entry, file in source.python:
         if file.plugins and entry.name not in seen:
             plugin = file.plugins[0]
-            yield Hit(f"{plugin.name} is never loaded: a line of .airflowignore hides {entry.name}", source.place(entry), plugin.lineno, key=entry.name)
+            yield Hit(
+                f"{plugin.name} is never loaded: a line of .airflowignore hides {entry.name}",
+                source.place(entry),
+                plugin.lineno,
+                key=entry.name,
+            )
 
 
 RULE = Rule(
@@ -26,7 +31,10 @@ RULE = Rule(
     severity=Severity.ERROR,
     area=Area.PLUGINS,
     title="Plugin hidden by .airflowignore",
-    why="the plugin manager passes over what .airflowignore lists; the file is not reported anywhere, its plugin is just not there",
+    why=(
+        "the plugin manager passes over what .airflowignore lists; the file is not reported anywhere, its plugin "
+        "is just not there"
+    ),
     source="spec/04 section 11.1",
     fix="Take the file out of .airflowignore; list only files that define no plugin",
     check=check,

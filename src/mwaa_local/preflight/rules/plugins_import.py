@@ -23,11 +23,21 @@ def check(workspace: Workspace) -> Iterator[Hit | Unchecked]:
     installed = imports.package_set.requirements if imports.package_set else None
     for (file, text), found in where.items():
         components = [component for component, _ in found]
-        everywhere = "in every component" if len(components) == len(imports.plugins) else f"in {' and '.join(sorted(components))}"
+        everywhere = (
+            "in every component"
+            if len(components) == len(imports.plugins)
+            else f"in {' and '.join(sorted(components))}"
+        )
         if installed is False and "No module named" in text:
-            yield Unchecked(f"plugin {workspace.relative(file) if file else ''}".strip(), f"it needs a package and requirements.txt could not be installed ({text})", "mend requirements.txt first")
+            yield Unchecked(
+                f"plugin {workspace.relative(file) if file else ''}".strip(),
+                f"it needs a package and requirements.txt could not be installed ({text})",
+                "mend requirements.txt first",
+            )
             continue
-        yield Hit(f"the plugin cannot be imported {everywhere}: {text}", file or source.path, found[0][1].line, key=text)
+        yield Hit(
+            f"the plugin cannot be imported {everywhere}: {text}", file or source.path, found[0][1].line, key=text
+        )
 
 
 RULE = Rule(
@@ -35,7 +45,10 @@ RULE = Rule(
     severity=Severity.ERROR,
     area=Area.PLUGINS,
     title="Plugin fails to import",
-    why="a broken plugin does not stop MWAA; it is listed as an import error and everything it brings is missing. Checked by a real import on this Airflow version, as scheduler, worker and web server",
+    why=(
+        "a broken plugin does not stop MWAA; it is listed as an import error and everything it brings is "
+        "missing. Checked by a real import on this Airflow version, as scheduler, worker and web server"
+    ),
     source="spec/04 section 11",
     fix="Mend the import; packages it needs go into requirements.txt",
     check=check,

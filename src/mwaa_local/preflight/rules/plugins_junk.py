@@ -15,7 +15,12 @@ def check(workspace: Workspace) -> Iterator[Hit]:
             continue  # in a folder it hurts nobody: `mwaa-local package` leaves it out
         junk = [entry.name for entry in source.files if is_junk(entry.name)]
         if junk:
-            yield Hit(f"{len(junk)} files that do not belong to a plugin, the first is {junk[0]}", source.path, excerpt=junk[0], key="junk")
+            yield Hit(
+                f"{len(junk)} files that do not belong to a plugin, the first is {junk[0]}",
+                source.path,
+                excerpt=junk[0],
+                key="junk",
+            )
 
 
 RULE = Rule(
@@ -23,7 +28,10 @@ RULE = Rule(
     severity=Severity.WARNING,
     area=Area.PLUGINS,
     title="Leftovers in plugins.zip",
-    why="__MACOSX, .DS_Store and __pycache__ are unpacked on every component; a `._name.py` among them is tried as a plugin and fails to import",
+    why=(
+        "__MACOSX, .DS_Store and __pycache__ are unpacked on every component; a `._name.py` among them is tried "
+        "as a plugin and fails to import"
+    ),
     source="spec/04 section 11.1",
     fix="zip -r ../plugins.zip . -x '*__pycache__*' '*.DS_Store' '__MACOSX/*', or `mwaa-local package`",
     check=check,

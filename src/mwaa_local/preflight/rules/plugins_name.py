@@ -17,14 +17,28 @@ def check(workspace: Workspace) -> Iterator[Hit]:
     for entry, file in source.python if source else ():
         assert source is not None
         for plugin in file.plugins:
-            named = [node for node in plugin.body if isinstance(node, ast.Assign | ast.AnnAssign) and _target(node) == "name"]
+            named = [
+                node for node in plugin.body if isinstance(node, ast.Assign | ast.AnnAssign) and _target(node) == "name"
+            ]
             if not named:
                 if len(plugin.bases) == 1:
-                    yield Hit(f"plugin class {plugin.name} has no name", source.place(entry), plugin.lineno, fix=f'name = "{plugin.name.lower()}"', key=plugin.name)
+                    yield Hit(
+                        f"plugin class {plugin.name} has no name",
+                        source.place(entry),
+                        plugin.lineno,
+                        fix=f'name = "{plugin.name.lower()}"',
+                        key=plugin.name,
+                    )
                 continue
             name = text_of(named[0].value)
             if name and name in seen:
-                yield Hit(f"plugin name {name!r} is already taken by {workspace.relative(seen[name])}: this one is skipped", source.place(entry), named[0].lineno, fix="give it a name of its own", key=name)
+                yield Hit(
+                    f"plugin name {name!r} is already taken by {workspace.relative(seen[name])}: this one is skipped",
+                    source.place(entry),
+                    named[0].lineno,
+                    fix="give it a name of its own",
+                    key=name,
+                )
             elif name:
                 seen[name] = source.place(entry)
 

@@ -23,10 +23,21 @@ def check(workspace: Workspace) -> Iterator[Hit]:
         # A file that is executed as a plugin becomes the module of its bare name, whatever folder it lies in.
         name = path.stem if entry.name in seen else ""
         if name and name != "__init__" and (name in sys.stdlib_module_names or name == "airflow"):
-            yield Hit(f"{entry.name} takes the place of the module {name!r}", source.place(entry), fix=f"rename it: my_{name}.py", key=name)
+            yield Hit(
+                f"{entry.name} takes the place of the module {name!r}",
+                source.place(entry),
+                fix=f"rename it: my_{name}.py",
+                key=name,
+            )
         elif entry.name in seen and file.plugins:
             if name in stems:
-                yield Hit(f"{entry.name} and {stems[name]} both become the module {name!r}", source.place(entry), fix="rename one of them", severity=Severity.WARNING, key=name)
+                yield Hit(
+                    f"{entry.name} and {stems[name]} both become the module {name!r}",
+                    source.place(entry),
+                    fix="rename one of them",
+                    severity=Severity.WARNING,
+                    key=name,
+                )
             stems.setdefault(name, entry.name)
 
 
@@ -35,7 +46,10 @@ RULE = Rule(
     severity=Severity.ERROR,
     area=Area.PLUGINS,
     title="Module hides another",
-    why="the plugins folder is on the module path, and Airflow registers each plugin file under its bare name: a file called logging.py or airflow.py breaks every import of the real one",
+    why=(
+        "the plugins folder is on the module path, and Airflow registers each plugin file under its bare name: a "
+        "file called logging.py or airflow.py breaks every import of the real one"
+    ),
     source="spec/04 section 11.3",
     fix="Rename the file",
     check=check,

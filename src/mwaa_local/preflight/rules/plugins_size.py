@@ -15,7 +15,12 @@ def check(workspace: Workspace) -> Iterator[Hit]:
     for source in workspace.plugin_sources:
         size = source.unpacked_bytes
         if size > cap:
-            yield Hit(f"unpacked it is {_mb(size)}, above the cap of {_mb(cap)}", source.path, fix="leave out what is not needed, or raise Local.MaxPluginsBytes", severity=Severity.ERROR)
+            yield Hit(
+                f"unpacked it is {_mb(size)}, above the cap of {_mb(cap)}",
+                source.path,
+                fix="leave out what is not needed, or raise Local.MaxPluginsBytes",
+                severity=Severity.ERROR,
+            )
         elif size > limit or source.compressed_bytes > limit:
             yield Hit(f"unpacked it is {_mb(size)}; MWAA recommends less than {_mb(limit)}", source.path)
 
@@ -29,7 +34,10 @@ RULE = Rule(
     severity=Severity.WARNING,
     area=Area.PLUGINS,
     title="Plugins too large",
-    why="every component unpacks the archive at each start; when that takes longer than ten minutes Fargate gives up and MWAA rolls the environment back",
+    why=(
+        "every component unpacks the archive at each start; when that takes longer than ten minutes Fargate "
+        "gives up and MWAA rolls the environment back"
+    ),
     source="spec/04 section 11.1",
     fix="Keep it below 1 GB: large data belongs into S3, packages into requirements.txt",
     check=check,

@@ -21,7 +21,12 @@ def check(workspace: Workspace) -> Iterator[Hit]:
             yield Hit(f"plugins.zip does not hold {entry.name}", archive.path, excerpt=entry.name, key=entry.name)
             return
         if other.size != entry.size or other.read(5_000_000) != entry.read(5_000_000):
-            yield Hit(f"plugins.zip holds another {entry.name} than the folder", archive.path, excerpt=entry.name, key=entry.name)
+            yield Hit(
+                f"plugins.zip holds another {entry.name} than the folder",
+                archive.path,
+                excerpt=entry.name,
+                key=entry.name,
+            )
             return
 
 
@@ -30,7 +35,10 @@ RULE = Rule(
     severity=Severity.WARNING,
     area=Area.PLUGINS,
     title="plugins.zip is not the plugins folder",
-    why="MWAA runs what is in the archive; a folder that was edited after it was zipped is tested here and missing there",
+    why=(
+        "MWAA runs what is in the archive; a folder that was edited after it was zipped is tested here and "
+        "missing there"
+    ),
     source="spec/04 section 11.1",
     fix="Build it again: `mwaa-local package`",
     check=check,

@@ -12,7 +12,9 @@ from mwaa_local.preflight.workspace import Workspace
 
 def _assigned(plugin: ast.ClassDef) -> Iterator[tuple[str, int]]:
     for node in plugin.body:
-        targets = node.targets if isinstance(node, ast.Assign) else [node.target] if isinstance(node, ast.AnnAssign) else []
+        targets = (
+            node.targets if isinstance(node, ast.Assign) else [node.target] if isinstance(node, ast.AnnAssign) else []
+        )
         value = getattr(node, "value", None)
         empty = isinstance(value, ast.List | ast.Tuple) and not value.elts
         for target in targets:
@@ -31,14 +33,34 @@ def check(workspace: Workspace) -> Iterator[Hit]:
             for name, line in _assigned(plugin):
                 place = source.place(entry)
                 if name in gone:
-                    fix = "import the class by its module: the plugins folder is on the module path" if name in ("operators", "hooks", "sensors") else "remove it"
+                    fix = (
+                        "import the class by its module: the plugins folder is on the module path"
+                        if name in ("operators", "hooks", "sensors")
+                        else "remove it"
+                    )
                     if major < 3 and name not in ("operators", "sensors"):
                         fix = "it needs Airflow 3: use flask_blueprints or appbuilder_views on Airflow 2"
                     yield Hit(f"Airflow {major} does not look at {plugin.name}.{name}", place, line, fix=fix, key=name)
                 elif major >= 3 and name in plugin_attributes("dropped"):
-                    yield Hit(f"Airflow 3 shows nothing of {plugin.name}.{name}", place, line, fix="use external_views or react_apps", key=name)
+                    yield Hit(
+                        f"Airflow 3 shows nothing of {plugin.name}.{name}",
+                        place,
+                        line,
+                        fix="use external_views or react_apps",
+                        key=name,
+                    )
                 elif major >= 3 and name in plugin_attributes("legacy"):
-                    yield Hit(f"{plugin.name}.{name} is served by the old web application below /pluginsv2 only, outside of the new UI", place, line, fix="use fastapi_apps and external_views", severity=Severity.WARNING, key=name)
+                    yield Hit(
+                        (
+                            f"{plugin.name}.{name} is served by the old web application below /pluginsv2 only, "
+                            "outside of the new UI"
+                        ),
+                        place,
+                        line,
+                        fix="use fastapi_apps and external_views",
+                        severity=Severity.WARNING,
+                        key=name,
+                    )
 
 
 RULE = Rule(
@@ -46,7 +68,11 @@ RULE = Rule(
     severity=Severity.ERROR,
     area=Area.PLUGINS,
     title="Plugin API of another Airflow version",
-    why="Airflow ignores plugin attributes that it does not know without a word: operators, hooks, sensors, executors and dependencies listed in a plugin are lost on Airflow 3, FastAPI apps and React apps on Airflow 2",
+    why=(
+        "Airflow ignores plugin attributes that it does not know without a word: operators, hooks, sensors, "
+        "executors and dependencies listed in a plugin are lost on Airflow 3, FastAPI apps and React apps on "
+        "Airflow 2"
+    ),
     source="spec/04 section 11.3, spec/05 T-13",
     fix="Use the attributes of this version",
     check=check,

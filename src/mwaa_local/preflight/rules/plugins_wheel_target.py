@@ -65,7 +65,10 @@ RULE = Rule(
     severity=Severity.ERROR,
     area=Area.PLUGINS,
     title="Wheel for another target",
-    why="pip in the container takes only wheels for Linux x86_64 and the version's Python; one downloaded on a Mac or for another Python is passed over, and with --no-index the whole installation fails",
+    why=(
+        "pip in the container takes only wheels for Linux x86_64 and the version's Python; one downloaded on a "
+        "Mac or for another Python is passed over, and with --no-index the whole installation fails"
+    ),
     source="spec/07 B2.3 and B2.5, spec/01 section 5.2",
     fix="Download it for the target: `mwaa-local package --wheels`",
     check=check,

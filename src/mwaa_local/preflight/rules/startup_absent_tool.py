@@ -44,7 +44,10 @@ RULE = Rule(
     severity=Severity.ERROR,
     area=Area.STARTUP,
     title="Command not in the image",
-    why="the image is a small Amazon Linux 2023; `command not found` does not stop the script, so everything after it works on what is not there",
+    why=(
+        "the image is a small Amazon Linux 2023; `command not found` does not stop the script, so everything "
+        "after it works on what is not there"
+    ),
     source="spec/10 section 5.4",
     fix="Install it first with sudo dnf install -y, or use what is there",
     check=check,

@@ -23,7 +23,9 @@ def check(workspace: Workspace) -> Iterator[Hit]:
             targets.append(command.arguments[-1])
         for target in targets:
             if folder.match(target):
-                yield Hit(f"{target} lies in the DAG folder, which mirrors the bucket", script.source.path, command.line)
+                yield Hit(
+                    f"{target} lies in the DAG folder, which mirrors the bucket", script.source.path, command.line
+                )
 
 
 RULE = Rule(
@@ -31,7 +33,10 @@ RULE = Rule(
     severity=Severity.WARNING,
     area=Area.STARTUP,
     title="File written into the DAG folder",
-    why="the DAG folder is a mirror of the bucket, renewed every 30 seconds with deletions; a file made here is not in the bucket and not on the other components",
+    why=(
+        "the DAG folder is a mirror of the bucket, renewed every 30 seconds with deletions; a file made here is "
+        "not in the bucket and not on the other components"
+    ),
     source="spec/04 sections 10.2 and 13, spec/07 section 0.3",
     fix="Upload the file with the DAGs, or write it to /tmp or the home folder",
     check=check,

@@ -13,12 +13,21 @@ def check(workspace: Workspace) -> Iterator[Hit]:
     if script is None:
         return
     data = script.source.data
-    if data.startswith(b"\xef\xbb\xbf") or data.startswith((b"\xff\xfe", b"\xfe\xff")):
-        yield Hit("the script begins with a byte order mark: bash takes it for part of the first command", script.source.path, 1, fix="save it as UTF-8 without BOM")
+    if data.startswith((b"\xef\xbb\xbf", b"\xff\xfe", b"\xfe\xff")):
+        yield Hit(
+            "the script begins with a byte order mark: bash takes it for part of the first command",
+            script.source.path,
+            1,
+            fix="save it as UTF-8 without BOM",
+        )
     if b"\r\n" in data:
         count = data.count(b"\r\n")
         line = data[: data.index(b"\r\n")].count(b"\n") + 1
-        yield Hit(f"{count} lines end in CRLF: bash reads the carriage return as part of the command", script.source.path, line)
+        yield Hit(
+            f"{count} lines end in CRLF: bash reads the carriage return as part of the command",
+            script.source.path,
+            line,
+        )
 
 
 RULE = Rule(

@@ -17,9 +17,18 @@ def check(workspace: Workspace) -> Iterator[Hit]:
             continue
         # `exec >log` alone redirects; with a program it replaces the shell.
         if command.words[0] == "exec" and len(command.words) > 1:
-            yield Hit(f"exec {command.words[1]} replaces the shell that has to save the variables", script.source.path, command.line)
+            yield Hit(
+                f"exec {command.words[1]} replaces the shell that has to save the variables",
+                script.source.path,
+                command.line,
+            )
         elif command.words[:2] == ["builtin", "exit"] or command.raw[0] == "\\exit":
-            yield Hit("this leaves the shell past MWAA's own exit, which saves the variables", script.source.path, command.line, fix="write a plain `exit`")
+            yield Hit(
+                "this leaves the shell past MWAA's own exit, which saves the variables",
+                script.source.path,
+                command.line,
+                fix="write a plain `exit`",
+            )
 
 
 RULE = Rule(
@@ -27,7 +36,10 @@ RULE = Rule(
     severity=Severity.ERROR,
     area=Area.STARTUP,
     title="exec or builtin exit",
-    why="after the script MWAA reads the variables it exported; where the shell was replaced they are missing, which is fatal: the component never starts",
+    why=(
+        "after the script MWAA reads the variables it exported; where the shell was replaced they are missing, "
+        "which is fatal: the component never starts"
+    ),
     source="spec/10 section 3.3",
     fix="Run the program without exec, in the background if it has to stay",
     check=check,

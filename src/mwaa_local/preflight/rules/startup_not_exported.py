@@ -19,10 +19,20 @@ def check(workspace: Workspace) -> Iterator[Hit]:
         if command.words or command.subshell:
             continue
         for name, _ in command.assignments:
-            if not re.fullmatch(r"[A-Z][A-Z0-9_]+", name) or name in exported or name in ("PATH", "IFS", "PS1", "LD_LIBRARY_PATH"):
+            if (
+                not re.fullmatch(r"[A-Z][A-Z0-9_]+", name)
+                or name in exported
+                or name in ("PATH", "IFS", "PS1", "LD_LIBRARY_PATH")
+            ):
                 continue
             if not re.search(rf"\$\{{?[#!]?{name}\b", text):
-                yield Hit(f"{name} is set, never used in the script and not exported: no task will see it", script.source.path, command.line, fix=f"export {name}=...", key=name)
+                yield Hit(
+                    f"{name} is set, never used in the script and not exported: no task will see it",
+                    script.source.path,
+                    command.line,
+                    fix=f"export {name}=...",
+                    key=name,
+                )
 
 
 RULE = Rule(
@@ -30,7 +40,10 @@ RULE = Rule(
     severity=Severity.WARNING,
     area=Area.STARTUP,
     title="Variable not exported",
-    why="MWAA takes over the exported environment of the script; plain shell variables, functions, aliases and `cd` are lost",
+    why=(
+        "MWAA takes over the exported environment of the script; plain shell variables, functions, aliases and "
+        "`cd` are lost"
+    ),
     source="spec/10 section 3.2",
     fix="Write export before it",
     check=check,

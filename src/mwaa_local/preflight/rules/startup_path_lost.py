@@ -29,7 +29,10 @@ RULE = Rule(
     severity=Severity.ERROR,
     area=Area.STARTUP,
     title="PATH replaced",
-    why="MWAA saves the variables with a program it looks up on PATH right after the script; when it is not found the component never starts, and pip and airflow are found the same way",
+    why=(
+        "MWAA saves the variables with a program it looks up on PATH right after the script; when it is not "
+        "found the component never starts, and pip and airflow are found the same way"
+    ),
     source="spec/10 section 3.3",
     fix='export PATH="/your/folder:$PATH"',
     check=check,

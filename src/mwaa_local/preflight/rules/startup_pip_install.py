@@ -29,10 +29,21 @@ def check(workspace: Workspace) -> Iterator[Hit]:
             continue
         if "install" not in words or active or re.search(r"(venv|virtualenv|env)[^ ]*/bin/", command.plain[0]):
             continue  # a virtual environment is the user's own
-        names = [canonicalize_name(re.split(r"[\[=<>!~; ]", word)[0]) for word in words[words.index("install") + 1 :] if not word.startswith("-")]
+        names = [
+            canonicalize_name(re.split(r"[\[=<>!~; ]", word)[0])
+            for word in words[words.index("install") + 1 :]
+            if not word.startswith("-")
+        ]
         for name in names:
             if name in essential:
-                yield Hit(f"{name} is one of the packages MWAA's components depend on", script.source.path, command.line, fix="remove it: the version in the image is the one that works", severity=Severity.ERROR, key=name)
+                yield Hit(
+                    f"{name} is one of the packages MWAA's components depend on",
+                    script.source.path,
+                    command.line,
+                    fix="remove it: the version in the image is the one that works",
+                    severity=Severity.ERROR,
+                    key=name,
+                )
                 break
         else:
             if not any(word in ("-c", "--constraint") or word.startswith("--constraint=") for word in words):
@@ -44,7 +55,10 @@ RULE = Rule(
     severity=Severity.WARNING,
     area=Area.STARTUP,
     title="pip install without constraints",
-    why="requirements.txt is installed under the Airflow version's constraints and MWAA's essential pins; pip in the script is not, and can replace a package that Airflow needs",
+    why=(
+        "requirements.txt is installed under the Airflow version's constraints and MWAA's essential pins; pip in "
+        "the script is not, and can replace a package that Airflow needs"
+    ),
     source="spec/10 sections 4.1 and 4.4",
     fix="Move the package to requirements.txt, or install it into a virtual environment",
     check=check,

@@ -8,7 +8,7 @@ from mwaa_local.preflight.findings import Area, Hit, Rule, Severity
 from mwaa_local.preflight.workspace import Workspace
 
 _EFFECTS = {
-    "PIP_INDEX_URL": "it replaces the public index for every line of requirements.txt, in every component that exports it",
+    "PIP_INDEX_URL": "it replaces the public index for every line of requirements.txt",
     "PIP_NO_INDEX": "it switches every index off for requirements.txt",
     "PIP_CONSTRAINT": "it is added to MWAA's own constraints and may contradict them",
     "PIP_NO_DEPS": "no dependency of any requirement is installed",
@@ -28,7 +28,13 @@ def check(workspace: Workspace) -> Iterator[Hit]:
     for export in script.exports if script else ():
         effect = _EFFECTS.get(export.name)
         if script is not None and effect is not None:
-            yield Hit(f"{export.name} reaches the installation of requirements.txt: {effect}", script.source.path, export.line, fix=_FIXES.get(export.name, ""), key=export.name)
+            yield Hit(
+                f"{export.name} reaches the installation of requirements.txt: {effect}",
+                script.source.path,
+                export.line,
+                fix=_FIXES.get(export.name, ""),
+                key=export.name,
+            )
 
 
 RULE = Rule(

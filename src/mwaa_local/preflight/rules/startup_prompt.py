@@ -7,7 +7,12 @@ from collections.abc import Iterator
 from mwaa_local.preflight.findings import Area, Hit, Rule, Severity
 from mwaa_local.preflight.workspace import Workspace
 
-_ASKING = {"yum": ("install", "update", "upgrade", "remove", "erase", "groupinstall"), "dnf": ("install", "update", "upgrade", "remove", "groupinstall"), "pip": ("uninstall",), "pip3": ("uninstall",)}
+_ASKING = {
+    "yum": ("install", "update", "upgrade", "remove", "erase", "groupinstall"),
+    "dnf": ("install", "update", "upgrade", "remove", "groupinstall"),
+    "pip": ("uninstall",),
+    "pip3": ("uninstall",),
+}
 
 
 def check(workspace: Workspace) -> Iterator[Hit]:
@@ -17,10 +22,16 @@ def check(workspace: Workspace) -> Iterator[Hit]:
         if script is None or words is None or not any(word in words for word in command.arguments[:3]):
             continue
         agreed = any(
-            word in ("--assumeyes", "--yes") or (word.startswith("-") and not word.startswith("--") and "y" in word) for word in command.arguments
+            word in ("--assumeyes", "--yes") or (word.startswith("-") and not word.startswith("--") and "y" in word)
+            for word in command.arguments
         )
         if not agreed and command.after != "|":
-            yield Hit(f"{command.name} asks for a yes that nobody can give", script.source.path, command.line, fix=f"add -y: {command.name} -y {' '.join(command.arguments)}")
+            yield Hit(
+                f"{command.name} asks for a yes that nobody can give",
+                script.source.path,
+                command.line,
+                fix=f"add -y: {command.name} -y {' '.join(command.arguments)}",
+            )
 
 
 RULE = Rule(

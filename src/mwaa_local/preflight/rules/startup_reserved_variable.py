@@ -21,7 +21,13 @@ def check(workspace: Workspace) -> Iterator[Hit]:
             continue
         option = item.via_option if item else ""
         fix = f"set the configuration option {option} in mwaa.yaml instead" if option else "remove the line"
-        yield Hit(f"{export.name} is reserved: MWAA puts its own value back after the script", script.source.path, export.line, fix=fix, key=export.name)
+        yield Hit(
+            f"{export.name} is reserved: MWAA puts its own value back after the script",
+            script.source.path,
+            export.line,
+            fix=fix,
+            key=export.name,
+        )
 
 
 RULE = Rule(

@@ -39,10 +39,21 @@ def check(workspace: Workspace) -> Iterator[Hit | Unchecked]:
         yield Unchecked("the startup script with ShellCheck", f"it did not end in {_SECONDS} s", "run it by hand")
         return
     except ValueError:
-        yield Unchecked("the startup script with ShellCheck", result.stderr.decode("utf-8", "replace")[:200] or "it gave no report", "run it by hand")
+        yield Unchecked(
+            "the startup script with ShellCheck",
+            result.stderr.decode("utf-8", "replace")[:200] or "it gave no report",
+            "run it by hand",
+        )
         return
     for note in notes:
-        yield Hit(f"SC{note['code']}: {note['message']}", script.source.path, note["line"], fix="see the ShellCheck wiki page of that code", severity=_LEVELS.get(note["level"], Severity.INFO), key=f"SC{note['code']}")
+        yield Hit(
+            f"SC{note['code']}: {note['message']}",
+            script.source.path,
+            note["line"],
+            fix="see the ShellCheck wiki page of that code",
+            severity=_LEVELS.get(note["level"], Severity.INFO),
+            key=f"SC{note['code']}",
+        )
 
 
 RULE = Rule(
@@ -50,7 +61,10 @@ RULE = Rule(
     severity=Severity.WARNING,
     area=Area.STARTUP,
     title="ShellCheck",
-    why="the script runs unattended on every start of every component; ShellCheck (used when it is installed) knows many ways in which shell text does not do what it says",
+    why=(
+        "the script runs unattended on every start of every component; ShellCheck (used when it is installed) "
+        "knows many ways in which shell text does not do what it says"
+    ),
     source="spec/10 section 3.1",
     fix="Follow its advice, or disable the code in the script",
     check=check,

@@ -34,9 +34,19 @@ def check(workspace: Workspace) -> Iterator[Hit]:
             continue
         found = _switched_on(command)
         if "e" in found:
-            yield Hit("with set -e the first failing command keeps the component from starting at all", script.source.path, command.line, key="e")
+            yield Hit(
+                "with set -e the first failing command keeps the component from starting at all",
+                script.source.path,
+                command.line,
+                key="e",
+            )
         if "u" in found:
-            yield Hit("with set -u an unset variable keeps the component from starting at all", script.source.path, command.line, key="u")
+            yield Hit(
+                "with set -u an unset variable keeps the component from starting at all",
+                script.source.path,
+                command.line,
+                key="u",
+            )
 
 
 RULE = Rule(
@@ -44,8 +54,12 @@ RULE = Rule(
     severity=Severity.WARNING,
     area=Area.STARTUP,
     title="set -e or set -u",
-    why="MWAA sources the script and saves its variables at the end; a shell that leaves early saves nothing, the component is marked unhealthy, and the environment rolls back. `exit 1` would be harmless: MWAA turns it into a saved, successful end",
+    why=(
+        "MWAA sources the script and saves its variables at the end; a shell that leaves early saves nothing, "
+        "the component is marked unhealthy, and the environment rolls back. `exit 1` would be harmless: MWAA "
+        "turns it into a saved, successful end"
+    ),
     source="spec/10 section 3.3",
-    fix="Leave it out, and write `command || echo \"command failed\"` where a failure matters",
+    fix='Leave it out, and write `command || echo "command failed"` where a failure matters',
     check=check,
 )

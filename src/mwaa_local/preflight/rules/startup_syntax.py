@@ -25,7 +25,14 @@ def check(workspace: Workspace) -> Iterator[Hit | Unchecked]:
         return
     try:
         # -n reads and parses; nothing of the script is run.
-        result = subprocess.run([bash, "-n"], input=script.source.data, capture_output=True, timeout=_SECONDS, env={"LC_ALL": "C"}, check=False)
+        result = subprocess.run(
+            [bash, "-n"],
+            input=script.source.data,
+            capture_output=True,
+            timeout=_SECONDS,
+            env={"LC_ALL": "C"},
+            check=False,
+        )
     except subprocess.TimeoutExpired:
         yield Unchecked("the startup script's syntax", f"bash -n did not end in {_SECONDS} s", "shorten the script")
         return
@@ -41,7 +48,10 @@ RULE = Rule(
     severity=Severity.ERROR,
     area=Area.STARTUP,
     title="Shell syntax",
-    why="MWAA sources the script in bash; at a syntax error the rest is left out, and the component starts as if all were well",
+    why=(
+        "MWAA sources the script in bash; at a syntax error the rest is left out, and the component starts as if "
+        "all were well"
+    ),
     source="spec/10 section 3.3",
     fix="Mend the line; `bash -n startup.sh` parses without running",
     check=check,

@@ -36,17 +36,48 @@ def check(workspace: Workspace) -> Iterator[Hit]:
             total += _slept(command)
             if total >= limit and not said:
                 said = True
-                yield Hit(f"by this line the script has slept {total:g} s; MWAA ends it after {limit} s", script.source.path, command.line, key="sleep")
+                yield Hit(
+                    f"by this line the script has slept {total:g} s; MWAA ends it after {limit} s",
+                    script.source.path,
+                    command.line,
+                    key="sleep",
+                )
         elif command.name == "tail" and any(word in ("-f", "-F", "--follow") for word in command.arguments):
-            yield Hit("tail -f never ends", script.source.path, command.line, fix="leave it out; the script's output is in its log stream anyway")
+            yield Hit(
+                "tail -f never ends",
+                script.source.path,
+                command.line,
+                fix="leave it out; the script's output is in its log stream anyway",
+            )
         elif command.name in ("python", "python3") and "http.server" in command.arguments:
-            yield Hit("a server in the foreground never ends", script.source.path, command.line, fix="end the line with &")
-        elif command.name == "read" and command.after != "|" and "<" not in " ".join(command.raw) and "-t" not in command.arguments and not command.subshell and not _in_loop(workspace, command):
-            yield Hit("read waits for somebody to type", script.source.path, command.line, fix="take the value from a variable")
+            yield Hit(
+                "a server in the foreground never ends", script.source.path, command.line, fix="end the line with &"
+            )
+        elif (
+            command.name == "read"
+            and command.after != "|"
+            and "<" not in " ".join(command.raw)
+            and "-t" not in command.arguments
+            and not command.subshell
+            and not _in_loop(workspace, command)
+        ):
+            yield Hit(
+                "read waits for somebody to type",
+                script.source.path,
+                command.line,
+                fix="take the value from a variable",
+            )
     text = script.source.lines
     for number, line in enumerate(text, 1):
-        if re.match(r"\s*while\s+(true|:|\[\s*1\s*\]|\(\(\s*1\s*\)\))\s*(;|$)", line) and not _has_way_out(text[number - 1 :]):
-            yield Hit("a loop without an end", script.source.path, number, fix="bound it: for i in $(seq 10); do ...; sleep 1; done")
+        if re.match(r"\s*while\s+(true|:|\[\s*1\s*\]|\(\(\s*1\s*\)\))\s*(;|$)", line) and not _has_way_out(
+            text[number - 1 :]
+        ):
+            yield Hit(
+                "a loop without an end",
+                script.source.path,
+                number,
+                fix="bound it: for i in $(seq 10); do ...; sleep 1; done",
+            )
 
 
 def _in_loop(workspace: Workspace, command: Command) -> bool:
@@ -68,7 +99,10 @@ RULE = Rule(
     severity=Severity.ERROR,
     area=Area.STARTUP,
     title="Script that does not end in time",
-    why="the script has five minutes on every start of every component; then it is killed, its variables are lost and the component does not start",
+    why=(
+        "the script has five minutes on every start of every component; then it is killed, its variables are "
+        "lost and the component does not start"
+    ),
     source="spec/04 section 8.4, spec/10 sections 3.1 and 3.3",
     fix="Shorten it, or put the long work into a task",
     check=check,

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 from collections.abc import Iterator
 
 from mwaa_local.preflight.findings import Area, Hit, Rule, Severity
@@ -20,12 +21,21 @@ def check(workspace: Workspace) -> Iterator[Hit]:
         names = [word for word in command.arguments if not word.startswith("-")]
         if not names or names[0] not in _WORDS or len(names) > 1:
             continue  # an update of named packages says itself what it touches
-        if not any(word.startswith(("--exclude=python", "-x=python")) for word in command.arguments) and not _excluded(command.arguments):
-            yield Hit(f"{command.name} {names[0]} without --exclude=python* may change the system's Python", script.source.path, command.line, fix=f"sudo {command.name} {names[0]} -y --exclude=python*")
+        if not any(word.startswith(("--exclude=python", "-x=python")) for word in command.arguments) and not _excluded(
+            command.arguments
+        ):
+            yield Hit(
+                f"{command.name} {names[0]} without --exclude=python* may change the system's Python",
+                script.source.path,
+                command.line,
+                fix=f"sudo {command.name} {names[0]} -y --exclude=python*",
+            )
 
 
 def _excluded(words: list[str]) -> bool:
-    return any(word in ("--exclude", "-x") and following.startswith("python") for word, following in zip(words, words[1:], strict=False))
+    return any(
+        word in ("--exclude", "-x") and following.startswith("python") for word, following in itertools.pairwise(words)
+    )
 
 
 RULE = Rule(
@@ -33,7 +43,10 @@ RULE = Rule(
     severity=Severity.ERROR,
     area=Area.STARTUP,
     title="System update without the Python exclude",
-    why="the guide requires --exclude=python*: the Python that Airflow and the package manager run on must stay what it is",
+    why=(
+        "the guide requires --exclude=python*: the Python that Airflow and the package manager run on must stay "
+        "what it is"
+    ),
     source="spec/04 sections 8.1 and 8.3",
     fix="sudo yum update -y --exclude=python*",
     check=check,
