@@ -14,9 +14,10 @@ from pathlib import Path
 import pytest
 from process_engine_support import AIRFLOW, Running, wait
 
-from mwaa_local.engines import console, keeper_client, processes
+from mwaa_local.engines import console, keeper_client, postgres, processes
 from mwaa_local.engines.layout import Layout
 from mwaa_local.errors import EngineError, MachineError, StartupScriptError
+from mwaa_local.model import secrets
 
 pytestmark = [pytest.mark.timeout(900), pytest.mark.skipif(not processes.LINUX, reason="reads /proc")]
 
@@ -286,6 +287,25 @@ def test_killed_in_the_middle_of_up_and_the_next_up_recovers(env: Running, tmp_p
     env.up()
     env.healthy()
     env.run_dag("two_tasks")
+
+
+def test_a_database_behind_its_version_is_migrated_in_place(env: Running, tmp_path: Path) -> None:
+    if env.version != "3.2.1":
+        pytest.skip("once is enough")
+    other = Running(tmp_path / "behind", env.version)
+    layout = Layout(other.environment.state)
+    try:
+        # A cluster without any table: what an upgrade finds, only more so.
+        postgres.create(layout.postgres, password=secrets.load_or_create(layout.secrets).database_password)
+        other.up()
+        assert (layout.run("migrate-db") / "status.json").exists(), "the job ran"
+        other.run_dag("two_tasks")
+        (layout.run("migrate-db") / "status.json").unlink()
+        other.engine.down(timeout_s=60)
+        other.up()
+        assert not (layout.run("migrate-db") / "status.json").exists(), "a current schema needs no migration"
+    finally:
+        other.engine.reset()
 
 
 UP = """

@@ -54,7 +54,10 @@ def start(layout: Layout, host: Mapping[str, str]) -> None:
     """
     layout.logs.mkdir(parents=True, exist_ok=True)
     kept = {name: host[name] for name in ("PATH", "HOME", "LANG", "TMPDIR", "VIRTUAL_ENV") if host.get(name)}
-    with layout.log("keeper").open("ab") as output:
+    log = layout.log("keeper")
+    if log.exists() and log.stat().st_size > console.LIMIT_BYTES:
+        log.replace(log.with_name(f"{log.name}.1"))
+    with log.open("ab") as output:
         child = subprocess.Popen(
             [sys.executable, "-m", "mwaa_local.engines.keeper", "--state", str(layout.state)],
             stdin=subprocess.DEVNULL,

@@ -7,7 +7,7 @@ import signal
 import subprocess
 import time
 from collections.abc import Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
 from dataclasses import replace
 from pathlib import Path
 from typing import IO, Any
@@ -85,13 +85,14 @@ class ProcessEngine:
     def _up(
         self, environment: Environment, progress: Progress, seconds: dict[str, float], timeout_s: float
     ) -> UpResult:
-        with files.lock(self._layout.up_lock, seconds=_LOCK_SECONDS, busy=_BUSY):
+        with self._alone(progress):
             self._layout.hide()
             before = self._plan()
             _refuse_other_version(environment, before)
-            running = self._adopt(before)
+            running, notes = self._adopt(before)
             with _timed(seconds, "plan"):
-                parts, notes = self._parts(environment, progress, before, seconds)
+                parts, more = self._parts(environment, progress, before, seconds)
+                notes += more
                 made = process_plan.build(parts)
             changes = _changes(before, made) if before is not None else []
             made.write(self._layout.plan)
@@ -124,14 +125,25 @@ class ProcessEngine:
         except EngineError:
             return None  # it is written anew; the keeper's lock tells what runs
 
-    def _adopt(self, before: Plan | None) -> bool:
+    @contextmanager
+    def _alone(self, progress: Progress) -> Iterator[None]:
+        """Hold the environment for one command; a wait for another one is shown."""
+        with ExitStack() as stack:
+            try:
+                stack.enter_context(files.lock(self._layout.up_lock, seconds=0.1, busy=_BUSY))
+            except EngineError:
+                with progress.step("waiting: " + _BUSY):
+                    stack.enter_context(files.lock(self._layout.up_lock, seconds=_LOCK_SECONDS, busy=_BUSY))
+            yield
+
+    def _adopt(self, before: Plan | None) -> tuple[bool, list[str]]:
         """Whether a keeper runs that this tool can talk to; one of another version of the tool is ended."""
         if not keeper_client.runs(self._layout):
-            return False
+            return False, []
         if before is not None and before.tool == mwaa_local.__version__:
-            return True
+            return True, []
         keeper_client.stop(self._layout, timeout_s=60.0)
-        return False
+        return False, [f"mwaa-local {mwaa_local.__version__} took over: restarted everything"]
 
     def _parts(
         self, environment: Environment, progress: Progress, before: Plan | None, seconds: dict[str, float]

@@ -63,7 +63,10 @@ def ensure(cache: Path, name: str, version: Version, migrate: Migrate, *, second
     with files.lock(cache / "databases" / f"{name}.lock", seconds=seconds, busy=busy):
         if (place / "PG_VERSION").exists():
             return place
-        work = Path(tempfile.mkdtemp(prefix=".new-", dir=cache / "databases"))
+        for left in (cache / "databases").glob(f".new-{name}-*"):  # by one that was killed: the lock is ours
+            postgres.destroy(left / "cluster")
+            shutil.rmtree(left, ignore_errors=True)
+        work = Path(tempfile.mkdtemp(prefix=f".new-{name}-", dir=cache / "databases"))
         try:
             password = secrets.token_hex(16)
             cluster = postgres.create(work / "cluster", password=password)
