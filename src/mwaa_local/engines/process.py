@@ -10,12 +10,22 @@ from collections.abc import Iterator, Mapping, Sequence
 from contextlib import ExitStack, contextmanager
 from dataclasses import replace
 from pathlib import Path
-from typing import IO, Any
+from typing import IO
 
 from packaging.version import Version as PackageVersion
 
 import mwaa_local
-from mwaa_local.engines import console, files, keeper_client, plan, ports, postgres, process_plan, processes, template
+from mwaa_local.engines import (
+    files,
+    keeper_client,
+    plan,
+    ports,
+    postgres,
+    process_plan,
+    process_view,
+    processes,
+    template,
+)
 from mwaa_local.engines import inputs as workflow
 from mwaa_local.engines.layout import Layout, cache_folder
 from mwaa_local.engines.plan import Plan
@@ -26,7 +36,6 @@ from mwaa_local.engines.waiting import until_healthy
 from mwaa_local.errors import EngineError, MachineError
 from mwaa_local.model import Environment
 from mwaa_local.model import secrets as keys
-from mwaa_local.runtime.files import ENVIRONMENT_FILE
 
 _MIGRATION_SECONDS = 180.0
 _LOCK_SECONDS = 600.0
@@ -280,35 +289,7 @@ class ProcessEngine:
 
     def components(self) -> list[ComponentState]:
         """State of every component."""
-        made = self._plan()
-        if made is None:
-            return []
-        running = keeper_client.runs(self._layout)
-        report = keeper_client.report(self._layout)["components"] if running else {}
-        states = [self._state(item, report.get(item.name)) for item in made.components if item.kind == "service"]
-        keeper = keeper_client.pid(self._layout)
-        if keeper is not None:  # what it takes belongs to the environment too
-            started = keeper_client.report(self._layout).get("started_at")
-            states.append(ComponentState("keeper", "healthy", keeper, started, memory_bytes=processes.own_pss(keeper)))
-        return states
-
-    def _state(self, item: plan.Component, one: Mapping[str, Any] | None) -> ComponentState:
-        status = files.read_json(Path(item.run_dir) / "status.json") if item.run_dir else None
-        if one is None:
-            return ComponentState(item.name, "stopped", status=status)
-        detail = str(one["detail"])
-        if not detail and one["exits"]:
-            detail = f"last restart: it {one['exits'][-1]['why']}"
-        return ComponentState(
-            name=item.name,
-            state=one["state"],
-            pid=one["pid"],
-            started_at=one["started_at"] if one["pid"] else None,
-            restarts=one["restarts"],
-            memory_bytes=processes.pss(one["pid"]) if one["pid"] else None,
-            detail=detail,
-            status=status,
-        )
+        return process_view.states(self._layout, self._plan())
 
     def addresses(self) -> Addresses | None:
         """Where the environment answers; ``None`` when it does not run."""
@@ -317,16 +298,7 @@ class ProcessEngine:
 
     def exports(self, component: str) -> dict[str, str] | None:
         """What the startup script exported in a running component; ``None`` when it does not run."""
-        made = self._plan()
-        item = made.component(component) if made is not None else None
-        if item is None or not item.run_dir or not keeper_client.runs(self._layout):
-            return None
-        folder = Path(item.run_dir)
-        status, kept = files.read_json(folder / "status.json"), files.read_json(folder / ENVIRONMENT_FILE)
-        if status is None or kept is None:
-            return None
-        names = (status.get("startup_script") or {}).get("variables") or []
-        return {name: kept["variables"][name] for name in names if name in kept["variables"]}
+        return process_view.exports(self._layout, self._plan(), component)
 
     def logs(self, component: str, *, follow: bool, lines: int) -> Iterator[str]:
         """A component's console output.
@@ -334,16 +306,7 @@ class ProcessEngine:
         Raises:
             EngineError: There is no such component.
         """
-        made = self._plan()
-        names = [item.name for item in made.components] if made else []
-        if component not in [*names, "keeper"]:
-            raise EngineError(
-                f"no component {component!r}", why=f"components: {', '.join(names) or 'none yet'}", hint="make up"
-            )
-        path = self._layout.log(component)
-        if not follow:
-            return iter(console.tail(path, lines))
-        return console.follow(path, lines=lines, until=lambda: not keeper_client.runs(self._layout))
+        return process_view.lines(self._layout, self._plan(), component, follow=follow, lines=lines)
 
     def run(
         self, component: str, argv: Sequence[str], *, interactive: bool, stdin: IO[bytes] | Path | None = None

@@ -1,0 +1,80 @@
+"""Looking at an environment of the process engine: states, console output, exports. Changes nothing."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from pathlib import Path
+from typing import Any
+
+from mwaa_local.engines import console, files, keeper_client, processes
+from mwaa_local.engines.layout import Layout
+from mwaa_local.engines.plan import Component, Plan
+from mwaa_local.engines.protocol import ComponentState
+from mwaa_local.errors import EngineError
+from mwaa_local.runtime.files import ENVIRONMENT_FILE
+from mwaa_local.runtime.status import FILE_NAME
+
+KEEPER = "keeper"
+
+
+def states(layout: Layout, made: Plan | None) -> list[ComponentState]:
+    """State of every component, and of the keeper while it runs: what it takes belongs to the environment too."""
+    if made is None:
+        return []
+    keeper = keeper_client.pid(layout)
+    report = keeper_client.report(layout) if keeper is not None else {"components": {}}
+    told: Mapping[str, Any] = report["components"]
+    found = [_state(item, told.get(item.name)) for item in made.components if item.kind == "service"]
+    if keeper is not None:
+        memory = processes.own_pss(keeper)
+        found.append(ComponentState(KEEPER, "healthy", keeper, report.get("started_at"), memory_bytes=memory))
+    return found
+
+
+def _state(item: Component, one: Mapping[str, Any] | None) -> ComponentState:
+    status = files.read_json(Path(item.run_dir) / FILE_NAME) if item.run_dir else None
+    if one is None:
+        return ComponentState(item.name, "stopped", status=status)
+    detail = str(one["detail"])
+    if not detail and one["exits"]:
+        detail = f"last restart: it {one['exits'][-1]['why']}"
+    return ComponentState(
+        name=item.name,
+        state=one["state"],
+        pid=one["pid"],
+        started_at=one["started_at"] if one["pid"] else None,
+        restarts=one["restarts"],
+        memory_bytes=processes.pss(one["pid"]) if one["pid"] else None,
+        detail=detail,
+        status=status,
+    )
+
+
+def exports(layout: Layout, made: Plan | None, component: str) -> dict[str, str] | None:
+    """What the startup script exported in a running component; ``None`` when it does not run."""
+    item = made.component(component) if made is not None else None
+    if item is None or not item.run_dir or not keeper_client.runs(layout):
+        return None
+    folder = Path(item.run_dir)
+    status, kept = files.read_json(folder / FILE_NAME), files.read_json(folder / ENVIRONMENT_FILE)
+    if status is None or kept is None:
+        return None
+    names = (status.get("startup_script") or {}).get("variables") or []
+    return {name: kept["variables"][name] for name in names if name in kept["variables"]}
+
+
+def lines(layout: Layout, made: Plan | None, component: str, *, follow: bool, lines: int) -> Iterator[str]:
+    """A component's console output; followed until the environment ends.
+
+    Raises:
+        EngineError: There is no such component.
+    """
+    names = [item.name for item in made.components] if made else []
+    if component not in [*names, KEEPER]:
+        raise EngineError(
+            f"no component {component!r}", why=f"components: {', '.join(names) or 'none yet'}", hint="make up"
+        )
+    path = layout.log(component)
+    if not follow:
+        return iter(console.tail(path, lines))
+    return console.follow(path, lines=lines, until=lambda: not keeper_client.runs(layout))
