@@ -12,7 +12,8 @@ from pathlib import Path
 import pytest
 from image_support import ROOT, Run, run
 
-pytestmark = pytest.mark.usefixtures("bases")
+# The first test pays for building the stand-ins.
+pytestmark = [pytest.mark.usefixtures("bases"), pytest.mark.timeout(900)]
 
 
 def stand_ins(bases: list[dict[str, object]]) -> list[str]:
