@@ -241,6 +241,25 @@ def test_a_job_runs_once_or_not_at_all(keeper: Fixture) -> None:
     assert keeper.of("needless")["detail"] == "nothing to do"
 
 
+def test_a_changed_job_runs_after_all_others_ended_and_before_they_start_again(keeper: Fixture) -> None:
+    def parts(version: str) -> list[Component]:
+        text = (
+            f"import time; time.sleep(0.3); open({str(keeper.work / 'events')!r}, 'a').write('migrated {version}\\n')"
+        )
+        inputs = {"version": version}
+        job = keeper.script("job", text, kind="job", inputs=inputs, stop_rank=0)
+        return [job, *(keeper.service(name, needs=("job",), inputs=inputs) for name in ("one", "two"))]
+
+    keeper.start(*parts("1"))
+    keeper.healthy("job", "one", "two")
+    keeper.apply(*parts("2"))
+    keeper.healthy("job", "one", "two")
+    events = keeper.events()
+    before, after = events[: events.index("migrated 2")], events[events.index("migrated 2") + 1 :]
+    assert {"one term", "two term"} <= set(before)
+    assert sorted(after) == ["one start", "two start"]
+
+
 def test_what_ignores_its_signal_is_killed_after_its_time(keeper: Fixture) -> None:
     text = (
         "import signal, time; signal.signal(signal.SIGTERM, signal.SIG_IGN); print('on', flush=True); time.sleep(600)"

