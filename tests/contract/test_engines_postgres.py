@@ -199,14 +199,18 @@ def test_no_password_in_what_a_failure_says(home: Path) -> None:
 
 
 @pytest.mark.skipif(os.geteuid() != 0, reason="mounting needs root")
-def test_a_full_disk_is_named(tmp_path: Path) -> None:
+@pytest.mark.parametrize("copied", [False, True])
+def test_a_full_disk_is_named(tmp_path: Path, copied: bool) -> None:
+    template = postgres.create(tmp_path / "source", password="p").data if copied else None
     small = tmp_path / "small"
     small.mkdir()
     subprocess.run(["mount", "-t", "tmpfs", "-o", "size=8m", "tmpfs", small], check=True)
     try:
-        with pytest.raises(MachineError, match="disk is full"):
-            postgres.create(small / "cluster", password="p")
+        with pytest.raises(MachineError, match="disk is full") as caught:
+            postgres.create(small / "cluster", password="p", template=template)
+        assert len(str(caught.value)) < 2000, "one cause, not one line for each file"
         assert postgres.describe(small / "cluster") is None
+        assert not list((small / "cluster").glob("**/PG_VERSION"))
     finally:
         subprocess.run(["umount", small], check=True)
 

@@ -7,6 +7,7 @@ import errno
 import fcntl
 import json
 import os
+import shutil
 import time
 from collections.abc import Iterator
 from pathlib import Path
@@ -44,7 +45,7 @@ def read_json(path: Path) -> dict[str, Any] | None:
 
 def disk_error(error: OSError, path: Path) -> MachineError:
     """An operating system's refusal to write, as the tool's own error."""
-    if error.errno in (errno.ENOSPC, errno.EDQUOT):
+    if error.errno in (errno.ENOSPC, errno.EDQUOT) or os.strerror(errno.ENOSPC) in str(error):
         return MachineError(
             "the disk is full",
             where=str(path),
@@ -52,6 +53,28 @@ def disk_error(error: OSError, path: Path) -> MachineError:
             hint="free some space and run `make up` again: what was half written is never used",
         )
     return MachineError("a file cannot be written", where=str(path), why=str(error), hint="check its owner and mode")
+
+
+def copy_tree(source: Path, target: Path) -> None:
+    """Copy a folder and stop at the first file that cannot be written; ``shutil.copytree`` goes on and collects.
+
+    Raises:
+        MachineError: The disk is full or the folder cannot be written.
+    """
+
+    def copy(one: str, other: str) -> str:
+        try:
+            return str(shutil.copy2(one, other, follow_symlinks=False))
+        except OSError as error:
+            raise disk_error(error, Path(other)) from error
+
+    try:
+        shutil.copytree(source, target, symlinks=True, copy_function=copy)
+    except shutil.Error as error:  # folders, whose errors it collects all the same
+        first = error.args[0][0] if error.args and error.args[0] else (source, target, str(error))
+        raise disk_error(OSError(errno.EIO, str(first[2])), target) from error
+    except OSError as error:
+        raise disk_error(error, target) from error
 
 
 @contextlib.contextmanager

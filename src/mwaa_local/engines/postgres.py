@@ -211,7 +211,7 @@ def create(home: Path, *, password: str, template: Path | None = None) -> Cluste
             _initdb(cluster, password)
             cluster.single([f'CREATE DATABASE "{DATABASE}"'])
         else:
-            shutil.copytree(template, cluster.data, symlinks=True)
+            files.copy_tree(template, cluster.data)
             cluster.data.chmod(0o700)
             _own(partial, identity)
             cluster.single([f"ALTER USER {USER} PASSWORD '{_quoted(password)}'"])
@@ -245,7 +245,7 @@ def _programs_for(identity: str, beside: Path) -> tuple[Path, bool]:
     if done.returncode == 0:
         return programs, False
     copy = beside / "programs"  # a virtual environment under /root, which only root may enter
-    shutil.copytree(programs.parent, copy, symlinks=True)
+    files.copy_tree(programs.parent, copy)
     return copy / "bin", True
 
 

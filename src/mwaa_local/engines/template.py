@@ -72,7 +72,7 @@ def ensure(cache: Path, name: str, version: Version, migrate: Migrate, *, second
             cluster = postgres.create(work / "cluster", password=password)
             _migrated(cluster, password, version, migrate, seconds, work)
             try:
-                shutil.copytree(cluster.data, work / "data", symlinks=True)
+                files.copy_tree(cluster.data, work / "data")
                 shutil.rmtree(place, ignore_errors=True)
                 (work / "data").rename(place)
             except OSError as error:
