@@ -37,7 +37,7 @@ ask = lambda: Health(ready.exists(), "ready" if ready.exists() else "not yet")
 supervisor = supervise.Supervisor(
     group, [item.name for item in wanted], record, lambda name, text: lines.append([name, text]), ask, drain_seconds=drain,
     prefix=True)
-code = supervisor.run(on_ready=lambda: (folder / "on_ready").write_text("1"))
+code = supervisor.run(lambda: (folder / "settled").write_text("1"), float(sys.argv[6]))
 (folder / "lines.json").write_text(json.dumps(lines))
 sys.exit(code)
 """
@@ -72,14 +72,15 @@ while True: time.sleep(0.02)
 class Rig:
     """One supervised component."""
 
-    def __init__(self, folder: Path, names: list[str], mode: str = "direct", drain: float = 5.0) -> None:
+    def __init__(
+        self, folder: Path, names: list[str], mode: str = "direct", drain: float = 5.0, settle: float = 60
+    ) -> None:
         self.folder = folder
         (folder / "airflow.py").write_text(AIRFLOW)
         (folder / "harness.py").write_text(HARNESS)
         words = [sys.executable, str(folder / "harness.py"), str(folder), mode, str(drain), json.dumps(names)]
-        self.process = subprocess.Popen(
-            [*words, str(folder / "stand-in")], stdout=subprocess.PIPE, start_new_session=True
-        )
+        words += [str(folder / "stand-in"), str(settle)]
+        self.process = subprocess.Popen(words, stdout=subprocess.PIPE, start_new_session=True)
         for name in names:
             self.wait(lambda name=name: (folder / f"{name}.pid").exists())  # type: ignore[misc]
 
@@ -225,11 +226,17 @@ def test_ready_is_told_once_the_component_is_healthy(start: Any) -> None:
     assert rig.status["state"] == "booting"
     assert rig.status["ready_at"] is None
     (rig.folder / "ready").write_text("")
-    rig.wait(lambda: (rig.folder / "on_ready").exists(), 3)
+    rig.wait(lambda: (rig.folder / "settled").exists(), 3)
     status = rig.status
     assert (status["state"], status["health"]) == ("running", "")
     assert status["ready_seconds"] > 0
     assert status["health_at"] >= status["started_epoch"]
+
+
+def test_a_component_that_is_never_ready_settles_all_the_same(start: Any) -> None:
+    rig = start("one", settle=0.3)
+    rig.wait(lambda: (rig.folder / "settled").exists(), 3)
+    assert rig.status["state"] == "booting"
 
 
 STAND_IN = """

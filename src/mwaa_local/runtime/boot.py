@@ -12,7 +12,6 @@ import os
 import signal
 import socket
 import sys
-import threading
 from collections.abc import Callable, Mapping
 from dataclasses import replace
 from pathlib import Path
@@ -186,13 +185,7 @@ class _Boot:
             prefix=inputs.console_prefix,
             health_seconds=_WEB_HEALTH_SECONDS if inputs.component == "webserver" else supervise.HEALTH_SECONDS,
         )
-        late = threading.Timer(_SHIPPING_DELAY_SECONDS, self._shipper.start)
-        late.daemon = True
-        late.start()
-        try:
-            return supervisor.run(on_ready=self._shipper.start)
-        finally:
-            late.cancel()
+        return supervisor.run(self._shipper.start, _SHIPPING_DELAY_SECONDS)
 
     def _write_metrics_files(self) -> None:
         folder = self._inputs.metrics_folder

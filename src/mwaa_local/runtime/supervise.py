@@ -144,6 +144,7 @@ class Direct:
         self._variables = variables
         self._record = record
         self._pids: dict[int, str] = {}
+        self._stopping = False
         self.first = ""
         self.code: int | None = None
 
@@ -154,8 +155,10 @@ class Direct:
             self._record.process(item.name, pid)
 
     def stop(self) -> None:
-        # To the process alone, not its group: a Celery worker then finishes its tasks.
-        processes.kill(list(reversed(self._pids)), signal.SIGTERM)
+        # To the process alone, not its group: a Celery worker then finishes its tasks. And once: a second one means haste.
+        if not self._stopping:
+            self._stopping = True
+            processes.kill(list(reversed(self._pids)), signal.SIGTERM)
 
     def event(self, data: bytes) -> None:
         raise AssertionError("there is no events descriptor")
@@ -237,17 +240,19 @@ class Supervisor:
         self._tails: dict[str, deque[str]] = {name: deque(maxlen=_TAIL_LINES) for name in names}
         self._names_by_fd: dict[int, str] = {}
 
-    def run(self, on_ready: Callable[[], None] = lambda: None) -> int:
+    def run(self, on_settled: Callable[[], None] = lambda: None, settle_seconds: float = 60.0) -> int:
         """Run to the end; the component's exit code.
 
         Args:
-            on_ready: Called once in a thread, when the component is healthy for the first time.
+            on_settled: Called once in a thread, when the component is healthy for the first time or takes too long:
+                what costs CPU that the starting processes need is done then.
+            settle_seconds: How long that is, in seconds.
         """
         processes.become_subreaper()
         with selectors.DefaultSelector() as selector, _Signals() as signals:
             selector.register(signals.descriptor, selectors.EVENT_READ, "signal")
             self._start(selector)
-            watch = threading.Thread(target=self._watch, args=(on_ready,), name="health", daemon=True)
+            watch = threading.Thread(target=self._watch, args=(on_settled, settle_seconds), name="health", daemon=True)
             watch.start()
             while self._group.alive:
                 for key, _ in selector.select(self._wait()):
@@ -361,8 +366,9 @@ class Supervisor:
             for key in keys:
                 self._readable(selector, key.fd, key.data)
 
-    def _watch(self, on_ready: Callable[[], None]) -> None:
+    def _watch(self, on_settled: Callable[[], None], settle_seconds: float) -> None:
         """Ask for health: often until the component is ready, then now and then."""
+        settled, latest = False, time.monotonic() + settle_seconds
         while not self._done.wait(self._health_seconds if self._ready.is_set() else _READY_POLL_SECONDS):
             health = self._ask()
             if self._done.is_set() or self._asked_to_stop:
@@ -371,7 +377,9 @@ class Supervisor:
             if health.ok and not self._ready.is_set():
                 self._ready.set()
                 self._record.ready()
-                on_ready()
+            if not settled and (self._ready.is_set() or time.monotonic() > latest):
+                settled = True
+                on_settled()
 
 
 class _Signals:
