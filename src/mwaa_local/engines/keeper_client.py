@@ -15,6 +15,7 @@ from mwaa_local.engines import console, files, processes
 from mwaa_local.engines.layout import Layout
 from mwaa_local.errors import EngineError
 
+_MODULE = "mwaa_local.engines.keeper"
 _START_SECONDS = 20.0
 _HURRY_SECONDS = 25.0
 LOOK_SECONDS = 0.05
@@ -30,7 +31,10 @@ def pid(layout: Layout) -> int | None:
     if not runs(layout):
         return None
     with contextlib.suppress(OSError, ValueError):
-        return int(layout.keeper_lock.read_text())
+        found = int(layout.keeper_lock.read_text())
+        # Just after a start the file may still name an earlier keeper, whose number may be anybody's by now.
+        if _MODULE in processes.command_line(found):
+            return found
     return None
 
 
@@ -59,7 +63,7 @@ def start(layout: Layout, host: Mapping[str, str]) -> None:
         log.replace(log.with_name(f"{log.name}.1"))
     with log.open("ab") as output:
         child = subprocess.Popen(
-            [sys.executable, "-m", "mwaa_local.engines.keeper", "--state", str(layout.state)],
+            [sys.executable, "-m", _MODULE, "--state", str(layout.state)],
             stdin=subprocess.DEVNULL,
             stdout=output,
             stderr=output,
