@@ -155,7 +155,7 @@ class Direct:
             self._record.process(item.name, pid)
 
     def stop(self) -> None:
-        # To the process alone, not its group: a Celery worker then finishes its tasks. And once: a second one means haste.
+        # To the process alone, not its group: a Celery worker then finishes its tasks. Once: a second one means haste.
         if not self._stopping:
             self._stopping = True
             processes.kill(list(reversed(self._pids)), signal.SIGTERM)
