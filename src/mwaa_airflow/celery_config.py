@@ -3,13 +3,26 @@
 Source: spec/10 sections 6.1 to 6.3.
 """
 
-from airflow.providers.celery.executors.default_celery import DEFAULT_CELERY_CONFIG
+import logging
 
-from mwaa_airflow import celery_heartbeat, celery_options, database
+from mwaa_airflow import celery_heartbeat, celery_options, celery_preload, database
+
+
+class KnownTimeout(logging.Filter):
+    """Drops a warning that is not true here: the timeout is set, but not where 3.2's provider looks for it.
+
+    Airflow would print it for every task it sends.
+    """
+
+    def filter(self, record):
+        """Return whether to keep the record."""
+        return not record.getMessage().startswith("No visibility_timeout configured")
 
 
 def build():
     """Return the configuration as a new dictionary."""
+    from airflow.providers.celery.executors.default_celery import DEFAULT_CELERY_CONFIG
+
     config = dict(DEFAULT_CELERY_CONFIG)
     options = dict(config.get("broker_transport_options") or {})
     options.update(celery_options.broker_options())
@@ -33,5 +46,7 @@ def build():
     return config
 
 
+logging.getLogger("airflow.providers.celery.executors.default_celery").addFilter(KnownTimeout())
 MWAA_CELERY_CONFIG = build()
 celery_heartbeat.install()
+celery_preload.install()

@@ -1,6 +1,6 @@
 """What the launcher imports once, before it forks a component's processes.
 
-Found by comparing ``sys.modules`` of running processes; ``bench`` holds the measurement. A
+Found by comparing ``sys.modules`` of running processes with what these modules bring in. A
 module that a version lacks is skipped: the process then imports what it needs by itself.
 """
 

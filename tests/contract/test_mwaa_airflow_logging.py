@@ -139,6 +139,31 @@ os._exit(0) if os.environ.get("AT_ONCE") else logging.shutdown()
     assert [line.endswith(" - manager speaks") for line in endpoint.lines(group, "dag_processor_manager.log")] == [True]
 
 
+def test_v3_writes_without_the_providers_hooks_and_from_a_prepared_parent(endpoint: Endpoint, tmp_path: Path) -> None:
+    group = endpoint.group("Task")
+    code = (
+        V3
+        + """
+from mwaa_airflow import celery_preload
+celery_preload.preload()
+client = remote.writer._client
+pid = os.fork()
+log = open_log("child.log" if pid == 0 else "parent.log")
+log.info("hello")
+same = remote.writer.cwl_client is client
+upload_to_remote(log, ti)
+heavy = "airflow.providers.amazon.aws.hooks.base_aws" in sys.modules
+if pid == 0: os._exit(0 if same and not heavy else 1)
+second = os.fork()
+if second == 0: os._exit(0 if remote.writer.cwl_client is not client else 1)
+print(same, heavy, os.waitpid(pid, 0)[1], os.waitpid(second, 0)[1])
+"""
+    )
+    done = run(airflow_python("3.2.1"), code, variables("3.2.1", tmp_path / "home", endpoint.url))
+    assert done.stdout.splitlines()[-1] == "True False 0 0", done.stdout + done.stderr
+    assert endpoint.streams(group) == ["child.log", "parent.log"]
+
+
 WRITE = {
     "3.2.1": V3
     + """

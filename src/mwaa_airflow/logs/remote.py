@@ -17,6 +17,9 @@ from mwaa_airflow.logs import reader
 
 _LOCAL = threading.local()
 
+#: Default value of the option for how to serialise what JSON does not know.
+DEFAULT_SERIALIZER = "airflow.providers.amazon.aws.log.cloudwatch_task_handler.json_serialize_legacy"
+
 
 def legacy_json(value):
     """Serialise dates; everything else that JSON does not know becomes ``null``, as in Airflow's default."""
@@ -29,7 +32,11 @@ def json_default():
     """Return the user's serialiser (``aws.cloudwatch_task_handler_json_serializer``) or Airflow's default."""
     from airflow.configuration import conf
 
-    return conf.getimport("aws", "cloudwatch_task_handler_json_serializer", fallback=None) or legacy_json
+    name = conf.get("aws", "cloudwatch_task_handler_json_serializer", fallback=DEFAULT_SERIALIZER)
+    if name == DEFAULT_SERIALIZER:
+        # The same function, without importing the provider's hooks into every process that runs tasks.
+        return legacy_json
+    return conf.getimport("aws", "cloudwatch_task_handler_json_serializer")
 
 
 class RemoteTaskLog(object):
@@ -56,6 +63,11 @@ class RemoteTaskLog(object):
 
                 self._writer = Writer(self.source, json_default=json_default())
             return self._writer
+
+    def prepare(self):
+        """Make what a task's first line would have to wait for; in a parent, so that its forks have it."""
+        if self.source.publishes:
+            self.writer.prepare()
 
     @property
     def processors(self):

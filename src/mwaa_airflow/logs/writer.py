@@ -47,7 +47,8 @@ class Writer(watchtower.CloudWatchLogHandler):
             queued: Send from a thread; otherwise each record is sent before emit() returns.
             json_default: Passed to ``json.dumps`` for what JSON does not know.
         """
-        self._clients = {}
+        self._client = None
+        self._used_by = None
         self._deadline = None
         self._dead_until = 0.0
         self._wake = threading.Event()
@@ -68,10 +69,15 @@ class Writer(watchtower.CloudWatchLogHandler):
     @property
     def cwl_client(self):
         """The client of this process: a forked child must not share its parent's sockets."""
-        pid = os.getpid()
-        if pid not in self._clients:
-            self._clients = {pid: aws_client.client("logs", connect_timeout=1.0, read_timeout=3.0)}
-        return self._clients[pid]
+        if self._client is None or self._used_by not in (None, os.getpid()):
+            self._client = aws_client.client("logs", connect_timeout=1.0, read_timeout=3.0)
+        self._used_by = os.getpid()
+        return self._client
+
+    def prepare(self):
+        """Make the client without using it, which children forked later may do instead."""
+        if self._client is None:
+            self._client = aws_client.client("logs", connect_timeout=1.0, read_timeout=3.0)
 
     @cwl_client.setter
     def cwl_client(self, value):

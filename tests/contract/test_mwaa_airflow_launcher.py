@@ -1,0 +1,162 @@
+"""The launcher with real Airflow versions on PostgreSQL: three processes alive from one import, and a clean end."""
+
+from __future__ import annotations
+
+import json
+import os
+import signal
+import subprocess
+import time
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import pytest
+from mwaa_airflow_support import VERSIONS, airflow_python, variables, wait_for
+
+from mwaa_local.engines import ports, postgres, processes
+
+pytestmark = [pytest.mark.contract, pytest.mark.skipif(not processes.LINUX, reason="reads /proc")]
+
+PASSWORD = "secret-of-the-test"
+JOBS = {"SchedulerJob", "DagProcessorJob", "TriggererJob"}
+COMMANDS = {
+    "scheduler": ["scheduler", "--skip-serve-logs"],
+    "dag-processor": ["dag-processor"],
+    "triggerer": ["triggerer", "--skip-serve-logs"],
+}
+
+
+@dataclass
+class Rig:
+    """A migrated database and the environment of one version's processes."""
+
+    python: Path
+    home: Path
+    port: int
+    env: dict[str, str]
+
+    def beats(self, since: float) -> set[str]:
+        """Kinds of jobs with a heartbeat since a time."""
+        with postgres.connection(self.port, PASSWORD) as opened, opened.cursor() as cursor:
+            cursor.execute(
+                "SELECT job_type FROM job WHERE state = 'running' AND latest_heartbeat >= to_timestamp(%s)", (since,)
+            )
+            return {row[0] for row in cursor.fetchall()}
+
+    def start(self, commands: dict[str, list[str]], *, launched: bool) -> list[subprocess.Popen[bytes]]:
+        files = {name: os.open(self.home / f"{name}.log", os.O_WRONLY | os.O_CREAT | os.O_TRUNC) for name in commands}
+        common: dict[str, Any] = {"env": self.env, "cwd": self.home, "start_new_session": True}
+        try:
+            if not launched:
+                script = self.python.parent / "airflow"
+                return [
+                    subprocess.Popen([self.python, script, *argv], stdout=files[name], stderr=files[name], **common)
+                    for name, argv in commands.items()
+                ]
+            events = os.open(self.home / "events", os.O_WRONLY | os.O_CREAT | os.O_TRUNC)
+            files["events"] = events
+            rows = [
+                {"name": name, "argv": argv, "stdout": files[name], "stderr": files[name]}
+                for name, argv in commands.items()
+            ]
+            job = json.dumps({"events": events, "processes": rows})
+            words = [self.python, "-m", "mwaa_airflow.launcher", job]
+            return [subprocess.Popen(words, pass_fds=list(files.values()), **common)]
+        finally:
+            for fd in files.values():
+                os.close(fd)
+
+    def events(self) -> list[dict[str, Any]]:
+        return [json.loads(line) for line in (self.home / "events").read_text(encoding="utf-8").splitlines()]
+
+
+@pytest.fixture(params=VERSIONS)
+def rig(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[Rig]:
+    python = airflow_python(request.param)
+    cluster = postgres.create(tmp_path / "cluster", password=PASSWORD)
+    port = ports.any_free()
+    words = postgres.launched(cluster.identity, cluster.serve(port), parent=os.getpid())
+    server = subprocess.Popen(words, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL, start_new_session=True)
+    try:
+        wait_for(lambda: not postgres.answers(port, PASSWORD), 30, "PostgreSQL")
+        url = f"postgresql+psycopg2://{postgres.USER}:{PASSWORD}@127.0.0.1:{port}/{postgres.DATABASE}"
+        env = variables(
+            request.param,
+            tmp_path / "home",
+            "http://127.0.0.1:1",
+            AIRFLOW__DATABASE__SQL_ALCHEMY_CONN=url,
+            AIRFLOW__CELERY__RESULT_BACKEND="db+" + url,
+            AIRFLOW__SCHEDULER__STANDALONE_DAG_PROCESSOR="True",
+            AIRFLOW__API_AUTH__JWT_SECRET="secret-of-the-test-which-is-long-enough",
+            MWAA__LOGGING__AIRFLOW_DAGPROCESSOR_LOG_GROUP_ARN="",
+        )
+        subprocess.run(
+            [python, python.parent / "airflow", "db", "migrate"], env=env, check=True, capture_output=True, timeout=120
+        )
+        yield Rig(python, tmp_path / "home", port, env)
+    finally:
+        server.send_signal(signal.SIGINT)
+        server.wait(20)
+        postgres.destroy(tmp_path / "cluster")
+
+
+def processor_seconds(pids: list[int]) -> float:
+    total = 0
+    for pid in pids:
+        fields = Path(f"/proc/{pid}/stat").read_text(encoding="ascii").rpartition(")")[2].split()
+        total += int(fields[11]) + int(fields[12])
+    return total / os.sysconf("SC_CLK_TCK")
+
+
+def shared_kilobytes(pids: list[int]) -> int:
+    """Sum of the proportional set sizes."""
+    total = 0
+    for pid in pids:
+        for line in Path(f"/proc/{pid}/smaps_rollup").read_text(encoding="ascii").splitlines():
+            total += int(line.split()[1]) if line.startswith("Pss:") else 0
+    return total
+
+
+def test_one_import_serves_three_processes_and_nothing_is_left(rig: Rig) -> None:
+    found: dict[bool, tuple[float, int]] = {}
+    for launched in (False, True):
+        begun = time.time()
+        started = rig.start(COMMANDS, launched=launched)
+        pids = [process.pid for process in started]
+        try:
+            wait_for(lambda since=begun: rig.beats(since) >= JOBS, 120, "three heartbeats")
+            everyone = processes.tree(pids)
+            found[launched] = (processor_seconds(everyone), shared_kilobytes(everyone))
+        finally:
+            for process in started:
+                process.send_signal(signal.SIGTERM)
+            for process in started:
+                assert process.wait(60) == 0
+        if launched:
+            assert [row["name"] for row in rig.events() if row["event"] == "exited"] == list(reversed(COMMANDS))
+            assert all(row["shared"] for row in rig.events() if row["event"] == "started")
+            assert [row["skipped"] for row in rig.events() if row["event"] == "ready"] == [[]]
+        assert not [pid for pid in everyone if Path(f"/proc/{pid}").exists()]
+    (plain_cpu, plain_memory), (cpu, memory) = found[False], found[True]
+    print(f"processor {plain_cpu:.1f} s -> {cpu:.1f} s, memory {plain_memory // 1024} MB -> {memory // 1024} MB")
+    assert cpu < 0.75 * plain_cpu
+    assert memory < 0.9 * plain_memory
+
+
+def test_one_killed_process_ends_the_component_with_its_code(rig: Rig) -> None:
+    begun = time.time()
+    (launcher,) = rig.start(COMMANDS, launched=True)
+    try:
+        wait_for(lambda: rig.beats(begun) >= JOBS, 120, "three heartbeats")
+        pids = {row["name"]: row["pid"] for row in rig.events() if row["event"] == "started"}
+        everyone = processes.tree([launcher.pid])
+        os.kill(pids["dag-processor"], signal.SIGKILL)
+        assert launcher.wait(60) == 137
+    finally:
+        if launcher.poll() is None:
+            launcher.kill()
+            launcher.wait(10)
+    assert rig.events()[-1]["event"] == "exited"
+    assert not [pid for pid in everyone if Path(f"/proc/{pid}").exists()]
