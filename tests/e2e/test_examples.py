@@ -41,9 +41,8 @@ def up(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory)
 def docker_reason(folder: Path) -> str | None:
     import os
 
-    from mwaa_local.engines.docker import why_unusable
-
     from mwaa_local import model
+    from mwaa_local.engines.docker import why_unusable
 
     return why_unusable(model.load(folder), dict(os.environ))
 
