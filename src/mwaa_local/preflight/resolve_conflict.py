@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Iterable, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 
 from packaging.requirements import InvalidRequirement, Requirement
@@ -22,7 +22,7 @@ from mwaa_local.packages.indexes import Indexes
 from mwaa_local.packages.paths import redact
 from mwaa_local.packages.requirements import Reading
 from mwaa_local.preflight import resolve_metadata, resolve_uv
-from mwaa_local.preflight.resolve_types import Situation
+from mwaa_local.preflight.resolve_types import Resolution, Situation
 
 _BUDGET_S = 45.0
 _AIRFLOW = "apache-airflow"
@@ -82,6 +82,8 @@ def causes(reading: Reading, situation: Situation, error: UnmetRequirementsError
         rest = [entry for entry in rest if entry not in group]
         left = search.fails(rest) if rest else None
     good = rest if left is None else []
+    loose = [group[0] for group, failure in culprits if failure is None or failure.kind == "conflict"]
+    search.loosen_all(loose, [*good, *(entry for group, _ in culprits for entry in group[1:])])
     return [search.explained(group, failure, good) for group, failure in culprits]
 
 
@@ -90,17 +92,30 @@ class _Search:
     reading: Reading
     situation: Situation
     deadline: float
+    together: dict[str, str] = field(default_factory=dict)
+
+    def loosen_all(self, culprits: Sequence[Entry], others: Sequence[Entry]) -> None:
+        """Versions that fit when all culprits give way at once: one run instead of one for each."""
+        loose = [item for item in map(loosened, culprits) if item is not None]
+        try:
+            found = self._resolved([*others, *loose])
+        except UnmetRequirementsError:
+            return  # one of them fits in no version: each is asked by itself
+        for entry in loose:
+            if entry.name and entry.name in found.packages:
+                self.together[entry.name] = found.packages[entry.name].version
+
+    def _resolved(self, entries: Sequence[Entry]) -> Resolution:
+        left = self.deadline - time.monotonic()
+        if left <= 1:
+            raise UnmetRequirementsError("time is up", kind="time")
+        reading = replace(self.reading, entries=tuple(entries), require_hashes=False)
+        return resolve_uv.resolve(reading, replace(self.situation, timeout_s=left), seen=True)
 
     def fails(self, entries: Sequence[Entry]) -> UnmetRequirementsError | None:
         """Why some of the lines do not resolve, or ``None`` if they do (or time is up)."""
-        left = self.deadline - time.monotonic()
-        if left <= 1:
-            return None
         try:
-            resolve_uv.resolve(
-                replace(self.reading, entries=tuple(entries), require_hashes=False),
-                replace(self.situation, timeout_s=left),
-            )
+            self._resolved(entries)
         except UnmetRequirementsError as error:
             return error if error.kind in {"conflict", "no-match"} else None
         return None
@@ -111,6 +126,8 @@ class _Search:
             return tuple(entries)
         named = {(conflict.file, conflict.line) for conflict in error.conflicts}
         likely = [entry for entry in entries if (entry.file, entry.line) in named] or list(entries)
+        if len(likely) == 1:
+            return (likely[0],)
         for entry in likely:
             if time.monotonic() < self.deadline and self.fails([entry]) is not None:
                 return (entry,)
@@ -120,17 +137,18 @@ class _Search:
     def explained(self, group: tuple[Entry, ...], error: UnmetRequirementsError | None, good: Sequence[Entry]) -> Cause:
         """One cause with everything a user needs to mend it."""
         entry = group[0]
-        error = error if error is not None else self.fails([entry])
         pin, source = self._pin(entry, error)
         cause = Cause(group, pin, source, detail=_detail(error))
         if pin:
             cause = replace(cause, requirers=requirers(pin.partition("==")[0], self.situation))
-        fits, write = self.fitting(entry, [*good, *group[1:]])
+        # Where nothing of that name exists the other lines do not matter.
+        alone = error is not None and error.kind == "no-match"
+        fits, write = self.fitting(entry, [] if alone else [*good, *group[1:]])
         cause = replace(
             cause,
             fits=fits,
             write=write,
-            missing=fits is None and (error is None or error.kind == "no-match") and not pin,
+            missing=fits is None and error is not None and error.kind == "no-match" and not pin,
         )
         if entry.name and entry.name.startswith(_PROVIDER):
             cause = replace(cause, core=needs_airflow(entry, self.situation))
@@ -152,14 +170,10 @@ class _Search:
         loose = loosened(entry)
         if loose is None or not entry.name:
             return None, ""
-        left = self.deadline - time.monotonic()
-        if left <= 1:
-            return None, ""
+        if entry.name in self.together:
+            return self.together[entry.name], rewritten(entry, self.together[entry.name])
         try:
-            found = resolve_uv.resolve(
-                replace(self.reading, entries=(*others, loose), require_hashes=False),
-                replace(self.situation, timeout_s=left),
-            )
+            found = self._resolved([*others, loose])
         except UnmetRequirementsError:
             return None, ""
         package = found.packages.get(entry.name)

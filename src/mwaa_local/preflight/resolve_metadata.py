@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
+import contextlib
 import re
 import zipfile
-from collections.abc import Iterable, Mapping
+from collections.abc import Collection, Iterable, Mapping
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
 from email.parser import HeaderParser
@@ -67,17 +68,16 @@ def parse(text: str) -> Metadata:
     return Metadata(str(canonicalize_name(name)), version, tuple(requires), pythons, tuple(faults))
 
 
-def installed(site_packages: Path) -> dict[str, str]:
-    """Canonical name to ``METADATA`` text of everything in a ``site-packages`` folder."""
+def installed(site_packages: Path, names: Collection[str] | None = None) -> dict[str, str]:
+    """Canonical name to ``METADATA`` text of packages in a ``site-packages`` folder: of all, or of some by name."""
     found = {}
     for folder in site_packages.glob("*.dist-info"):
-        if match := _DIST_INFO.match(folder.name):
-            try:
-                found[str(canonicalize_name(match["name"]))] = (folder / "METADATA").read_text(
-                    encoding="utf-8", errors="replace"
-                )
-            except OSError:
-                continue
+        match = _DIST_INFO.match(folder.name)
+        name = str(canonicalize_name(match["name"])) if match else ""
+        if not name or (names is not None and name not in names):
+            continue
+        with contextlib.suppress(OSError):
+            found[name] = (folder / "METADATA").read_text(encoding="utf-8", errors="replace")
     return found
 
 

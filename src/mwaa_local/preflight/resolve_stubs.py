@@ -24,7 +24,8 @@ def write(folder: Path, situation: Situation, names: Iterable[str]) -> None:
         situation: Versions of the image, and the base set whose metadata is copied where it is installed.
         names: Canonical names; without a base set only those that need no metadata make sense.
     """
-    texts = resolve_metadata.installed(situation.base.site_packages) if situation.base else {}
+    names = list(names)
+    texts = resolve_metadata.installed(situation.base.site_packages, names) if situation.base else {}
     for name in names:
         version = situation.present[name]
         text = texts.get(name) or f"Metadata-Version: 2.1\nName: {name}\nVersion: {version}\n"

@@ -6,6 +6,7 @@ Where uv and pip differ, pip's rule is applied afterwards (``_as_pip``); the cor
 
 from __future__ import annotations
 
+import contextlib
 import re
 import tempfile
 import time
@@ -20,7 +21,7 @@ from urllib.parse import unquote, urlsplit
 from packaging.utils import canonicalize_name
 
 from mwaa_local.catalog.packaging_facts import packaging_facts
-from mwaa_local.packages import child, explain, inputs, install, uv_tool
+from mwaa_local.packages import child, explain, fingerprint, inputs, install, uv_tool
 from mwaa_local.packages.failure import Conflict, UnmetRequirementsError
 from mwaa_local.packages.listing import Change
 from mwaa_local.packages.narrate import DATELESS
@@ -34,22 +35,82 @@ _OUTPUT = "pylock.toml"
 # The index refuses metadata that breaks the standard since then; older releases may have it.
 _STRICT_SINCE = datetime(2024, 6, 1, tzinfo=UTC)
 _ROUNDS = 5
+# Seconds an index page counts; the public index sends the same limit with each of them.
+_FRESH_S = 600.0
 
 
 def resolve(
-    reading: Reading, situation: Situation, *, cut_off: date | None = None, offline: bool = False
+    reading: Reading,
+    situation: Situation,
+    *,
+    cut_off: date | None = None,
+    offline: bool = False,
+    seen: bool = False,
 ) -> Resolution:
     """Resolve a requirements file as pip would on MWAA.
+
+    An index's answer counts for ten minutes, as the public one's own headers say: the same question within that time is
+    resolved anew from uv's cache, without asking again.
 
     Args:
         reading: The file.
         situation: Version, machine, limits.
         cut_off: Newest upload date, if not that of the constraint source.
         offline: Ask no index; use what uv's cache holds.
+        seen: Something nearly the same was resolved just now: look into the cache first, ask where it does not do.
 
     Raises:
         UnmetRequirementsError: pip would fail, or it cannot be told; ``kind`` says which.
     """
+    if offline:
+        return _resolve(reading, situation, cut_off, True)
+    stamp = _stamp(reading, situation, cut_off)
+    if seen or _young(stamp):
+        try:
+            return _resolve(reading, situation, cut_off, True)
+        except UnmetRequirementsError as error:
+            if _conclusive(error):
+                raise
+    try:
+        found = _resolve(reading, situation, cut_off, False)
+    except UnmetRequirementsError as error:
+        if error.kind == "conflict":
+            _touch(stamp)
+        raise
+    _touch(stamp)
+    return found
+
+
+def _stamp(reading: Reading, situation: Situation, cut_off: date | None) -> Path:
+    """The file whose time says when exactly this was resolved with an index last."""
+    key = fingerprint.set_key(
+        reading, base="", version=situation.version.airflow, resolver="uv", settings=situation.uv.settings, cut_off=cut_off,
+    )  # fmt: skip
+    return situation.uv.cache / "resolved" / key
+
+
+def _young(stamp: Path) -> bool:
+    try:
+        return 0 <= time.time() - stamp.stat().st_mtime < _FRESH_S
+    except OSError:
+        return False
+
+
+def _touch(stamp: Path) -> None:
+    with contextlib.suppress(OSError):
+        stamp.parent.mkdir(parents=True, exist_ok=True)
+        stamp.touch()
+
+
+def _conclusive(error: UnmetRequirementsError) -> bool:
+    """Whether a failure without an index would be one with an index too."""
+    text = " ".join(error.explanation)
+    return error.kind == "conflict" and not any(
+        word in text for word in ("cache", "network", "unavailable", "disabled")
+    )
+
+
+def _resolve(reading: Reading, situation: Situation, cut_off: date | None, offline: bool) -> Resolution:
     begin = time.monotonic()
     refused: list[str] = []
     for _ in range(_ROUNDS):

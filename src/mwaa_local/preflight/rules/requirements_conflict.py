@@ -1,0 +1,75 @@
+"""REQ001: lines that pip cannot install together with what MWAA fixes."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+from mwaa_local.packages.paths import redact
+from mwaa_local.preflight.findings import Area, Hit, Rule, Severity, Unchecked
+from mwaa_local.preflight.resolve_conflict import Cause
+from mwaa_local.preflight.rules import _requirements
+from mwaa_local.preflight.workspace import Workspace
+
+
+def check(workspace: Workspace) -> Iterator[Hit | Unchecked]:
+    outcome, causes = _requirements.causes(workspace)
+    if outcome is None:
+        return
+    yield from outcome.unchecked
+    for cause in causes:
+        if not cause.core and not cause.missing:
+            for number, entry in enumerate(cause.entries):
+                fix = f"write {cause.write}" if cause.write and number == 0 else ""
+                yield Hit(
+                    _message(cause, number),
+                    outcome.place(entry.file),
+                    entry.line,
+                    fix=fix or _fix(cause),
+                    key=entry.name or entry.text,
+                )
+    error = outcome.error
+    if error is not None and error.kind == "conflict" and not causes:
+        yield Hit(f"{error.what}: {' '.join(error.explanation)[:400]}", outcome.file, 0, fix=error.hint)
+
+
+def _message(cause: Cause, number: int) -> str:
+    entry = cause.entries[number]
+    line = redact(entry.text)
+    if cause.pin:
+        text = f"{line} cannot be installed: {cause.source} fixes {cause.pin}"
+        if cause.requirers:
+            text += f", which {_some(cause.requirers)} of the image asks for"
+        if cause.detail and cause.pin.partition("==")[0] != entry.name:
+            text += f" ({cause.detail})"
+    elif len(cause.entries) > 1:
+        others = ", ".join(f"line {other.line} ({redact(other.text)})" for other in cause.entries if other is not entry)
+        text = f"{line} and {others} exclude each other" + (f": {cause.detail}" if cause.detail else "")
+    else:
+        text = f"{line} fits nothing else: {cause.detail}"
+    if number == 0:
+        text += f"; {cause.fits} fits" if cause.fits else "; no version fits"
+    return text
+
+
+def _some(names: tuple[str, ...]) -> str:
+    return ", ".join(names[:3]) + (f" and {len(names) - 3} more" if len(names) > 3 else "")
+
+
+def _fix(cause: Cause) -> str:
+    return (
+        "remove the line: MWAA fixes that package"
+        if "essential" in cause.source and not cause.fits
+        else "name a constraint file that allows it, or take another package"
+    )
+
+
+RULE = Rule(
+    id="REQ001",
+    severity=Severity.ERROR,
+    area=Area.REQUIREMENTS,
+    title="Conflict with the constraints",
+    why="pip resolves the whole file before it installs anything: one line that collides with the constraints or with MWAA's essential pins means that nothing of the file is installed. The environment starts without the packages and the DAGs show import errors",
+    source="spec/04 section 12.1, spec/10 sections 4.1, 4.2 and 4.4",
+    fix="Write the version that fits, or leave the version out",
+    check=check,
+)
