@@ -90,6 +90,19 @@ def test_only_airflows_side_is_importable(tmp_path: Path) -> None:
     assert (tmp_path / "python" / "mwaa_airflow" / "__init__.py").exists()
 
 
+def test_mwaas_local_settings_run_the_users_own(tmp_path: Path) -> None:
+    """spec/10 section 5.2: the DAGs folder's, then the plugins folder's, for their side effects."""
+    given = RuntimeInputs.parse("worker", process_variables(tmp_path))
+    files.place(given)
+    for folder in ("dags", "plugins"):
+        (given.home / folder / "airflow_local_settings.py").write_text(f"print({folder!r})\n")
+    code = "import sys; sys.path.insert(0, sys.argv[1] + '/config'); import airflow_local_settings"
+    environ = {"AIRFLOW_HOME": str(given.home), "PYTHONPATH": str(given.python_folder)}
+    words = [sys.executable, "-c", code, str(given.home)]
+    done = subprocess.run(words, env=environ, capture_output=True, text=True, check=True)
+    assert done.stdout.split() == ["dags", "plugins"]
+
+
 def test_stale_workflow_files_go(tmp_path: Path) -> None:
     given = RuntimeInputs.parse("worker", process_variables(tmp_path))
     (tmp_path / "requirements.txt").write_text("a\n")

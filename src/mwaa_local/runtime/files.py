@@ -60,6 +60,10 @@ def place(inputs: RuntimeInputs) -> list[str]:
         _copy_requirements(inputs.workflow["requirements"], home / "requirements")
     if not inputs.in_image:
         link_packages(inputs.python_folder)
+    settings = inputs.python_folder / "mwaa_airflow" / "local_settings.py"
+    with contextlib.suppress(OSError):  # a home that cannot be written is the user's own arrangement
+        (home / "config").mkdir(exist_ok=True)
+        point(home / "config" / "airflow_local_settings.py", settings)  # MWAA's own (spec/10 section 5.2)
     return done
 
 
