@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import ensurepip
+import hashlib
 import json
 import multiprocessing
 import os
@@ -262,8 +263,6 @@ def test_an_index_over_http_with_credentials_from_the_environment(made: tuple[Wo
 
 
 def test_hashes_hold_for_what_is_installed_and_not_for_what_is_there(made: tuple[World, PackageSet]) -> None:
-    import hashlib
-
     world, base = made
     (path,) = world.wheels.glob("tool-*.whl")
     digest = hashlib.sha256(path.read_bytes()).hexdigest()
@@ -444,6 +443,10 @@ def test_resolving_gives_the_versions_and_installs_nothing(made: tuple[World, Pa
     with pytest.raises(UnmetRequirementsError) as caught:
         ask("# -c \nextra==2.0\ntool\n")
     assert {conflict.line for conflict in caught.value.conflicts} == {2, 3}
+    digest = hashlib.sha256(next(world.wheels.glob("tool-*.whl")).read_bytes()).hexdigest()
+    with pytest.raises(UnmetRequirementsError) as caught:
+        ask(f"# -c \ntool==1.0 --hash=sha256:{digest}\n")
+    assert caught.value.packages == ("extra",)
     assert world.sets() == before
 
 

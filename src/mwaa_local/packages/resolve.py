@@ -15,7 +15,7 @@ from pathlib import Path
 
 from mwaa_local import catalog
 from mwaa_local.catalog.packaging_facts import packaging_facts
-from mwaa_local.packages import child, constraints, explain, inputs, listing, narrate, pip_settings, uv_tool
+from mwaa_local.packages import child, constraints, explain, inputs, install, listing, narrate, pip_settings, uv_tool
 from mwaa_local.packages import requirements as reader
 from mwaa_local.packages.constraints import ConstraintFinder
 from mwaa_local.packages.listing import Change
@@ -128,7 +128,9 @@ def resolve(
         pins = constraints.pins(_without_extras(answer.read_text(encoding="utf-8")))
     image = {str(name): pin for name, pin in constraints.pins(_text(version)).items()}
     after = {**image, **pins}
-    return Resolution(reading, pins, listing.diff(image, after), time.monotonic() - started, notes)
+    changes = listing.diff(image, after)
+    install.check_hashes(reading, changes)
+    return Resolution(reading, pins, changes, time.monotonic() - started, notes)
 
 
 def stand_ins(version: catalog.Version, folder: Path) -> Path:
