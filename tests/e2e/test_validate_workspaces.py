@@ -4,9 +4,12 @@ from __future__ import annotations
 
 import json
 import os
+import queue
 import re
+import signal
 import subprocess
 import sys
+import threading
 import time
 from pathlib import Path
 
@@ -31,7 +34,13 @@ def command(*words: str, folder: Path, **variables: str) -> subprocess.Completed
     """`mwaa-local ...` in a folder."""
     program = Path(sys.executable).parent / "mwaa-local"
     return subprocess.run(
-        [str(program), *words], cwd=folder, env={**os.environ, "NO_COLOR": "1", **variables}, capture_output=True, text=True, timeout=280, check=False
+        [str(program), *words],
+        cwd=folder,
+        env={**os.environ, "NO_COLOR": "1", **variables},
+        capture_output=True,
+        text=True,
+        timeout=280,
+        check=False,
     )
 
 
@@ -69,7 +78,9 @@ def test_a_folder_with_2000_files(tmp_path: Path) -> None:
         (tmp_path / f"dags/dag_{number}.py").write_text(DAG.format(number=number))
     (tmp_path / "dags/lib/module_7.py").write_text("x = (\n")
     report = validated(tmp_path)
-    assert [(item.rule.id, item.path) for item in report.findings if item.severity is not Severity.INFO] == [("DAG001", "dags/lib/module_7.py")]
+    assert [(item.rule.id, item.path) for item in report.findings if item.severity is not Severity.INFO] == [
+        ("DAG001", "dags/lib/module_7.py")
+    ]
     assert report.seconds < 60, report.timings
 
 
@@ -94,12 +105,17 @@ def test_every_format_on_the_broken_workspace(tmp_path: Path) -> None:
 
     folder = broken(tmp_path / "project")
     areas = ("definition", "startup")
-    done = {name: command("validate", *areas, "--format", name, folder=folder) for name in ("text", "json", "sarif", "junit", "github")}
+    done = {
+        name: command("validate", *areas, "--format", name, folder=folder)
+        for name in ("text", "json", "sarif", "junit", "github")
+    }
     assert {name: item.returncode for name, item in done.items()} == dict.fromkeys(done, 1)
     document = json.loads(done["json"].stdout)
     jsonschema.validate(document, json_report.schema())
     fixtures = ROOT / "tests/fixtures/preflight"
-    jsonschema.validate(json.loads(done["sarif"].stdout), json.loads((fixtures / "sarif-2.1.0.schema.json").read_text()))
+    jsonschema.validate(
+        json.loads(done["sarif"].stdout), json.loads((fixtures / "sarif-2.1.0.schema.json").read_text())
+    )
     xmlschema.XMLSchema(str(fixtures / "junit.xsd")).validate(done["junit"].stdout)
     errors = document["summary"]["errors"]
     assert sum(line.startswith("::error ") for line in done["github"].stdout.splitlines()) == errors
@@ -144,7 +160,15 @@ def test_the_ci_script_of_the_docs(tmp_path: Path) -> None:
         (folder / "startup/startup.sh").write_text(script)
         (folder / "ci").mkdir()
         (folder / "ci/validate.sh").write_text(text)
-        done = subprocess.run(["bash", "ci/validate.sh"], cwd=folder, env={**os.environ, "PATH": path}, capture_output=True, text=True, timeout=120, check=False)
+        done = subprocess.run(
+            ["bash", "ci/validate.sh"],
+            cwd=folder,
+            env={**os.environ, "PATH": path},
+            capture_output=True,
+            text=True,
+            timeout=120,
+            check=False,
+        )
         results[name] = done.returncode
         json.loads((folder / "reports/validate.sarif").read_text())
         assert (folder / "reports/validate.xml").read_text().startswith("<?xml")
@@ -161,3 +185,52 @@ def test_the_pre_commit_hooks_name_real_options() -> None:
         assert not pattern.search("src/x.py")
         done = command(*hook["entry"].split()[1:], "--help", folder=ROOT)
         assert done.returncode == 0
+
+
+def test_watching(tmp_path: Path) -> None:
+    """A saved file is checked again; Ctrl-C ends the command."""
+    pytest.importorskip("watchfiles")
+    (tmp_path / "startup").mkdir()
+    script = tmp_path / "startup/startup.sh"
+    script.write_text("echo\n")
+    program = Path(sys.executable).parent / "mwaa-local"
+    child = subprocess.Popen(
+        [str(program), "validate", "--watch", "startup"],
+        cwd=tmp_path,
+        env={**os.environ, "NO_COLOR": "1"},
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        text=True,
+    )
+    lines: queue.Queue[str] = queue.Queue()
+
+    def pump() -> None:
+        assert child.stdout is not None
+        for line in child.stdout:
+            lines.put(line)
+
+    threading.Thread(target=pump, daemon=True).start()
+
+    def wait_for(words: str) -> None:
+        end = time.monotonic() + 60
+        while time.monotonic() < end:
+            try:
+                if words in lines.get(timeout=1):
+                    return
+            except queue.Empty:
+                # A write in the moment before the watch began is missed by it; a second one is not.
+                script.touch()
+        raise AssertionError(words)
+
+    try:
+        wait_for("0 errors")
+        script.write_text("exec true\n")
+        wait_for("SUP004")
+        wait_for("1 error")
+        script.write_text("echo\n")
+        wait_for("0 errors")
+        child.send_signal(signal.SIGINT)
+        assert child.wait(20) == 130
+    finally:
+        child.kill()
+        child.wait()

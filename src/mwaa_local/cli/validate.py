@@ -59,6 +59,10 @@ def validate(
     explain: Annotated[str, typer.Option(help="Tell all about one rule and leave.")] = "",
     list_rules: Annotated[bool, typer.Option("--list-rules", help="List every rule and leave.")] = False,
     watch: Annotated[bool, typer.Option("--watch", help="Check again whenever a file changes.")] = False,
+    fix: Annotated[
+        bool, typer.Option("--fix", help="Correct requirements.txt: shows the diff, then writes it.")
+    ] = False,
+    diff: Annotated[bool, typer.Option("--diff", help="Show what --fix would write, and write nothing.")] = False,
 ) -> None:
     """Check the workspace against the definition's Airflow version and class, without Docker, network or AWS account.
 
@@ -81,6 +85,8 @@ def validate(
         request = _request(
             place, named, areas, target, select, ignore, chosen.flags, airflow_version, chosen.variables, imports
         )
+        if fix or diff:
+            _correct(request, write=fix and not diff)
         if watch:
             from mwaa_local.preflight.watch import watch as follow
 
@@ -117,6 +123,29 @@ def _request(
         variables=variables,
         locate=sets.locator(cache_folder(variables), _Pulse.last) if imports else None,
     )
+
+
+def _correct(request: Request, *, write: bool) -> None:
+    """Show the corrected ``requirements.txt`` as a diff, and put it in place when asked to."""
+    from mwaa_local.preflight.resolve_fix import fix
+    from mwaa_local.preflight.workspace import Workspace
+
+    flags = {**(request.flags or {}), **({"AirflowVersion": request.target} if request.target else {})}
+    with Workspace(request.project, flags=flags, variables=request.variables) as workspace:
+        found = fix(workspace)
+    if found is None:
+        output.note("there is no requirements.txt to correct")
+        return
+    output.err.print(found.diff, markup=False, highlight=False, end="")
+    for change in found.changes:
+        output.note(f"{found.file.name}{f' line {change.line}' if change.line else ''}: {change.why}")
+    for text in found.remaining:
+        output.warn(text)
+    if not found.changes:
+        output.note(f"{found.file.name}: nothing to correct")
+    elif write:
+        found.write()
+        output.note(f"{found.file} was written")
 
 
 def _one_of(name: str, value: str, allowed: tuple[str, ...]) -> None:
