@@ -5,8 +5,6 @@ from __future__ import annotations
 import json
 import os
 import shutil
-import signal
-import subprocess
 import time
 from collections.abc import Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
@@ -16,9 +14,10 @@ from typing import IO, Any
 
 from packaging.version import Version as PackageVersion
 
+from mwaa_local.engines import docker_commands as commands
 from mwaa_local.engines import docker_image, docker_plan, docker_state, files, plan, ports
 from mwaa_local.engines import inputs as workflow
-from mwaa_local.engines.docker_client import Docker
+from mwaa_local.engines.docker_client import Docker, translate
 from mwaa_local.engines.docker_plan import Made, Parts, project_name
 from mwaa_local.engines.docker_state import AIRFLOW, PROJECT_LABEL, Container
 from mwaa_local.engines.docker_waiting import Compose, named, until_healthy
@@ -34,7 +33,6 @@ from mwaa_local.runtime.files import ENVIRONMENT_FILE
 _LOCK_SECONDS = 900.0
 _BUSY = "another command is changing this environment"
 _CHECK_SECONDS = 2.5
-_PYTHON = "/opt/mwaa/tool/bin/python"
 _TERMINAL = ("TERM", "COLORTERM", "COLUMNS", "LINES", "NO_COLOR", "FORCE_COLOR")
 _QUICK_STOP_SECONDS = 20
 # Tasks end first; on Airflow 3 they talk to the web server until then, and all of them need queue and database.
@@ -332,8 +330,6 @@ class DockerEngine:
                 self._docker.output("stop", item.id, timeout_s=200.0)
             done = self._docker.call("start", item.id, timeout_s=60.0)
             if done.returncode:
-                from mwaa_local.engines.docker_client import translate
-
                 raise named(self._docker, translate(done.stderr.decode(errors="replace"), f"docker start {component}"))
             until_healthy(self._docker, self._project, [component], progress, compose=None, timeout_s=300.0)
 
@@ -383,51 +379,7 @@ class DockerEngine:
             EngineError: There is no such component.
         """
         item = self._container(component, jobs=True)
-        if not follow:
-            done = subprocess.run(
-                [self._docker.program, "logs", "--tail", str(lines), item.id],
-                env=dict(self._docker.variables),
-                stdin=subprocess.DEVNULL,
-                stdout=subprocess.PIPE,
-                stderr=subprocess.STDOUT,  # one pipe for both, or their order would be lost
-                timeout=60.0,
-                check=False,
-            )
-            return iter(done.stdout.decode(errors="replace").splitlines())
-        return self._follow(item, component, lines)
-
-    def _follow(self, item: Container, component: str, lines: int) -> Iterator[str]:
-        """Lines as they come, across restarts, until the component is taken down."""
-        begin = ["--tail", str(lines)]
-        while True:
-            child = subprocess.Popen(
-                [self._docker.program, "logs", "--follow", *begin, item.id],
-                env=dict(self._docker.variables),
-                stdin=subprocess.DEVNULL,
-                stdout=subprocess.PIPE,
-                stderr=subprocess.STDOUT,
-            )
-            assert child.stdout is not None
-            try:
-                for raw in child.stdout:
-                    yield raw.decode(errors="replace").rstrip("\r\n")
-                child.wait()
-            finally:
-                if child.poll() is None:
-                    child.terminate()
-                    child.wait()
-                child.stdout.close()
-            ended, before = time.time(), item.id
-            while True:
-                there = docker_state.look(self._docker, self._project)
-                again = next((one for one in there if one.name == component), None)
-                if again is None or not again.lives:
-                    return
-                if again.status == "running":
-                    break
-                time.sleep(0.5)
-            item = again
-            begin = ["--since", f"{ended:.3f}"] if item.id == before else ["--tail", "all"]
+        return commands.logs(self._docker, self._project, item, follow=follow, lines=lines)
 
     def run(
         self, component: str, argv: Sequence[str], *, interactive: bool, stdin: IO[bytes] | Path | None = None
@@ -453,24 +405,10 @@ class DockerEngine:
                 why=f"it is {item.status}" if item.service in AIRFLOW else f"components: {', '.join(AIRFLOW)}",
                 hint="mwaa-local status",
             )
-        words = [self._docker.program, "exec", "--interactive"]
-        if interactive and stdin is None and os.isatty(0):
-            words.append("--tty")
-        for name in _TERMINAL:
-            if self._host.get(name):
-                words += ["--env", name]
-        words += [item.id, *execute_words(item.service, argv, ours=self._environment.local.image is None)]
-        source = stdin.open("rb") if isinstance(stdin, Path) else stdin
-        # Ctrl-C is for the command: it decides whether to end, and its exit code is the answer.
-        before = signal.signal(signal.SIGINT, signal.SIG_IGN) if interactive else None
-        try:
-            code = subprocess.Popen(words, env=dict(self._docker.variables), stdin=source).wait()
-        finally:
-            if interactive:
-                signal.signal(signal.SIGINT, before)
-            if isinstance(stdin, Path) and source is not None:
-                source.close()
-        return code if code >= 0 else 128 - code
+        ours = self._environment.local.image is None
+        terminal = [name for name in _TERMINAL if self._host.get(name)]
+        words = commands.execute_words(item.service, argv, ours=ours)
+        return commands.execute(self._docker, item.id, words, terminal, interactive=interactive, stdin=stdin)
 
     def exports(self, component: str) -> dict[str, str] | None:
         """What the startup script exported in a running component; ``None`` when it does not run."""
@@ -487,17 +425,6 @@ class DockerEngine:
         text = docker_state.read(self._docker, item.id, f"{docker_state.RUN_DIR}/{ENVIRONMENT_FILE}")
         value: Any = json.loads(text) if text else {}
         return dict(value.get("variables") or {})
-
-
-def execute_words(component: str, argv: Sequence[str], *, ours: bool) -> list[str]:
-    """The command that runs another one with a component's environment.
-
-    An image that is not ours has no runtime of ours; MWAA's own appends the environment to ``.bashrc`` (spec/10
-    section 2.2).
-    """
-    if ours:
-        return [_PYTHON, "-m", "mwaa_local.runtime", "exec", component, "--", *argv]
-    return ["bash", "-c", '. ~/.bashrc; exec "$@"', "bash", *argv]
 
 
 @contextmanager

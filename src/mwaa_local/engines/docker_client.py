@@ -12,7 +12,6 @@ import subprocess
 from collections.abc import Mapping
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
-from pathlib import Path
 
 from packaging.version import InvalidVersion
 from packaging.version import Version as PackageVersion
@@ -26,8 +25,8 @@ _TAIL = 15
 # Compose reads these of its caller; an environment of ours is described by its files alone.
 _FOREIGN = ("COMPOSE_", "MWAA_")
 _DAEMON = re.compile(
-    r"cannot connect to the docker daemon|is the docker daemon running|error during connect|docker daemon is not running"
-    r"|failed to connect to the docker api|connection refused.*docker\.sock|no such host.*docker",
+    r"cannot connect to the docker daemon|is the docker daemon running|docker daemon is not running"
+    r"|error during connect|failed to connect to the docker api|connection refused.*docker\.sock|no such host.*docker",
     re.IGNORECASE,
 )
 _DENIED = re.compile(r"permission denied while trying to connect", re.IGNORECASE)
@@ -37,9 +36,9 @@ _PORT = re.compile(
     r"|exposing port TCP \S*?:(\d+)|Ports are not available\D*?(?:\d+\.\d+\.\d+\.\d+):(\d+)",
 )
 _REGISTRY = re.compile(
-    r"failed to resolve source metadata|pull access denied|manifest unknown|i/o timeout|no such host|failed to do request"
-    r"|TLS handshake timeout|temporary failure in name resolution|Client\.Timeout exceeded|network is unreachable"
-    r"|failed to authorize|failed to fetch anonymous token|toomanyrequests|x509|dial tcp|repository does not exist",
+    r"failed to resolve source metadata|pull access denied|manifest unknown|i/o timeout|no such host"
+    r"|failed to do request|TLS handshake timeout|temporary failure in name resolution|Client\.Timeout exceeded"
+    r"|network is unreachable|failed to authorize|failed to fetch anonymous token|toomanyrequests|x509|dial tcp|repository does not exist",
     re.IGNORECASE,
 )
 _POOLS = re.compile(r"all predefined address pools have been fully subnetted", re.IGNORECASE)
@@ -171,7 +170,7 @@ def translate(stderr: str, command: str, *, images: tuple[str, ...] = ()) -> Mwa
         return EngineError(
             "this user may not use the Docker daemon",
             why=why,
-            hint=f"add the user to the group docker (`sudo usermod -aG docker $USER`, then log in again), {_PROCESS_ENGINE}",
+            hint=f"`sudo usermod -aG docker $USER`, then log in again, {_PROCESS_ENGINE}",
         )
     if _DAEMON.search(stderr):
         return EngineError(
@@ -189,7 +188,7 @@ def translate(stderr: str, command: str, *, images: tuple[str, ...] = ()) -> Mwa
         return MachineError(
             "the disk of the Docker daemon is full",
             why=why,
-            hint="free some space (`docker system df`, `docker image prune`, `docker builder prune`) and run `make up` again",
+            hint="free some space (`docker system df` shows what uses it) and run `make up` again",
         )
     if port := _PORT.search(stderr):
         number = next(group for group in port.groups() if group)
@@ -213,8 +212,3 @@ def translate(stderr: str, command: str, *, images: tuple[str, ...] = ()) -> Mwa
             f"sudo python3 docker/offline/build.py; or choose another base (Local.Base: debian); {_PROCESS_ENGINE}",
         )
     return EngineError(f"{command} failed", why=why, hint="mwaa-local status; mwaa-local logs COMPONENT")
-
-
-def existing(paths: Mapping[str, Path]) -> dict[str, Path]:
-    """Those that are files."""
-    return {name: path for name, path in paths.items() if path.is_file()}

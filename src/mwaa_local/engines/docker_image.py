@@ -16,7 +16,7 @@ from typing import Any
 
 import mwaa_local
 from mwaa_local.catalog.images import base_image, postgres_image
-from mwaa_local.engines.docker_client import Docker, existing, translate
+from mwaa_local.engines.docker_client import Docker, translate
 from mwaa_local.engines.protocol import Step
 from mwaa_local.errors import EngineError, MwaaLocalError
 from mwaa_local.model import Environment
@@ -24,12 +24,13 @@ from mwaa_local.model import Environment
 CONTEXT_LABEL = "io.mwaa-local.context"
 _BUILD_SECONDS, _PULL_SECONDS = 2400.0, 900.0
 # Rooms of the tool that nothing in a container imports: a change there makes no other image.
-_HOST_ONLY = ("cli", "console", "preflight")
+_HOST_ONLY = ("cli", "console", "engines", "preflight")
 # Settings of the caller's package indexes and proxies; given by name, so that no value stands on a command line.
 _BUILD_ARGUMENTS = (
     "PIP_INDEX_URL", "UV_DEFAULT_INDEX", "UV_INDEX",
     "HTTP_PROXY", "HTTPS_PROXY", "NO_PROXY", "http_proxy", "https_proxy", "no_proxy",
 )  # fmt: skip
+_OWN_PLACES = re.compile(r"file://|find-links\s*=\s*/|cert\s*=\s*/")
 _STEP = re.compile(r"^#\d+ \[(?P<name>[^\]]+)\]")
 
 
@@ -191,14 +192,12 @@ def build_secrets(variables: Mapping[str, str]) -> dict[str, Path]:
         if variables.get("UV_CONFIG_FILE")
         else [config / "uv" / "uv.toml", Path("/etc/uv/uv.toml")],
     }
-    firsts = {
-        name: next((path for path in paths if path.is_file()), Path("/nonexistent")) for name, paths in places.items()
-    }
-    found = existing(firsts)
+    found = {}
+    for name, paths in places.items():
+        if first := next((path for path in paths if path.is_file()), None):
+            found[name] = first
     # A pip.conf that points at folders of this machine means nothing inside a build.
-    if "pip_conf" in found and re.search(
-        r"file://|find-links\s*=\s*/|cert\s*=\s*/", found["pip_conf"].read_text(errors="replace")
-    ):
+    if "pip_conf" in found and _OWN_PLACES.search(found["pip_conf"].read_text(errors="replace")):
         del found["pip_conf"]
     return found
 
@@ -210,23 +209,23 @@ def ca_bundle(variables: Mapping[str, str]) -> Path | None:
 
 
 def why_missing(docker: Docker, environment: Environment, context: Path | None, *, timeout_s: float) -> str | None:
-    """Why the images of an environment can neither be used nor built without fetching anything; ``None`` when they can."""
+    """Why the images can neither be used nor built without fetching anything; ``None`` when they can."""
     names = wanted(environment)
     found = present(docker, [names.tool, names.component, names.postgres, names.base], timeout_s=timeout_s)
     fetch = [name for name in (names.postgres, names.component) if name not in found and name != names.tool]
     if names.tool not in found:
         if context is None:
             return (
-                f"Docker has no image {names.tool}, and this installation of the tool cannot build it: build it from the "
-                "tool's repository, or load it (`docker load`)"
+                f"Docker has no image {names.tool}, and this installation of the tool cannot build it: "
+                "build it from the tool's repository, or load it (`docker load`)"
             )
         if names.base not in found:
             fetch.append(names.base)
     if not fetch:
         return None
     return (
-        f"Docker has no {', '.join(fetch)} yet: `mwaa-local --engine docker up` fetches and builds; without a registry, "
-        "docker/offline/build.py makes stand-ins"
+        f"Docker has no {', '.join(fetch)} yet: `mwaa-local --engine docker up` fetches and builds; "
+        "without a registry, docker/offline/build.py makes stand-ins"
     )
 
 
@@ -324,7 +323,7 @@ def _build_error(text: str, command: str, images: tuple[str, ...], seconds: floa
             "the image cannot be built: a step of it could not fetch packages",
             where="docker/Dockerfile",
             why=error.why,
-            hint="set the index, proxy or CA of this machine (PIP_INDEX_URL, HTTPS_PROXY, SSL_CERT_FILE); they are passed on. "
-            "Or: mwaa-local --engine process up",
+            hint="set this machine's index, proxy or CA (PIP_INDEX_URL, HTTPS_PROXY, SSL_CERT_FILE), which are passed "
+            "on; or: mwaa-local --engine process up",
         )
     return error

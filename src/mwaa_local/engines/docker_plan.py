@@ -9,13 +9,10 @@ from __future__ import annotations
 
 import hashlib
 import json
-import re
-import shutil
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
-from urllib.parse import urlsplit
 
 import yaml
 
@@ -24,20 +21,18 @@ from mwaa_local.aws.client import queue_url
 from mwaa_local.catalog import ContainerSize, limits
 from mwaa_local.engines import plan
 from mwaa_local.engines.docker_image import Assets, Wanted, ca_bundle
-from mwaa_local.engines.docker_state import AIRFLOW, ORDER
+from mwaa_local.engines.docker_mounts import mounts
+from mwaa_local.engines.docker_state import AIRFLOW
 from mwaa_local.engines.plan import Component, Plan
 from mwaa_local.engines.ports import HOST, Wish
 from mwaa_local.engines.process_plan import bucket_name
 from mwaa_local.model import Environment, Secrets
-from mwaa_local.runtime.inputs import Wiring, host_variables, variables_for
+from mwaa_local.runtime.inputs import Wiring, variables_for
 
 AWS, WEB = "http://aws:4566", "http://webserver:8080"
 INPUTS_LABEL = "io.mwaa-local.inputs"
 _PLACE = Path("/usr/local/mwaa")
-# Of the caller's variables, those that mean the same inside a container.
-_INDEXES = re.compile(r"PIP_(EXTRA_)?INDEX_URL|PIP_TRUSTED_HOST|UV_(DEFAULT_|EXTRA_)?INDEX(_URL)?|UV_INSECURE_HOST|TZ")
-_PROXIES = re.compile(r"(https?|all|ftp)_proxy", re.IGNORECASE)
-_LOOPBACK = ("localhost", "127.0.0.1", "::1")
+_AWS_WORDS = ("--host", "0.0.0.0", "--port", "4566", "--state", str(_PLACE / "aws"))
 # Only the verdict's meaning changes with it, so the containers always get the same.
 _NEUTRAL = dict.fromkeys(plan.NEUTRAL, "false")
 
@@ -187,29 +182,20 @@ def _services(parts: Parts) -> dict[str, dict[str, Any]]:
         },
         "aws": {
             "image": parts.wanted.tool,
-            "command": [
-                "--host",
-                "0.0.0.0",
-                "--port",
-                "4566",
-                "--state",
-                str(_PLACE / "aws"),
-                "--region",
-                environment.local.region,
-            ],
+            "command": [*_AWS_WORDS, "--region", environment.local.region],
             "ports": _Tagged("!override", [f"{HOST}:{parts.ports['aws']}:4566"]),
         },
         "control": {"image": parts.wanted.tool, "environment": _literal(_control(parts))},
     }
     if "postgres" in parts.ports:
         services["postgres"]["ports"] = [f"{HOST}:{parts.ports['postgres']}:5432"]
-    mounts, extra = _mounts(parts)
+    mounted, extra = mounts(environment, parts.folder, parts.host)
     for name in (*AIRFLOW, "migrate-db"):
         services[name] = {
             "image": parts.wanted.component,
             "pull_policy": "never",
             "environment": _literal(variables(parts, name, extra)),
-            "volumes": mounts,
+            "volumes": mounted,
         }
     for name in AIRFLOW:
         services[name] |= _limits(getattr(sizes, name), factor, parts.cpus)
@@ -274,111 +260,21 @@ def _control(parts: Parts) -> dict[str, str]:
     }
 
 
-# -- the user's files and settings -------------------------------------------------------------------------------------
-
-
-def _mounts(parts: Parts) -> tuple[list[dict[str, Any]], dict[str, str]]:
-    """Folders the components see, read-only, and the variables that belong to them."""
-    workflow, home = parts.environment.workflow, limits().home
-    empty = parts.folder / "empty"
-    empty.mkdir(parents=True, exist_ok=True)
-    extra: dict[str, str] = {}
-    mounts = [_mount(workflow.dags if workflow.dags.is_dir() else empty, f"{home}/dags")]
-    if workflow.plugins.suffix == ".zip" and workflow.plugins.is_file():
-        # The runtime unpacks it, so the folder must be the container's own: a nameless volume takes the mount's place.
-        mounts.append(_mount(workflow.plugins, str(_PLACE / "plugins.zip")))
-        mounts.append({"type": "volume", "target": f"{home}/plugins"})
-        extra["MWAA_LOCAL__PLUGINS_ZIP"] = str(_PLACE / "plugins.zip")
-    else:
-        mounts.append(_mount(workflow.plugins if workflow.plugins.is_dir() else empty, f"{home}/plugins"))
-    mounts.append(_mount(_folder_of(workflow.requirements, "requirements", parts), f"{home}/requirements"))
-    mounts.append(_mount(_folder_of(workflow.startup_script, "startup", parts), f"{home}/startup"))
-    constraints = parts.host.get("MWAA_CONSTRAINTS_DIR")
-    if constraints and Path(constraints).expanduser().is_dir():
-        mounts.append(_mount(Path(constraints).expanduser().resolve(), str(_PLACE / "constraints")))
-        extra["MWAA_CONSTRAINTS_DIR"] = str(_PLACE / "constraints")
-    for name, path in _aws_files(parts).items():
-        mounts.append(_mount(path, str(_PLACE / "aws-files" / path.name)))
-        extra[name] = str(_PLACE / "aws-files" / path.name)
-    if parts.environment.local.aws != "local":
-        extra["AWS_PROFILE"] = parts.environment.local.aws
-    return mounts, {**outside(parts.host), **extra}
-
-
-def _mount(source: Path, target: str) -> dict[str, Any]:
-    return {"type": "bind", "source": str(source).replace("$", "$$"), "target": target, "read_only": True}
-
-
-def _folder_of(file: Path, name: str, parts: Parts) -> Path:
-    """A folder that holds the file under MWAA's name for it: its own, or one of ours with copies.
-
-    The folder and not the file is mounted, for editors save by replacing, which a mounted file never notices.
-    """
-    wanted = {"requirements": "requirements.txt", "startup": "startup.sh"}[name]
-    # Beside other things (mwaa.yaml, .git) the folder is not for the components to see.
-    if file.name == wanted and file.is_file() and file.parent != parts.environment.project:
-        return file.parent
-    folder = parts.folder / name
-    folder.mkdir(parents=True, exist_ok=True)
-    copies = {wanted: file} if file.is_file() else {}
-    if name == "requirements" and file.is_file():
-        copies = {**{item.name: item for item in file.parent.glob("*.txt") if item.is_file()}, **copies}
-    for stale in folder.iterdir():
-        if stale.name not in copies:
-            stale.unlink()
-    for target, source in copies.items():
-        shutil.copyfile(source, folder / target)
-    return folder
-
-
-def _aws_files(parts: Parts) -> dict[str, Path]:
-    """The user's AWS files, only where ``Local.Aws`` names a profile."""
-    given = host_variables(parts.host, parts.environment.local.aws)
-    names = ("AWS_CONFIG_FILE", "AWS_SHARED_CREDENTIALS_FILE")
-    return {name: Path(given[name]) for name in names if name in given and Path(given[name]).is_file()}
-
-
-def outside(host: Mapping[str, str]) -> dict[str, str]:
-    """The caller's proxies and package indexes, where a container can reach them; its own peers need no proxy."""
-    found: dict[str, str] = {}
-    for name, value in host.items():
-        if value and (_INDEXES.fullmatch(name) or _PROXIES.fullmatch(name)) and not _is_local(value):
-            found[name] = value
-    if any(_PROXIES.fullmatch(name) for name in found):
-        given = host.get("NO_PROXY") or host.get("no_proxy") or ""
-        names = [*(part for part in given.split(",") if part), *ORDER, *_LOOPBACK]
-        found["NO_PROXY"] = found["no_proxy"] = ",".join(dict.fromkeys(names))
-    return found
-
-
-def _is_local(value: str) -> bool:
-    """Whether an address names this machine by a name that means something else in a container."""
-    return "://" in value and (urlsplit(value).hostname or "") in _LOOPBACK
-
-
 # -- words for people --------------------------------------------------------------------------------------------------
 
 
 def _components(parts: Parts, services: Mapping[str, Mapping[str, Any]]) -> list[Component]:
     """The services as :mod:`plan` compares them; values of variables are compared and never shown."""
     found = []
-    for name in (
-        "postgres",
-        "aws",
-        "migrate-db",
-        "webserver",
-        "scheduler",
-        *worker_names(parts.environment),
-        "control",
-    ):
-        service = services["worker" if name.startswith("worker") else name]
+    workers = worker_names(parts.environment)
+    for name in ("postgres", "aws", "migrate-db", "webserver", "scheduler", *workers, "control"):
+        service = services["worker" if name in workers else name]
+        ports = service.get("ports")
         described = {
             "image": parts.images.get(service["image"], service["image"]),
             "memory limit": str(service.get("mem_limit", "")),
             "CPU limit": str(service.get("cpus", "")),
-            "ports": json.dumps(
-                service["ports"].value if isinstance(service.get("ports"), _Tagged) else service.get("ports")
-            ),
+            "ports": json.dumps(ports.value if isinstance(ports, _Tagged) else ports),
             "mounted folders": json.dumps(service.get("volumes")),
             **(parts.digests if "labels" in service else {}),
         }

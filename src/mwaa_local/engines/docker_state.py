@@ -221,7 +221,7 @@ def _boot(status: Mapping[str, Any] | None) -> str:
 
 
 def memory(docker: Docker, containers: Iterable[Container]) -> dict[str, int]:
-    """Component name to memory in bytes: proportional set size where this machine lets us read it, else Docker's figure."""
+    """Component name to memory in bytes: proportional set size where it can be read here, else Docker's figure."""
     living = [item for item in containers if item.status == "running" and item.pid]
     found: dict[str, int] = {}
     for item in living:

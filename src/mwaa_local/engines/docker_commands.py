@@ -1,0 +1,128 @@
+"""Commands in a running container, and its console output."""
+
+from __future__ import annotations
+
+import os
+import signal
+import subprocess
+import time
+from collections.abc import Iterator, Sequence
+from pathlib import Path
+from typing import IO
+
+from mwaa_local.engines import docker_state
+from mwaa_local.engines.docker_client import Docker
+from mwaa_local.engines.docker_state import Container
+
+_PYTHON = "/opt/mwaa/tool/bin/python"
+_LOG_SECONDS = 60.0
+
+
+def execute_words(component: str, argv: Sequence[str], *, ours: bool) -> list[str]:
+    """The command that runs another one with a component's environment.
+
+    An image that is not ours has no runtime of ours; MWAA's own appends the environment to ``.bashrc`` (spec/10
+    section 2.2).
+    """
+    if ours:
+        return [_PYTHON, "-m", "mwaa_local.runtime", "exec", component, "--", *argv]
+    return ["bash", "-c", '. ~/.bashrc; exec "$@"', "bash", *argv]
+
+
+def execute(
+    docker: Docker,
+    container: str,
+    words: Sequence[str],
+    terminal: Sequence[str],
+    *,
+    interactive: bool,
+    stdin: IO[bytes] | Path | None,
+) -> int:
+    """Run a command in a container.
+
+    Args:
+        docker: The program.
+        container: Its id.
+        words: The command.
+        terminal: Names of the caller's variables that describe the terminal.
+        interactive: Whether a person types into it.
+        stdin: What it reads; the caller's own input when not given.
+
+    Returns:
+        Its exit code; 128 and the signal's number when a signal ended the docker program.
+    """
+    whole = [docker.program, "exec", "--interactive"]
+    if interactive and stdin is None and os.isatty(0):
+        whole.append("--tty")
+    for name in terminal:
+        whole += ["--env", name]
+    source = stdin.open("rb") if isinstance(stdin, Path) else stdin
+    # Ctrl-C is for the command: it decides whether to end, and its exit code is the answer.
+    before = signal.signal(signal.SIGINT, signal.SIG_IGN) if interactive else None
+    try:
+        code = subprocess.Popen([*whole, container, *words], env=dict(docker.variables), stdin=source).wait()
+    finally:
+        if interactive:
+            signal.signal(signal.SIGINT, before)
+        if isinstance(stdin, Path) and source is not None:
+            source.close()
+    return code if code >= 0 else 128 - code
+
+
+def logs(docker: Docker, project: str, item: Container, *, follow: bool, lines: int) -> Iterator[str]:
+    """A component's console output, oldest line first."""
+    if follow:
+        return _follow(docker, project, item, lines)
+    done = subprocess.run(
+        [docker.program, "logs", "--tail", str(lines), item.id],
+        env=dict(docker.variables),
+        stdin=subprocess.DEVNULL,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.STDOUT,  # one pipe for both, or their order would be lost
+        timeout=_LOG_SECONDS,
+        check=False,
+    )
+    return iter(done.stdout.decode(errors="replace").splitlines())
+
+
+def _follow(docker: Docker, project: str, item: Container, lines: int) -> Iterator[str]:
+    """Lines as they come, across restarts, until the component is taken down."""
+    begin = ["--tail", str(lines)]
+    current: Container | None = item
+    while current is not None:
+        yield from _lines(docker, ["logs", "--follow", *begin, current.id])
+        ended, before = time.time(), current.id
+        current = _again(docker, project, item.name)
+        # A new container has no old lines; one that was started again has those already shown.
+        begin = ["--since", f"{ended:.3f}"] if current and current.id == before else ["--tail", "all"]
+
+
+def _lines(docker: Docker, words: Sequence[str]) -> Iterator[str]:
+    child = subprocess.Popen(
+        [docker.program, *words],
+        env=dict(docker.variables),
+        stdin=subprocess.DEVNULL,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.STDOUT,
+    )
+    assert child.stdout is not None
+    try:
+        for raw in child.stdout:
+            yield raw.decode(errors="replace").rstrip("\r\n")
+        child.wait()
+    finally:
+        if child.poll() is None:
+            child.terminate()
+            child.wait()
+        child.stdout.close()
+
+
+def _again(docker: Docker, project: str, name: str) -> Container | None:
+    """The component's container once it runs again; ``None`` when it was taken down."""
+    while True:
+        found = next((one for one in docker_state.look(docker, project) if one.name == name), None)
+        if found is None or not found.lives:
+            return None
+        if found.status == "running":
+            return found
+        time.sleep(0.5)
