@@ -42,7 +42,7 @@ def test_how_it_starts(config: dict[str, Any]) -> None:
     assert settings["WorkingDir"] == "/usr/local/airflow"
     assert settings["ExposedPorts"] == {"8080/tcp": {}}
     assert settings["StopSignal"] == "SIGTERM"
-    assert settings["Healthcheck"]["Test"] == ["CMD", "/opt/mwaa/tool/bin/python", "-m", "mwaa_local.runtime", "health"]
+    assert settings["Healthcheck"]["Test"] == ["CMD", "/opt/mwaa/tool/bin/python", "-I", "-S", "/opt/mwaa/health.py"]
 
 
 def test_variables_of_the_image(config: dict[str, Any]) -> None:

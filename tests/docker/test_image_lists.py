@@ -5,7 +5,9 @@ from __future__ import annotations
 import importlib.util
 import json
 import re
+import socket
 import sys
+import threading
 import tomllib
 from pathlib import Path
 from types import ModuleType
@@ -17,6 +19,7 @@ import yaml
 from mwaa_local.catalog import version
 from mwaa_local.model import definition
 from mwaa_local.model.secrets import Secrets
+from mwaa_local.runtime import health as runtime_health
 from mwaa_local.runtime.inputs import Wiring, variables_for
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -200,3 +203,49 @@ def test_dnf_reports_every_unknown_name_and_refuses_what_it_cannot_do(tmp_path: 
     for words in (["--installroot=/x", "install", "jq"], ["install", "https://example/a.rpm"]):
         with pytest.raises(module.RefusedError):
             module.parse(words)
+
+
+NOW = 1_800_000_000.0
+STATES: list[dict[str, Any]] = [
+    {"state": "booting"},
+    {"state": "booting", "phases": [{"name": "startup script", "seconds": 1.0, "detail": ""}]},
+    {"state": "running", "health": "", "health_at": NOW - 1},
+    {"state": "running", "health": "no heartbeat yet of triggerer", "health_at": NOW - 1},
+    {"state": "running", "health": "", "health_at": NOW - 60},
+    {"state": "draining", "health": "", "health_at": NOW - 1},
+    {"state": "failed", "error": {"what": "the startup script failed"}},
+    {"state": "stopped"},
+]
+
+
+@pytest.mark.parametrize("given", STATES)
+def test_the_health_check_says_what_the_runtime_says(
+    given: dict[str, Any], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    written = {"health": "", "health_at": None, "phases": [], "error": None, **given}
+    (tmp_path / "status.json").write_text(json.dumps(written))
+    monkeypatch.setattr(runtime_health.time, "time", lambda: NOW)
+    wanted = runtime_health.from_status(tmp_path)
+    found = load("docker/health.py").component(str(tmp_path / "status.json"), NOW)
+    assert found == (wanted.ok, wanted.detail)
+    assert found[0] is (given.get("health") == "" and given["state"] == "running" and given["health_at"] == NOW - 1)
+
+
+def test_the_health_check_asks_an_address() -> None:
+    address = load("docker/health.py").address
+    with socket.create_server(("127.0.0.1", 0)) as server:
+        port = server.getsockname()[1]
+        answers = [b"HTTP/1.1 200 OK\r\n\r\n", b"HTTP/1.1 503 No\r\n\r\n", b""]
+
+        def serve() -> None:
+            for answer in answers:
+                connection, _ = server.accept()
+                with connection:
+                    connection.recv(1000)
+                    connection.sendall(answer)
+
+        thread = threading.Thread(target=serve)
+        thread.start()
+        assert [address(port, "/health")[0] for _ in answers] == [True, False, False]
+        thread.join()
+    assert address(port, "/health")[0] is False
