@@ -57,7 +57,7 @@ def test_a_named_file_replaces_the_users_and_devnull_all(machine: Path) -> None:
     write(machine / "named.conf", "[global]\nno-index = true\n")
     found = pip_settings.read({"PIP_CONFIG_FILE": str(machine / "named.conf"), "XDG_CONFIG_DIRS": str(machine)})
     assert (found.index_url, found.no_index) == (None, True)
-    assert pip_settings.read({"PIP_CONFIG_FILE": "/dev/null"}) == PipSettings()
+    assert pip_settings.read({"PIP_CONFIG_FILE": "/dev/null", "UV_NO_CONFIG": "1"}) == PipSettings()
 
 
 def test_a_broken_file_does_not_break_the_start(machine: Path) -> None:
@@ -70,6 +70,20 @@ def test_uvs_own_index_variables_count_where_pip_says_nothing(machine: Path) -> 
     found = pip_settings.read(variables)
     assert (found.index_url, found.find_links) == ("https://uv.example/", ("/a", "/b"))
     assert pip_settings.read({**variables, "PIP_INDEX_URL": "https://pip.example/"}).index_url == "https://pip.example/"
+
+
+def test_uv_toml_of_the_user_counts_where_nothing_else_says_anything(machine: Path) -> None:
+    write(
+        machine / "account/.config/uv/uv.toml",
+        'extra-index-url = ["https://more.example/"]\n[[index]]\nurl = "https://main.example/"\ndefault = true\n'
+        '[[index]]\nurl = "https://team.example/"\n[[index]]\nname = "x"\nurl = "https://x.example/"\nexplicit = true\n',
+    )
+    variables = {"PIP_CONFIG_FILE": "/dev/null"}
+    found = pip_settings.read(variables)
+    assert found.index_url == "https://main.example/"
+    assert found.extra_index_urls == ("https://team.example/", "https://more.example/")
+    assert pip_settings.read({**variables, "PIP_INDEX_URL": "https://pip/"}).index_url == "https://pip/"
+    assert pip_settings.read({**variables, "UV_NO_CONFIG": "1"}).index_url is None
 
 
 def test_uv_gets_the_environment_without_what_could_change_its_choice(tmp_path: Path) -> None:

@@ -65,9 +65,13 @@ def main(argv: Sequence[str] | None = None, environment: Mapping[str, str] | Non
     parser.add_argument("--version", required=True, help="Airflow's version")
     parser.add_argument("--dest", required=True, type=Path, help="folder to install into")
     parser.add_argument("--python", type=Path, help="interpreter to use")
-    parser.add_argument("--cache", type=Path, help="folder for downloads; a temporary one unless given")
+    parser.add_argument("--cache", type=Path, help="folder for downloads; uv's own unless given")
     options = parser.parse_args(argv)
-    variables = dict(os.environ) if environment is None else environment
+    variables = dict(os.environ if environment is None else environment)
+    if options.cache is None and "UV_CACHE_DIR" not in variables:
+        # uv's own place: an image build mounts it, so that a second build downloads nothing.
+        home = variables.get("XDG_CACHE_HOME") or str(Path(variables.get("HOME", "~")).expanduser() / ".cache")
+        variables["UV_CACHE_DIR"] = str(Path(home) / "uv")
     with tempfile.TemporaryDirectory(prefix="mwaa-local-") as scratch:
         try:
             made = install_base(

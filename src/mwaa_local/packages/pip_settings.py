@@ -10,8 +10,9 @@ import configparser
 import contextlib
 import os
 import pwd
+import tomllib
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 _TRUE = frozenset({"y", "yes", "t", "true", "on", "1"})
@@ -47,14 +48,16 @@ def read(environment: Mapping[str, str], prefix: Path | None = None) -> PipSetti
     """The settings ``pip install`` would use.
 
     Args:
-        environment: The variables pip would see. uv's own names for indexes (``UV_DEFAULT_INDEX``, ``UV_INDEX``,
-            ``UV_FIND_LINKS``) count where pip's configuration says nothing.
+        environment: The variables pip would see. uv's own variables and ``uv.toml`` of the user and the machine count
+            for indexes where pip's configuration says nothing.
         prefix: The environment pip would run in; its ``pip.conf`` is the site-wide one.
     """
     values = _from_files(environment, prefix)
     for name, value in environment.items():
         if name.startswith("PIP_") and value:
             values[name[4:].lower().replace("_", "-")] = value
+
+    own = _of_uv(environment)
 
     def words(option: str) -> tuple[str, ...]:
         return tuple(values.get(option, "").split())
@@ -63,13 +66,9 @@ def read(environment: Mapping[str, str], prefix: Path | None = None) -> PipSetti
         return values.get(option, "").strip().lower() in _TRUE
 
     return PipSettings(
-        index_url=values.get("index-url", "").strip()
-        or environment.get("UV_DEFAULT_INDEX")
-        or environment.get("UV_INDEX_URL")
-        or None,
-        extra_index_urls=words("extra-index-url")
-        or tuple((environment.get("UV_INDEX") or environment.get("UV_EXTRA_INDEX_URL") or "").split()),
-        find_links=words("find-links") or _split(environment.get("UV_FIND_LINKS", "")),
+        index_url=values.get("index-url", "").strip() or own.index_url,
+        extra_index_urls=words("extra-index-url") or own.extra_index_urls,
+        find_links=words("find-links") or own.find_links,
         no_index=flag("no-index"),
         trusted_hosts=words("trusted-host"),
         constraints=words("constraint"),
@@ -137,6 +136,34 @@ def _user_files(environment: Mapping[str, str]) -> Iterable[Path]:
         yield home / ".config" / "pip" / "pip.conf"
     if environment.get("XDG_CONFIG_HOME"):
         yield Path(environment["XDG_CONFIG_HOME"]) / "pip" / "pip.conf"
+
+
+def _of_uv(environment: Mapping[str, str]) -> PipSettings:
+    """Indexes of uv's own configuration: variables, else ``uv.toml`` of the user, else that of the machine."""
+    found = PipSettings(
+        index_url=environment.get("UV_DEFAULT_INDEX") or environment.get("UV_INDEX_URL") or None,
+        extra_index_urls=tuple((environment.get("UV_INDEX") or environment.get("UV_EXTRA_INDEX_URL") or "").split()),
+        find_links=_split(environment.get("UV_FIND_LINKS", "")),
+    )
+    if environment.get("UV_NO_CONFIG"):
+        return found
+    folders = [path.parents[1] for path in _user_files(environment) if path.parent.parent.name == ".config"]
+    for path in (*(folder / "uv" / "uv.toml" for folder in reversed(folders)), Path("/etc/uv/uv.toml")):
+        try:
+            told = tomllib.loads(path.read_text(encoding="utf-8"))
+        except (OSError, ValueError):
+            continue
+        told = {**told, **told.get("pip", {})}
+        named = [entry for entry in told.get("index", []) if entry.get("url")]
+        default = next((entry["url"] for entry in named if entry.get("default")), told.get("index-url"))
+        extra = [entry["url"] for entry in named if not entry.get("default") and not entry.get("explicit")]
+        return replace(
+            found,
+            index_url=found.index_url or default,
+            extra_index_urls=found.extra_index_urls or (*extra, *told.get("extra-index-url", ())),
+            find_links=found.find_links or tuple(told.get("find-links", ())),
+        )
+    return found
 
 
 def _split(text: str) -> tuple[str, ...]:
