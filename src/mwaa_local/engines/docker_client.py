@@ -38,7 +38,8 @@ _PORT = re.compile(
 _REGISTRY = re.compile(
     r"failed to resolve source metadata|pull access denied|manifest unknown|i/o timeout|no such host"
     r"|failed to do request|TLS handshake timeout|temporary failure in name resolution|Client\.Timeout exceeded"
-    r"|network is unreachable|failed to authorize|failed to fetch anonymous token|toomanyrequests|x509|dial tcp|repository does not exist",
+    r"|network is unreachable|failed to authorize|failed to fetch anonymous token|toomanyrequests"
+    r"|x509|dial tcp|repository does not exist",
     re.IGNORECASE,
 )
 _POOLS = re.compile(r"all predefined address pools have been fully subnetted", re.IGNORECASE)
