@@ -7,6 +7,7 @@ import os
 import queue
 import re
 import signal
+import socket
 import subprocess
 import sys
 import threading
@@ -234,3 +235,40 @@ def test_watching(tmp_path: Path) -> None:
     finally:
         child.kill()
         child.wait()
+
+
+@pytest.mark.parametrize("answers", [False, True], ids=["refused", "silent"])
+def test_offline(answers: bool, tmp_path: Path) -> None:
+    """No index, nothing installed: what could not be checked is named, the rest is checked, and nothing hangs."""
+    with socket.socket() as index:
+        index.bind(("127.0.0.1", 0))
+        if answers:
+            index.listen(64)  # takes connections and says nothing
+        address = f"http://127.0.0.1:{index.getsockname()[1]}/simple"
+        folder = example(tmp_path / "project")
+        (folder / "startup/startup.sh").write_text("exec true\n")
+        begin = time.monotonic()
+        done = command(
+            "validate",
+            folder=folder,
+            MWAA_LOCAL_CACHE_DIR=str(tmp_path / "cache"),
+            PIP_INDEX_URL=address,
+            PIP_CONFIG_FILE=os.devnull,
+        )
+        assert time.monotonic() - begin < 200
+    assert "not checked imports of DAGs and plugins on Airflow 3.2.1" in done.stdout
+    assert address.removeprefix("http://").partition("/")[0] in done.stdout
+    assert "SUP004" in done.stdout
+    assert done.returncode == 1
+    (folder / "startup/startup.sh").write_text("echo\n")
+    assert (
+        command(
+            "validate",
+            "dags",
+            folder=folder,
+            MWAA_LOCAL_CACHE_DIR=str(tmp_path / "cache"),
+            PIP_INDEX_URL=address,
+            PIP_CONFIG_FILE=os.devnull,
+        ).returncode
+        == 2
+    )

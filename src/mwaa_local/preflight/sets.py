@@ -30,6 +30,9 @@ class PackageSet:
 # (environment, variables of the user, variables the startup script exports) -> PackageSet; raises MwaaLocalError.
 Locator = Callable[[Environment, Mapping[str, str], Mapping[str, str]], PackageSet]
 
+# A check gives an index that does not answer up sooner than `up` does; the user's own settings win. Seconds.
+_NETWORK = {"UV_HTTP_TIMEOUT": "15", "UV_HTTP_CONNECT_TIMEOUT": "5", "UV_HTTP_RETRIES": "1"}
+
 
 def locator(cache: Path, progress: Callable[[str], None] = lambda _text: None) -> Locator:
     """A locator that makes what is missing, in the tool's cache folder.
@@ -42,6 +45,7 @@ def locator(cache: Path, progress: Callable[[str], None] = lambda _text: None) -
     def locate(environment: Environment, variables: Mapping[str, str], exports: Mapping[str, str]) -> PackageSet:
         from mwaa_local.packages import UnmetRequirementsError, ensure, ensure_base
 
+        variables = {**_NETWORK, **variables}
         base = ensure_base(environment.version, cache, environment=variables, emit=progress)
         note = _python_note(environment, base.minor)
         file = environment.workflow.requirements
