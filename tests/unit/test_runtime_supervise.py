@@ -244,6 +244,11 @@ import json, os, signal, sys
 job = json.loads(sys.argv[1])
 def tell(**row): os.write(job["events"], (json.dumps(row) + "\\n").encode())
 pids = {}
+if len(job["processes"]) == 1:
+    row = job["processes"][0]
+    tell(event="started", name=row["name"], pid=os.getpid())
+    os.dup2(row["stdout"], 1); os.closerange(3, 64)
+    os.execv(sys.executable, [sys.executable, os.environ["FOLDER"] + "/airflow.py", *row["argv"]])
 signal.pthread_sigmask(signal.SIG_BLOCK, [signal.SIGTERM, signal.SIGCHLD])
 for row in job["processes"]:
     pid = os.fork()
@@ -294,6 +299,13 @@ class TestLauncher:
         code, _ = rig.end(None)
         assert code == 3
         assert rig.status["error"]["what"] == "dies ended with code 3"
+
+    def test_a_single_process_is_the_launcher_itself(self, start: Any) -> None:
+        rig = start("dies", mode="launcher")
+        code, _ = rig.end(None)
+        assert code == 3
+        assert rig.status["error"]["what"] == "dies ended with code 3"
+        assert rig.status["processes"][0]["exit_code"] == 3
 
     def test_death_of_the_launcher(self, start: Any) -> None:
         rig = start("one", "two", mode="launcher")

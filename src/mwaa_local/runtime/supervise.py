@@ -75,7 +75,7 @@ class Launched:
         self._patience = patience
         self._record = record
         self._pid = 0
-        self._running: set[str] = set()
+        self._running: dict[str, int] = {}
         self._rest = b""
         self._events = -1
         self.first = ""
@@ -109,10 +109,10 @@ class Launched:
         for line in lines:
             row = json.loads(line)
             if row["event"] == "started":
-                self._running.add(row["name"])
+                self._running[row["name"]] = row["pid"]
                 self._record.process(row["name"], row["pid"])
             elif row["event"] == "exited":
-                self._running.discard(row["name"])
+                self._running.pop(row["name"], None)
                 self._record.process_ended(row["name"], row["code"])
                 if self.code is None:
                     self.first, self.code = row["name"], row["code"]
@@ -123,8 +123,11 @@ class Launched:
                 while data := os.read(self._events, _LINE_BYTES):
                     self.event(data)
             self._pid = 0
-            for name in self._running:  # they die with their launcher
-                self._record.process_ended(name, -signal.SIGKILL)
+            for name, running in self._running.items():
+                # A single process is the launcher itself; several die with theirs.
+                self._record.process_ended(name, code if running == pid else -signal.SIGKILL)
+                if running == pid and self.code is None:
+                    self.first, self.code = name, code
             self._running.clear()
             self.code = code if self.code is None else self.code
 
