@@ -52,6 +52,7 @@ def archive(item: Archive, uv: Uv, *, total_s: float = _TOTAL_S) -> Path:
                     why=f"its SHA-256 is {digest}, promised was {item.sha256}", hint="try again; a proxy may have changed it",
                 )  # fmt: skip
             stream.close()
+            part.chmod(0o644)  # a container reads it as another user
             part.replace(place)
         except BaseException:
             part.unlink(missing_ok=True)

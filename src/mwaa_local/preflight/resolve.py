@@ -82,15 +82,20 @@ def outcome(workspace: Workspace) -> Outcome | None:
         lock = _locks.setdefault(workspace, threading.Lock())
     with lock:
         if workspace not in _memory:
-            _memory[workspace] = resolve_file(
-                workspace.environment.workflow.requirements,
-                prepare(workspace),
-                path_map=path_map(workspace),
-                variables=container_variables(workspace),
-                constraints_dir=_folder(workspace.variables.get(CONSTRAINTS_VARIABLE)),
-                resolver=workspace.environment.local.resolver,
-            )
+            _memory[workspace] = outcome_of(workspace, workspace.environment.workflow.requirements)
         return _memory[workspace]
+
+
+def outcome_of(workspace: Workspace, file: Path) -> Outcome:
+    """The outcome for any requirements file in the place of a workspace's own."""
+    return resolve_file(
+        file,
+        prepare(workspace),
+        path_map=path_map(workspace),
+        variables=container_variables(workspace),
+        constraints_dir=_folder(workspace.variables.get(CONSTRAINTS_VARIABLE)),
+        resolver=workspace.environment.local.resolver,
+    )
 
 
 def resolve_file(

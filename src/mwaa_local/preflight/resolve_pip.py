@@ -17,6 +17,7 @@ from packaging.utils import canonicalize_name
 from mwaa_local.errors import MwaaLocalError
 from mwaa_local.packages import child, explain, fetch, inputs, uv_tool
 from mwaa_local.packages.failure import UnmetRequirementsError
+from mwaa_local.packages.indexes import from_settings
 from mwaa_local.packages.requirements import Reading
 from mwaa_local.preflight import packaging_fetch
 from mwaa_local.preflight.resolve_types import Archive, Package, Resolution, Situation
@@ -127,6 +128,11 @@ def _network_failed(text: str) -> bool:
         sign in text
         for sign in ("NewConnectionError", "ConnectTimeoutError", "NameResolutionError", "Max retries exceeded")
     )
+
+
+def plain_variables(situation: Situation) -> dict[str, str]:
+    """What pip is told where no requirements file takes part: this machine's own way to an index."""
+    return _variables(Reading(Path("requirements.txt"), "", indexes=from_settings(situation.uv.settings)), situation)
 
 
 def _variables(reading: Reading, situation: Situation) -> dict[str, str]:
