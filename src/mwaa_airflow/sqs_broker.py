@@ -4,11 +4,13 @@ kombu does the work; three things differ (spec/10 section 6.3):
 
 * a message given back at shutdown is visible at once (kombu 5.6 hides it for the poll time);
 * the clients ignore the user's AWS variables and proxies (see ``mwaa_airflow.aws_client``);
-* an endpoint that is down or unwell is asked once a second and never ends the worker.
+* an endpoint that is down or unwell is asked once a second, never ends the worker, and a message
+  that could not be deleted meanwhile is deleted later (kombu would keep its place taken for ever).
 """
 
+from botocore.exceptions import BotoCoreError, ClientError
 from kombu.log import get_logger
-from kombu.transport import SQS
+from kombu.transport import SQS, virtual
 from vine import transform
 
 from mwaa_airflow import aws_client
@@ -25,12 +27,14 @@ class Channel(SQS.Channel):
     def __init__(self, *args, **kwargs):
         # Queues whose last receive failed; before super(), which may start receiving.
         self._unwell = set()
+        # (queue, URL, receipt) of finished messages whose deletion the endpoint did not take.
+        self._undeleted = []
         super(Channel, self).__init__(*args, **kwargs)
 
     def new_sqs_client(self, region, access_key_id, secret_access_key, session_token=None):
         """Return the client for sending, deleting and returning messages."""
         given = (access_key_id, secret_access_key) if access_key_id else None
-        return aws_client.client("sqs", region, self.endpoint_url, attempts=3, credentials=given)
+        return aws_client.client("sqs", region, self.endpoint_url, attempts=2, credentials=given)
 
     def asynsqs(self, queue=None):
         """Return the client for receiving, which is libcurl under Celery's event loop."""
@@ -54,6 +58,32 @@ class Channel(SQS.Channel):
             VisibilityTimeout=0,
         )
         return None
+
+    def basic_ack(self, delivery_tag, multiple=False):
+        """Delete a finished message, now or when the endpoint is back."""
+        try:
+            super(Channel, self).basic_ack(delivery_tag, multiple)
+        except BotoCoreError as error:
+            info = self.qos.get(delivery_tag).delivery_info
+            queue = self.canonical_queue_name(info["routing_key"])
+            logger.warning("A finished message of queue %s cannot be deleted yet: %s", queue, error)
+            if not self._undeleted:
+                self.hub.call_later(RETRY_SECONDS, self._delete_rest)
+            self._undeleted.append((queue, info["sqs_queue"], delivery_tag))
+            virtual.Channel.basic_ack(self, delivery_tag)
+
+    def _delete_rest(self):
+        while self._undeleted:
+            queue, url, receipt = self._undeleted[0]
+            try:
+                self.sqs(queue=queue).delete_message(QueueUrl=url, ReceiptHandle=receipt)
+            except ClientError as error:
+                # The endpoint does not know it any more, so that there is nothing left to delete.
+                logger.warning("A finished message of queue %s was not deleted: %s", queue, error)
+            except BotoCoreError:
+                self.hub.call_later(RETRY_SECONDS, self._delete_rest)
+                return
+            self._undeleted.pop(0)
 
     def _get_async(self, queue, count=1, callback=None):
         url = self._new_queue(queue)

@@ -150,6 +150,22 @@ def test_a_worker_outlives_a_dead_endpoint_and_rests_meanwhile(worker: Worker) -
     assert worker.process.poll() is None
 
 
+def test_a_task_that_ends_while_the_endpoint_is_down_does_not_stop_the_worker(worker: Worker) -> None:
+    worker.start()
+    worker.send(("a", 12))
+    wait_for(lambda: "a start" in worker.notes(), 30, worker.text())
+    worker.endpoint.kill()
+    wait_for(lambda: "a end" in worker.notes(), 30, worker.text())
+    time.sleep(8)  # its message cannot be deleted meanwhile
+    worker.endpoint.start()
+    worker.send(("b", 0))
+    wait_for(lambda: "b end" in worker.notes(), 60, "the next task")
+    assert worker.process is not None and worker.process.poll() is None
+    beat = worker.beat.stat().st_mtime
+    wait_for(lambda: worker.beat.stat().st_mtime > beat, 15, "a beat afterwards")
+    wait_for(lambda: worker.counts() == (0, 0), 15, "both messages are deleted")
+
+
 def test_a_queue_that_is_gone_does_not_end_the_worker(worker: Worker) -> None:
     worker.start()
     worker.endpoint.client("sqs").delete_queue(QueueUrl=worker.url)
