@@ -104,11 +104,16 @@ def container(name: str, number: int = 1, **state: Any) -> dict[str, Any]:
 
 
 def project(folder: Path, text: str = "") -> Environment:
-    """A small environment with one of each workflow file."""
+    """A small environment with one of each workflow file; files that are there stay."""
     for name in ("dags", "plugins", "requirements", "startup"):
         (folder / name).mkdir(parents=True, exist_ok=True)
-    (folder / "requirements" / "requirements.txt").write_text("humanize\n")
-    (folder / "startup" / "startup.sh").write_text("export A=1\n")
-    (folder / "plugins" / "p.py").write_text("x = 1\n")
+    texts = {
+        "requirements/requirements.txt": "humanize\n",
+        "startup/startup.sh": "export A=1\n",
+        "plugins/p.py": "x = 1\n",
+    }
+    for name, content in texts.items():
+        if not (folder / name).exists():
+            (folder / name).write_text(content)
     (folder / "mwaa.yaml").write_text(f"Name: fake\n{text}")
     return model.load(folder, flags={}, variables={})

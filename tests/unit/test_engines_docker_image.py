@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 import json
 import subprocess
 import sys
@@ -37,7 +38,12 @@ def fake(tmp_path: Path) -> FakeDocker:
 def context(tmp_path: Path) -> Path:
     """A small build context."""
     root = tmp_path / "repository"
-    for name in ("docker/Dockerfile", "docker/with_ca.sh", "src/mwaa_local/runtime/boot.py", "src/mwaa_local/cli/app.py"):
+    for name in (
+        "docker/Dockerfile",
+        "docker/with_ca.sh",
+        "src/mwaa_local/runtime/boot.py",
+        "src/mwaa_local/cli/app.py",
+    ):
         (root / name).parent.mkdir(parents=True, exist_ok=True)
         (root / name).write_text(name)
     (root / "README.md").write_text("words")
@@ -101,7 +107,7 @@ def test_words_of_a_build(context: Path, tmp_path: Path) -> None:
     }
     words = docker_image.build_words(environment, context, "tag", "digest", variables)
     assert words[0] == "build" and words[-1] == str(context)
-    pairs = list(zip(words, words[1:], strict=False))
+    pairs = list(itertools.pairwise(words))
     for name, value in (("BASE", "debian"), ("AIRFLOW_VERSION", "2.10.3"), ("PYTHON_VERSION", "3.11")):
         assert ("--build-arg", f"{name}={value}") in pairs
     assert ("--label", "io.mwaa-local.context=digest") in pairs
@@ -122,9 +128,7 @@ def test_a_pip_conf_of_folders_on_this_machine_is_not_given(tmp_path: Path) -> N
 
 def _ensure(fake: FakeDocker, project_folder: Path, context: Path | None) -> tuple[dict[str, str], list[str]]:
     notes = Notes()
-    found = docker_image.ensure(
-        Docker.find(fake.variables), project(project_folder), context, fake.variables, notes
-    )
+    found = docker_image.ensure(Docker.find(fake.variables), project(project_folder), context, fake.variables, notes)
     return found, notes.texts
 
 

@@ -72,7 +72,7 @@ class Made:
     """
 
     project: str
-    plan: Plan
+    plan: Plan = field(repr=False)
     overlay: str = field(repr=False)
     files: tuple[Path, ...] = ()
     variables: Mapping[str, str] = field(default_factory=dict)
