@@ -2,30 +2,24 @@
 
 from __future__ import annotations
 
-import json
-import sys
-from dataclasses import dataclass
+import shlex
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
 from mwaa_local import model
 from mwaa_local.model import Environment
 
-_PROGRAM = """#!{python} -IS
-import json, sys, time
-from pathlib import Path
-here = Path({here!r})
-words = sys.argv[1:]
-with (here / "asked").open("a") as file:
-    file.write(json.dumps(words) + "\\n")
-for prefix, answer in json.loads((here / "answers").read_text()):
-    if words[: len(prefix)] == prefix:
-        time.sleep(answer.get("seconds", 0))
-        sys.stdout.buffer.write(bytes.fromhex(answer["bytes"]) if "bytes" in answer else answer.get("out", "").encode())
-        sys.stderr.write(answer.get("err", ""))
-        sys.exit(answer.get("code", 0))
-sys.stderr.write("the fake knows nothing of " + repr(words))
-sys.exit(99)
+# A shell and not Python: every test starts it a dozen times.
+_HEAD = """#!/bin/sh
+{{ printf '%s\\037' "$@"; printf '\\n'; }} >>'{here}/asked'
+case "$* " in
+"""
+_CASE = """{words}' '*) /bin/sleep {seconds}; /bin/cat '{here}/{number}.out'; /bin/cat '{here}/{number}.err' >&2; exit {code};;
+"""
+_FOOT = """esac
+echo "the fake knows nothing of $*" >&2
+exit 99
 """
 
 DAEMON_DOWN = "Cannot connect to the Docker daemon at unix:///var/run/docker.sock. Is the docker daemon running?"
@@ -36,23 +30,33 @@ class FakeDocker:
     """The fake's folder."""
 
     folder: Path
+    cases: list[str] = field(default_factory=list)
 
     @property
     def variables(self) -> dict[str, str]:
         """A caller's variables that find this program and no other."""
         return {"PATH": str(self.folder), "HOME": str(self.folder), "MWAA_LOCAL_CACHE_DIR": str(self.folder / "cache")}
 
-    def answer(self, words: str, out: str = "", **more: Any) -> None:
+    def answer(self, words: str, out: str | bytes = "", *, err: str = "", code: int = 0, seconds: float = 0) -> None:
         """Answer commands that begin with these words; the newest answer counts."""
-        path = self.folder / "answers"
-        known = json.loads(path.read_text())
-        path.write_text(json.dumps([[words.split(), {"out": out, **more}], *known]))
+        number = len(self.cases)
+        (self.folder / f"{number}.out").write_bytes(out if isinstance(out, bytes) else out.encode())
+        (self.folder / f"{number}.err").write_text(err)
+        case = _CASE.format(words=shlex.quote(words), seconds=seconds, here=self.folder, number=number, code=code)
+        self.cases.append(case.replace("/bin/sleep 0; ", ""))
+        text = _HEAD.format(here=self.folder) + "".join(reversed(self.cases)) + _FOOT
+        program = self.folder / "docker"
+        partial = self.folder / "docker.new"
+        partial.write_text(text)
+        partial.chmod(0o755)
+        partial.replace(program)
 
     @property
     def asked(self) -> list[list[str]]:
         """Every command so far, oldest first."""
         path = self.folder / "asked"
-        return [json.loads(line) for line in path.read_text().splitlines()] if path.exists() else []
+        lines = path.read_text().split("\037\n") if path.exists() else []
+        return [line.split("\037") for line in lines if line]
 
     def forget(self) -> None:
         """Begin a new list of commands."""
@@ -62,10 +66,6 @@ class FakeDocker:
 def make(folder: Path) -> FakeDocker:
     """A fake whose daemon answers and has Compose."""
     folder.mkdir(parents=True)
-    (folder / "answers").write_text("[]")
-    program = folder / "docker"
-    program.write_text(_PROGRAM.format(python=sys.executable, here=str(folder)))
-    program.chmod(0o755)
     fake = FakeDocker(folder)
     fake.answer("info", '"26.1.5" 2')
     fake.answer("compose version", "2.26.1-4\n")

@@ -76,7 +76,13 @@ def test_a_daemon_that_hangs_costs_its_time_limit_and_no_more(fake: FakeDocker) 
 
 
 def test_settings_of_the_caller_do_not_reach_compose(fake: FakeDocker) -> None:
-    variables = {**fake.variables, "COMPOSE_FILE": "/x", "COMPOSE_PROJECT_NAME": "y", "MWAA_LOCAL_IMAGE": "z", "HOME": "/h"}
+    variables = {
+        **fake.variables,
+        "COMPOSE_FILE": "/x",
+        "COMPOSE_PROJECT_NAME": "y",
+        "MWAA_LOCAL_IMAGE": "z",
+        "HOME": "/h",
+    }
     assert set(Docker.find(variables).variables) == {"PATH", "HOME"}
 
 

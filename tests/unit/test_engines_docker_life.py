@@ -1,0 +1,321 @@
+"""Up, looking and down against a fake docker program: which commands it gets, and what its answers become."""
+
+from __future__ import annotations
+
+import io
+import json
+import tarfile
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+import pytest
+from engines_docker_support import FakeDocker, container, image, make, project
+
+from mwaa_local import model
+from mwaa_local.engines import docker_image, docker_state
+from mwaa_local.engines.docker import DockerEngine
+from mwaa_local.engines.docker_client import Docker
+from mwaa_local.engines.docker_waiting import _refuse_hopeless
+from mwaa_local.engines.ports import any_free
+from mwaa_local.errors import EngineError, MachineError, StartupScriptError
+from mwaa_local.model import Environment
+
+SERVICES = ("postgres", "aws", "webserver", "scheduler", "worker", "control")
+
+
+class Quiet:
+    """Progress nobody sees."""
+
+    @contextmanager
+    def step(self, name: str) -> Iterator[Quiet]:
+        yield self
+
+    def note(self, text: str) -> None:
+        pass
+
+
+def status_file(**values: Any) -> bytes:
+    """What ``docker cp ... -`` prints for a ``status.json``."""
+    text = json.dumps({"state": "running", "started_epoch": time.time(), "error": None, **values}).encode()
+    packed = io.BytesIO()
+    with tarfile.open(fileobj=packed, mode="w") as archive:
+        info = tarfile.TarInfo("status.json")
+        info.size = len(text)
+        archive.addfile(info, io.BytesIO(text))
+    return packed.getvalue()
+
+
+def show(fake: FakeDocker, *containers: dict[str, Any]) -> None:
+    """Let these containers be what there is."""
+    fake.answer("ps --all", "\n".join(item["Id"] for item in containers))
+    fake.answer("inspect", json.dumps(containers))
+
+
+@pytest.fixture
+def fake(tmp_path: Path) -> FakeDocker:
+    """A daemon with the images and every service healthy."""
+    fake = make(tmp_path / "bin")
+    web = any_free()
+    environment = project(tmp_path / "project", f"Local: {{Ports: {{Web: {web}, Aws: {any_free([web])}}}}}\n")
+    names = docker_image.wanted(environment)
+    context = docker_image.assets().context
+    assert context is not None
+    digest = docker_image.context_digest(context, docker_image.build_arguments(environment))
+    fake.answer("image inspect", json.dumps([image(names.tool, digest), image(names.postgres), image(names.base)]))
+    fake.answer("volume ls")
+    fake.answer("network ls")
+    fake.answer("ps --quiet", "id-worker-1")
+    fake.answer("stats")
+    fake.answer("logs", "the last line")
+    fake.answer("compose --progress")
+    fake.answer("cp", status_file())
+    show(fake, *(container(name) for name in SERVICES))
+    return fake
+
+
+@pytest.fixture
+def environment(fake: FakeDocker, tmp_path: Path) -> Environment:
+    return model.load(tmp_path / "project", flags={}, variables={})
+
+
+def up(fake: FakeDocker, environment: Environment, timeout_s: float = 30) -> Any:
+    engine = DockerEngine(environment, fake.variables)
+    engine.prepare(environment, Quiet())
+    return engine.up(environment, Quiet(), timeout_s=timeout_s)
+
+
+def compose_calls(fake: FakeDocker) -> list[list[str]]:
+    return [words for words in fake.asked if words[:2] == ["compose", "--progress"]]
+
+
+def test_first_up_starts_every_service_and_shows_no_secret(fake: FakeDocker, environment: Environment) -> None:
+    result = up(fake, environment)
+    (words,) = compose_calls(fake)
+    assert words[words.index("--project-name") + 1] == f"mwaa-{environment.id}"
+    assert "--no-deps" not in words and words[-2:] == ["--scale", "worker=1"]
+    assert {item.name for item in result.components} == set(SERVICES)
+    assert all(item.state == "healthy" for item in result.components)
+    overlay = environment.state / "docker" / "compose.overlay.yaml"
+    assert overlay.stat().st_mode & 0o777 == 0o600
+    secrets = json.loads((environment.state / "secrets.json").read_text())
+    said = json.dumps(fake.asked)
+    assert secrets["database_password"] in overlay.read_text()
+    assert not [value for value in secrets.values() if value in said], "command lines are for everybody to see"
+
+
+def test_second_up_changes_nothing_and_asks_compose_nothing(fake: FakeDocker, environment: Environment) -> None:
+    up(fake, environment)
+    fake.forget()
+    result = up(fake, environment)
+    assert result.changes == []
+    assert compose_calls(fake) == []
+
+
+def test_a_changed_requirement_leaves_the_neighbours_alone(fake: FakeDocker, environment: Environment) -> None:
+    up(fake, environment)
+    environment.workflow.requirements.write_text("humanize==4.9.0\n")
+    fake.forget()
+    up(fake, environment)
+    (words,) = compose_calls(fake)
+    assert words[words.index("--no-deps") + 1 :] == ["scheduler", "worker", "webserver"]
+
+
+def test_an_unhealthy_neighbour_is_brought_up_too(fake: FakeDocker, environment: Environment) -> None:
+    up(fake, environment)
+    environment.workflow.requirements.write_text("humanize==4.9.0\n")
+    engine = DockerEngine(environment, fake.variables)
+    there = [item for item in docker_state.look(Docker.find(fake.variables), "x") if item.name != "postgres"]
+    before = engine._plan()
+    assert before is not None
+    made, _ = engine._make(environment, engine._have_images(environment, Quiet()), before, there)
+    assert not engine._only_airflow(made, before, there)
+
+
+def test_an_up_that_was_cut_is_finished_by_the_next(fake: FakeDocker, environment: Environment) -> None:
+    up(fake, environment)
+    (environment.state / "docker" / "applied.json").unlink()
+    fake.forget()
+    up(fake, environment)
+    (words,) = compose_calls(fake)
+    assert "--no-deps" not in words
+
+
+def test_a_component_that_tells_why_it_cannot_boot_ends_the_wait(fake: FakeDocker, environment: Environment) -> None:
+    now = time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime())
+    starting = {"Status": "starting", "Log": []}
+    broken = container("worker", StartedAt=now, Health=starting)
+    show(fake, *(container(name) for name in SERVICES if name != "worker"), broken)
+    error = {
+        "id": "startup-script",
+        "what": "the startup script lost it",
+        "where": "startup.sh",
+        "why": "w",
+        "hint": "h",
+    }
+    fake.answer("cp id-worker-1:/usr/local/mwaa/run/status.json", status_file(state="failed", error=error))
+    began = time.monotonic()
+    with pytest.raises(StartupScriptError, match="worker: the startup script lost it"):
+        up(fake, environment, timeout_s=60)
+    assert time.monotonic() - began < 30
+
+
+def test_a_component_that_ends_again_and_again_ends_the_wait(fake: FakeDocker, environment: Environment) -> None:
+    fake.answer("cp", code=1, err="no such file")
+    steady = [container(name) for name in SERVICES if name != "webserver"]
+    show(fake, *steady, container("webserver", Status="restarting", ExitCode=137, RestartCount=0))
+    engine = DockerEngine(environment, fake.variables)
+    item = next(one for one in docker_state.look(engine._docker, "x") if one.name == "webserver")
+    _refuse_hopeless(engine._docker, item, None, 2, time.time())
+    with pytest.raises(EngineError, match="webserver cannot start: it was ended by signal 9, 3 times") as caught:
+        _refuse_hopeless(engine._docker, item, None, 3, time.time())
+    assert "the last line" in caught.value.why
+
+
+def test_too_late_names_who_is_and_shows_its_last_lines(fake: FakeDocker, environment: Environment) -> None:
+    slow = container("scheduler", Health={"Status": "starting", "Log": [{"Output": "no heartbeat yet\n"}]})
+    show(fake, *(container(name) for name in SERVICES if name != "scheduler"), slow)
+    with pytest.raises(EngineError, match="scheduler did not become healthy within 1 s") as caught:
+        up(fake, environment, timeout_s=1)
+    assert "the last line" in caught.value.why
+
+
+def test_a_failed_migration_is_told_in_its_own_words(fake: FakeDocker, environment: Environment) -> None:
+    migration = container("migrate-db", Status="exited", ExitCode=1, Health=None, Pid=0)
+    show(fake, container("postgres"), migration)
+    error = {"id": "engine", "what": "the migration failed", "where": "", "why": "relation exists", "hint": "h"}
+    fake.answer("cp", status_file(state="failed", error=error))
+    fake.answer("compose --progress", "service migrate-db didn't complete successfully: exit 1", code=1)
+    with pytest.raises(EngineError, match="migrate-db: the migration failed"):
+        up(fake, environment)
+
+
+def test_a_taken_port_names_the_container_that_has_it(fake: FakeDocker, environment: Environment) -> None:
+    port = environment.local.ports.web
+    fake.answer("compose --progress", f"Bind for 127.0.0.1:{port} failed: port is already allocated", code=1)
+    fake.answer(f"ps --filter publish={port}", "somebody-else-web-1")
+    with pytest.raises(MachineError, match=f"port {port} is taken") as caught:
+        up(fake, environment)
+    assert caught.value.why == "container somebody-else-web-1 publishes it"
+
+
+def test_a_database_whose_keys_are_gone_is_not_silently_locked_out(fake: FakeDocker, environment: Environment) -> None:
+    fake.answer("volume ls", f"mwaa-{environment.id}_database\n")
+    with pytest.raises(EngineError, match="its keys are gone") as caught:
+        up(fake, environment)
+    assert "reset" in caught.value.hint
+
+
+def test_data_of_the_process_engine_is_not_hidden(fake: FakeDocker, environment: Environment) -> None:
+    environment.state.mkdir(parents=True)
+    (environment.state / "plan.json").write_text("{}")
+    with pytest.raises(EngineError, match="started with the process engine"):
+        up(fake, environment)
+
+
+def test_an_older_version_is_refused(fake: FakeDocker, environment: Environment, tmp_path: Path) -> None:
+    up(fake, environment)
+    older = project(tmp_path / "project", "AirflowVersion: 2.10.3\n")
+    with pytest.raises(EngineError, match=r"holds an Airflow 3\.2\.1 database"):
+        DockerEngine(older, fake.variables).prepare(older, Quiet())
+
+
+def test_down_ends_tasks_first_and_keeps_volumes(fake: FakeDocker, environment: Environment) -> None:
+    up(fake, environment)
+    for words in ("stop", "rm", "network rm"):
+        fake.answer(words)
+    fake.answer("network ls", "net-1")
+    fake.forget()
+    DockerEngine(environment, fake.variables).down(timeout_s=77)
+    stops = [words for words in fake.asked if words[0] == "stop"]
+    assert stops[0] == ["stop", "--time", "77", "id-scheduler-1", "id-worker-1"]
+    assert [set(words[3:]) for words in stops[1:]] == [
+        {"id-webserver-1", "id-control-1"},
+        {"id-postgres-1", "id-aws-1"},
+    ]
+    assert ["network", "rm", "net-1"] in fake.asked
+    assert not [words for words in fake.asked if words[:2] == ["volume", "rm"]]
+
+
+def test_reset_removes_volumes_and_state(fake: FakeDocker, environment: Environment) -> None:
+    up(fake, environment)
+    for words in ("rm", "volume rm"):
+        fake.answer(words)
+    fake.answer("volume ls", "v1\nv2\n")
+    DockerEngine(environment, fake.variables).reset()
+    assert ["volume", "rm", "v1", "v2"] in fake.asked
+    assert not (environment.state / "secrets.json").exists()
+
+
+def test_looking_when_nothing_was_ever_started_asks_once(fake: FakeDocker, environment: Environment) -> None:
+    show(fake)
+    engine = DockerEngine(environment, fake.variables)
+    assert engine.components() == []
+    assert engine.addresses() is None
+
+
+def test_components_after_down_are_stopped(fake: FakeDocker, environment: Environment) -> None:
+    up(fake, environment)
+    show(fake)
+    states = DockerEngine(environment, fake.variables).components()
+    assert {(item.name, item.state) for item in states} == {(name, "stopped") for name in SERVICES}
+
+
+@pytest.mark.parametrize(
+    ("given", "state", "detail"),
+    [
+        ({}, "healthy", ""),
+        ({"Health": None}, "healthy", ""),
+        ({"Health": {"Status": "starting", "Log": [{"Output": "no heartbeat\n"}]}}, "starting", "no heartbeat"),
+        ({"Health": {"Status": "starting", "Log": []}, "RestartCount": 2}, "restarting", ""),
+        ({"Health": {"Status": "unhealthy", "Log": [{"Output": "answered 500"}]}}, "unhealthy", "answered 500"),
+        ({"Status": "restarting", "ExitCode": 3}, "restarting", "ended with exit code 3; Docker starts it again"),
+        ({"Status": "restarting", "ExitCode": 137, "OOMKilled": True}, "restarting", "memory limit"),
+        ({"Status": "exited", "ExitCode": 0, "Pid": 0}, "stopped", "exit code 0"),
+        ({"Status": "created", "Error": "cannot mount", "Pid": 0}, "failed", "cannot mount"),
+        ({"Status": "paused"}, "unhealthy", ""),
+    ],
+)
+def test_what_docker_says_as_states(fake: FakeDocker, given: dict[str, Any], state: str, detail: str) -> None:
+    show(fake, container("worker", 2, **given))
+    (item,) = docker_state.look(Docker.find(fake.variables), "x")
+    described = docker_state.describe(item, None)
+    assert (described.name, described.state) == ("worker-2", state)
+    assert detail in described.detail
+
+
+def test_words_of_an_earlier_boot_do_not_count(fake: FakeDocker) -> None:
+    now = time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime())
+    show(fake, container("worker", StartedAt=now))
+    docker = Docker.find(fake.variables)
+    there = docker_state.look(docker, "x")
+    assert docker_state.statuses(docker, there).keys() == {"worker"}
+    fake.answer("cp", status_file(started_epoch=time.time() - 100))
+    assert docker_state.statuses(docker, there) == {}
+
+
+def test_memory_is_dockers_figure_where_processes_are_elsewhere(fake: FakeDocker) -> None:
+    fake.answer("stats", "id-worker-1 512.5MiB / 2GiB\nid-aws-1 1.5GiB / 2GiB\n")
+    docker = Docker.find(fake.variables)
+    found = docker_state.memory(docker, docker_state.look(docker, "x"))
+    assert found == {"worker": int(512.5 * 2**20), "aws": int(1.5 * 2**30)}
+
+
+def test_run_keeps_the_exit_code_and_names_who_cannot(fake: FakeDocker, environment: Environment) -> None:
+    fake.answer("exec", code=7)
+    engine = DockerEngine(environment, fake.variables)
+    assert engine.run("worker", ["airflow", "version"], interactive=False) == 7
+    words = fake.asked[-1]
+    assert words[:2] == ["exec", "--interactive"] and "--tty" not in words
+    assert words[-7:] == ["-m", "mwaa_local.runtime", "exec", "worker", "--", "airflow", "version"]
+    with pytest.raises(EngineError, match="nothing can be run in 'postgres'"):
+        engine.run("postgres", ["true"], interactive=False)
+    with pytest.raises(EngineError, match="no component 'nobody'"):
+        engine.run("nobody", ["true"], interactive=False)
+
+
+def test_logs_of_a_component(fake: FakeDocker, environment: Environment) -> None:
+    fake.answer("logs --tail 5 id-worker-1", "one\ntwo\n")
+    assert list(DockerEngine(environment, fake.variables).logs("worker", follow=False, lines=5)) == ["one", "two"]
