@@ -229,13 +229,12 @@ def _report(
         imports = workspace.__dict__.get("imports")
         if imports is not None and imports.package_set is not None:
             found = imports.package_set
-            notes.append(
-                (
-                    f"imported on Airflow {workspace.version.airflow}: {len(imports.dags)} DAG files in "
-                    f"{imports.seconds:.1f} s"
-                )
-                + (f" ({found.note})" if found.note else "")
-            )
+            hints = [found.note] if found.note else []
+            if found.problem:
+                hints.append(f"without requirements.txt, which could not be installed: {found.problem.splitlines()[0]}")
+            what = f"{len(imports.dags)} DAG files in {imports.seconds:.1f} s"
+            tail = f" ({'; '.join(hints)})" if hints else ""
+            notes.append(f"imported on Airflow {workspace.version.airflow}: {what}{tail}")
     return Report(
         project=now.project,
         version=now.version.airflow,

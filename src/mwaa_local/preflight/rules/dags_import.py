@@ -20,12 +20,6 @@ def check(workspace: Workspace) -> Iterator[Hit | Unchecked]:
         return
     imports = workspace.imports
     yield from imports.unchecked
-    if imports.package_set is not None and imports.package_set.problem:
-        yield Unchecked(
-            "imports of packages from requirements.txt",
-            imports.package_set.problem,
-            "mend requirements.txt first; DAGs were imported without it",
-        )
     for path, result in imports.dags.items():
         file = workspace.dags.by_path.get(path)
         claimed = _v3.claimed(file) if file is not None and workspace.version.major >= 3 else frozenset()
