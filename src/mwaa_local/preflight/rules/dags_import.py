@@ -47,7 +47,7 @@ def _outcome(workspace: Workspace, imports: Imports, result: FileImport, problem
         return Unchecked(
             f"import of {shown}",
             f"it depends on the {names}, which has no value here ({problem.text})",
-            "read it inside a task, or set AIRFLOW_VAR_... while validating",
+            "read it inside a task, or export AIRFLOW_VAR_... in the startup script",
         )
     missing = re.search(r"No module named '([^']+)'", problem.text)
     installed = imports.package_set.requirements if imports.package_set else None
