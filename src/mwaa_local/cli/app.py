@@ -9,7 +9,7 @@ from typing import Annotated
 import typer
 
 from mwaa_local import __version__
-from mwaa_local.cli import config, doctor, inside, inspect, lifecycle, smoke, validate
+from mwaa_local.cli import config, doctor, inside, inspect, lifecycle, package, smoke, validate
 from mwaa_local.cli.context import Settings
 
 app = typer.Typer(
@@ -43,5 +43,5 @@ def shared(
     context.obj = Settings(project=project, flags={"Local.Engine": engine}, variables=dict(os.environ))
 
 
-for _group in (lifecycle, inspect, config, inside, smoke, validate, doctor):
+for _group in (lifecycle, inspect, config, inside, smoke, validate, package, doctor):
     _group.register(app)
