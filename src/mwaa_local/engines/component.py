@@ -10,7 +10,7 @@ import subprocess
 import time
 import traceback
 from collections import deque
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -19,6 +19,7 @@ from mwaa_local.engines import files, postgres, probes, processes
 from mwaa_local.engines.console import ConsoleLog
 from mwaa_local.engines.plan import Component
 from mwaa_local.engines.protocol import State
+from mwaa_local.engines.slots import Slots
 
 BACK_OFF = (0.3, 1.0, 2.0, 4.0, 8.0, 15.0, 30.0)
 STABLE_SECONDS = 120.0
@@ -40,6 +41,7 @@ class Surroundings:
         healthy: Whether the component of that name is.
         wait_change: Returns after the next change of any component.
         exits: Process id to the future that its exit code ends.
+        slots: Limits how many heavy components start at once.
     """
 
     state: Path
@@ -47,6 +49,7 @@ class Surroundings:
     changed: Callable[[], None]
     healthy: Callable[[str], bool]
     wait_change: Callable[[], Awaitable[None]]
+    slots: Slots
     exits: dict[int, asyncio.Future[int]] = field(default_factory=dict)
 
 
@@ -60,6 +63,18 @@ def _exit(code: int, seconds: float, was_healthy: bool, why: str, error: dict[st
         "why": why,
         "error": error,
     }
+
+
+def _nothing() -> None:
+    """What a component without a slot gives back."""
+
+
+@contextlib.contextmanager
+def _calling(give_back: Callable[[], None]) -> Iterator[Callable[[], None]]:
+    try:
+        yield give_back
+    finally:
+        give_back()
 
 
 class Kept:
@@ -86,6 +101,7 @@ class Kept:
         self._exit: asyncio.Future[int] | None = None
         self._stopping = False
         self._log: ConsoleLog | None = None
+        self._give_back: Callable[[], None] = _nothing
 
     # -- what the keeper asks ------------------------------------------------------------------------------------------
 
@@ -165,9 +181,13 @@ class Kept:
         await self._needs()
         if await self._need_not_run():
             return True
-        if not await self._start():
-            return False
-        code = await self._watch()
+        with contextlib.ExitStack() as stack:
+            if self.plan.heavy:
+                self._set(self.state, "waits for a core")
+                self._give_back = stack.enter_context(_calling(await self._around.slots.take(self.plan.heavy)))
+            if not await self._start():
+                return False
+            code = await self._watch()
         if not self._stopping and self.plan.kind == "job" and code == 0:
             self._set("healthy", "done")
             return True
@@ -257,6 +277,7 @@ class Kept:
                 if not said:
                     failures = 0
                     self.healthy_at = self.healthy_at or time.time()
+                    self._give_back()
                     self._set("healthy", "")
                 elif self.healthy_at is None:
                     self._set(self.state, said)

@@ -20,6 +20,7 @@ from pathlib import Path
 
 from mwaa_local.engines import files, plan, processes
 from mwaa_local.engines.component import Kept, Surroundings
+from mwaa_local.engines.slots import Slots, cores
 from mwaa_local.errors import MwaaLocalError
 
 PLAN, REPORT, LOCK = "plan.json", "keeper.json", "keeper.lock"
@@ -52,6 +53,7 @@ class Keeper:
             changed=self._changed,
             healthy=lambda name: name in self._kept and self._kept[name].state == "healthy",
             wait_change=self._wait_change,
+            slots=Slots(cores()),
         )
 
     async def run(self) -> None:

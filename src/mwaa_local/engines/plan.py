@@ -58,6 +58,8 @@ class Component:
         inputs: What it was made from: a label for people, and a digest of the content.
         run_dir: Folder with the runtime's ``status.json``; empty for parts without a runtime.
         nonce: Counts wished restarts.
+        heavy: Its start keeps a core busy: it begins when one is free, lower numbers first (see ``slots``); 0 begins at
+            once.
     """
 
     name: str
@@ -75,6 +77,7 @@ class Component:
     inputs: Mapping[str, str] = field(default_factory=dict)
     run_dir: str = ""
     nonce: int = 0
+    heavy: int = 0
 
     @property
     def digest(self) -> str:

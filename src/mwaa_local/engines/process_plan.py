@@ -23,6 +23,9 @@ from mwaa_local.runtime.inputs import Wiring, host_variables, variables_for
 # The order of ending (design section 7). On Airflow 3 tasks talk to the web server until their end, so it outlives the
 # workers; all of them need the queue and the database to the last.
 RANKS = {"migrate-db": 0, "scheduler": 10, "worker": 10, "webserver": 20, "control": 30, "aws": 40, "postgres": 50}
+# The web server takes longest to answer and uses one core only; the scheduler component ends its start with three
+# processes, which can use what the others left. In this order two cores are busy to the end.
+_START_ORDER = {"webserver": 1, "worker": 2, "scheduler": 3}
 # Longer than the runtime's own patience, which kills what does not end (spec/10 section 1.4).
 _PATIENCE = limits().patience_seconds + 30
 _PASSED = ("MWAA_CONSTRAINTS_DIR",)
@@ -144,7 +147,6 @@ def build(parts: Parts) -> Plan:
     """The whole plan."""
     environment = parts.environment
     components = [_postgres(parts), _aws(parts), _migrate(parts)]
-    # The web server takes longest to answer, so it goes first on a machine with few cores.
     components += [_airflow(parts, name) for name in ("webserver", "scheduler", *worker_names(environment))]
     components.append(_control(parts))
     components = [replace(item, nonce=parts.nonces.get(item.name, 0)) for item in components]
@@ -254,6 +256,8 @@ def _airflow(parts: Parts, name: str) -> Component:
         stop_rank=RANKS[kind(name)],
         inputs=parts.digests,
         run_dir=run_dir,
+        # Startup scripts mostly wait, and would wait for each other.
+        heavy=_START_ORDER.get(name, len(_START_ORDER) + 1) if inputs.STARTUP not in parts.digests else 0,
     )
 
 
