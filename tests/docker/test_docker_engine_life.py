@@ -1,0 +1,251 @@
+"""A whole environment in the Docker engine: up, changes, commands, kills, down and up again, reset.
+
+One environment serves all tests of this file, in their order; it is removed by its own Compose project at the end.
+"""
+
+from __future__ import annotations
+
+import os
+import subprocess
+import time
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+import boto3
+import pytest
+from image_support import Run
+
+from mwaa_local import model
+from mwaa_local.engines.docker import DockerEngine, why_unusable
+from mwaa_local.engines.docker_plan import project_name
+from mwaa_local.engines.ports import any_free
+from mwaa_local.engines.protocol import UpResult
+from mwaa_local.errors import MachineError, MwaaLocalError, StartupScriptError
+
+UP_SECONDS = 600.0  # machines of tests are busy; figures are the bench's
+AIRFLOW = {"scheduler", "worker", "webserver"}
+SERVICES = {*AIRFLOW, "postgres", "aws", "control"}
+DAG = """
+import pendulum
+from airflow.sdk import dag, task
+
+@dag(schedule=None, start_date=pendulum.datetime(2024, 1, 1))
+def hello():
+    @task
+    def say():
+        return "hello"
+    say()
+
+hello()
+"""
+
+
+class Quiet:
+    """Progress nobody sees."""
+
+    @contextmanager
+    def step(self, name: str) -> Iterator[Quiet]:
+        yield self
+
+    def note(self, text: str) -> None:
+        pass
+
+
+class Project:
+    """A project folder and the engine for what stands in it now."""
+
+    def __init__(self, folder: Path, docker: Run) -> None:
+        self.folder, self.docker = folder, docker
+        self.web = any_free()
+        self.aws = any_free([self.web])
+        for name in ("dags", "plugins", "requirements", "startup"):
+            (folder / name).mkdir(parents=True)
+        (folder / "dags" / "hello.py").write_text(DAG)
+        (folder / "startup" / "startup.sh").write_text("export GREETING=hi\n")
+        (folder / "mwaa.yaml").write_text(
+            f"Name: enginetest\nLocal:\n  Engine: docker\n  Ports: {{Web: {self.web}, Aws: {self.aws}}}\n"
+        )
+
+    @property
+    def engine(self) -> DockerEngine:
+        variables = {**os.environ, "MWAA_LOCAL_CACHE_DIR": str(self.folder.parent / "cache")}
+        return DockerEngine(model.load(self.folder, flags={}, variables={}), variables)
+
+    @property
+    def name(self) -> str:
+        """The Compose project."""
+        return project_name(model.load(self.folder, flags={}, variables={}))
+
+    def up(self) -> UpResult:
+        engine = self.engine
+        environment = model.load(self.folder, flags={}, variables={})
+        engine.prepare(environment, Quiet())
+        return engine.up(environment, Quiet(), timeout_s=UP_SECONDS)
+
+    def containers(self) -> dict[str, str]:
+        """Component name to container id, of those that run."""
+        form = '{{.Label "com.docker.compose.service"}} {{.ID}}'
+        words = ["ps", "--filter", f"label=com.docker.compose.project={self.name}", "--format", form]
+        return dict(line.split() for line in self.docker(*words).stdout.splitlines())
+
+    def states(self) -> dict[str, str]:
+        return {item.name: item.state for item in self.engine.components()}
+
+
+@pytest.fixture(scope="module")
+def project(docker: Run, bases: list[dict[str, object]], tmp_path_factory: pytest.TempPathFactory) -> Iterator[Project]:
+    made = Project(tmp_path_factory.mktemp("docker-engine") / "project", docker)
+    environment = model.load(made.folder, flags={}, variables={})
+    assert why_unusable(environment, os.environ) is None
+    try:
+        yield made
+    finally:
+        made.engine.reset()
+
+
+@pytest.fixture(scope="module")
+def running(project: Project) -> Project:
+    """The environment, healthy."""
+    project.up()
+    return project
+
+
+def wait(what: Callable[[], Any], seconds: float) -> None:
+    end = time.monotonic() + seconds
+    while not what():
+        assert time.monotonic() < end, "it did not happen in time"
+        time.sleep(1)
+
+
+@pytest.mark.timeout(2400)
+def test_up_makes_every_service_healthy(running: Project) -> None:
+    assert set(running.states()) == SERVICES
+    assert set(running.states().values()) == {"healthy"}
+    assert running.docker("compose", "--project-name", running.name, "ps", "--format", "{{.Service}} {{.Health}}")
+    addresses = running.engine.addresses()
+    assert addresses is not None and addresses.web == f"http://127.0.0.1:{running.web}"
+    assert all(item.memory_bytes and item.started_at and item.pid for item in running.engine.components())
+
+
+@pytest.mark.timeout(900)
+def test_up_again_changes_nothing(running: Project) -> None:
+    before = running.containers()
+    began = time.monotonic()
+    result = running.up()
+    assert result.changes == []
+    assert running.containers() == before
+    assert time.monotonic() - began < 60
+
+
+@pytest.mark.timeout(600)
+def test_commands_keep_their_exit_code_and_have_the_components_environment(
+    running: Project, capfd: pytest.CaptureFixture[str]
+) -> None:
+    engine = running.engine
+    assert engine.run("worker", ["bash", "-c", "exit 7"], interactive=False) == 7
+    assert engine.run("worker", ["bash", "-c", "echo $GREETING $MWAA_AIRFLOW_COMPONENT; pwd"], interactive=False) == 0
+    assert capfd.readouterr().out.split() == ["hi", "worker", "/usr/local/airflow"]
+    given = running.folder.parent / "input"
+    given.write_text("from a file")
+    assert engine.run("scheduler", ["cat"], interactive=False, stdin=given) == 0
+    assert "from a file" in capfd.readouterr().out
+    assert engine.exports("worker") == {"GREETING": "hi"}
+    assert any("Starting" in line or line for line in engine.logs("scheduler", follow=False, lines=20))
+
+
+@pytest.mark.timeout(1200)
+def test_a_requirement_restarts_airflow_alone(running: Project, capfd: pytest.CaptureFixture[str]) -> None:
+    before = running.containers()
+    (running.folder / "dags" / "another.py").write_text(DAG.replace("hello", "another"))
+    (running.folder / "requirements" / "requirements.txt").write_text("humanize==4.9.0\n")
+    result = running.up()
+    after = running.containers()
+    assert {name for name in SERVICES if before[name] != after[name]} == AIRFLOW
+    assert result.changes == ["requirements.txt added: restarted webserver, scheduler, worker"]
+    assert not result.verdicts
+    capfd.readouterr()
+    words = ["python3", "-c", "import humanize; print(humanize.__version__)"]
+    assert running.engine.run("worker", words, interactive=False) == 0
+    assert "4.9.0" in capfd.readouterr().out
+
+
+@pytest.mark.timeout(900)
+@pytest.mark.parametrize("component", ["worker", "aws", "postgres"])
+def test_a_killed_component_comes_back(running: Project, component: str) -> None:
+    def restarts() -> int:
+        return next(item.restarts for item in running.engine.components() if item.name == component)
+
+    before = restarts()
+    # Everything in the container but its init: as the kernel would under memory pressure. The shell may be hit as well.
+    words = ["docker", "exec", "--user", "root", running.containers()[component], "sh", "-c", "kill -9 -1"]
+    subprocess.run(words, capture_output=True, timeout=60, check=False)
+    wait(lambda: restarts() > before, 60)
+    wait(lambda: set(running.states().values()) == {"healthy"}, 300)
+
+
+@pytest.mark.timeout(1800)
+def test_down_and_up_keep_the_data(running: Project, capfd: pytest.CaptureFixture[str]) -> None:
+    engine = running.engine
+    assert engine.run("scheduler", ["airflow", "variables", "set", "kept", "yes"], interactive=False) == 0
+    addresses = engine.addresses()
+    assert addresses is not None
+
+    def store() -> Any:
+        keys = {"aws_access_key_id": "test", "aws_secret_access_key": "test", "region_name": "us-east-1"}
+        return boto3.client("s3", endpoint_url=addresses.aws, **keys)
+
+    store().put_object(Bucket=addresses.bucket, Key="kept", Body=b"yes")
+    engine.down(timeout_s=60)
+    assert running.containers() == {}
+    assert engine.addresses() is None
+    assert set(running.states().values()) == {"stopped"}
+    result = running.up()
+    assert result.changes == []
+    capfd.readouterr()
+    assert running.engine.run("scheduler", ["airflow", "variables", "get", "kept"], interactive=False) == 0
+    assert "yes" in capfd.readouterr().out
+    assert store().get_object(Bucket=addresses.bucket, Key="kept")["Body"].read() == b"yes"
+
+
+@pytest.mark.timeout(1200)
+def test_a_startup_script_that_loses_its_environment_is_told_at_once(running: Project) -> None:
+    script = running.folder / "startup" / "startup.sh"
+    good = script.read_text()
+    script.write_text("set -e\nfalse\n")
+    began = time.monotonic()
+    with pytest.raises(StartupScriptError, match="the startup script ended in a way"):
+        running.up()
+    assert time.monotonic() - began < 300
+    script.write_text(good)
+    result = running.up()
+    assert {item.state for item in result.components} == {"healthy"}
+
+
+@pytest.mark.timeout(600)
+def test_a_taken_port_is_named(project: Project, docker: Run) -> None:
+    """Another project that asks for the very same port, in the open, gets an error and starts nothing."""
+    import socket
+
+    with socket.socket() as other:
+        other.bind(("127.0.0.1", 0))
+        other.listen()
+        port = other.getsockname()[1]
+        second = Project(project.folder.parent / "second", docker)
+        text = (second.folder / "mwaa.yaml").read_text().replace(f"Web: {second.web}", f"Web: {port}")
+        (second.folder / "mwaa.yaml").write_text(text)
+        with pytest.raises(MachineError, match=f"port {port} is taken"):
+            second.up()
+        assert second.containers() == {}
+
+
+@pytest.mark.timeout(600)
+def test_reset_wipes_the_data(project: Project, docker: Run) -> None:
+    project.engine.reset()
+    label = f"label=com.docker.compose.project={project.name}"
+    for kind in (["ps", "--all"], ["volume", "ls"], ["network", "ls"]):
+        assert docker(*kind, "--quiet", "--filter", label).stdout == ""
+    assert project.engine.components() == []
+    with pytest.raises(MwaaLocalError, match="no component"):
+        project.engine.run("worker", ["true"], interactive=False)
