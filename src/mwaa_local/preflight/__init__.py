@@ -22,24 +22,20 @@ One module per rule under ``preflight/rules/``, found by its name alone (no list
   replace the rule's own for this hit; ``claims`` (see ``Hit``) stops a more general rule from saying the same again.
 * ``Unchecked(what, why, hint)``: something that could not be looked at (offline, no interpreter). It is part of the
 report and,
-  when nothing worse was found, makes the exit code 2. Every wait on the network or a child process must be bounded,
-  and end as
-  an ``Unchecked`` that names it.
+  when nothing worse was found, makes the exit code 2. Every wait on the network or a child process must be bounded, and
+  end as an ``Unchecked`` that names it.
 
 What rules read comes from the ``Workspace``: ``workspace.definition`` (fields with their lines, ``issues``, the
-environment),
-``workspace.environment``, ``workspace.version``, ``workspace.requirements`` (a ``TextFile``), ``workspace.startup``,
-``workspace.plugins``, ``workspace.dags``, ``workspace.imports`` (what happened when everything was imported in the
-real package
-set). Each is read once, on first use, whatever number of rules asks, and from any thread. Rules run in threads, so
-``check``
-must not keep state of its own. A rule's module is imported on every run: keep heavy imports inside ``check``.
+environment), ``workspace.environment``, ``workspace.version``, ``workspace.requirements`` (a ``TextFile``),
+``workspace.startup``, ``workspace.plugins``, ``workspace.dags``, ``workspace.imports`` (what happened when everything
+was imported in the real package set). Each is read once, on first use, whatever number of rules asks, and from any
+thread. Rules run in threads, so ``check`` must not keep state of its own. A rule's module is imported on every run:
+keep heavy imports inside ``check``.
 
 ``select``/``ignore``, inline ``# mwaa: ignore[RULE]`` comments, ``--target`` (two workspaces, compared), the output
-formats and
-the reference page know about a new rule without further work. Every rule has a test that finds it and one that does
-not, in
-``tests/unit/test_preflight_*.py``, and its fault in the broken workspace of ``tests/e2e/test_validate_broken.py``.
+formats and the reference page know about a new rule without further work. Every rule has a test that finds it and one
+that does not, in ``tests/unit/test_preflight_*.py``, and its fault in the broken workspace of
+``tests/e2e/test_validate_broken.py``.
 
 Public entry points: ``run.validate(...) -> Report``, ``registry.rules()``, ``output.render(report, format)``.
 """

@@ -20,7 +20,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from mwaa_local.catalog import configuration_rows, is_protected, reserved_variables
+from mwaa_local.catalog import configuration_rows, is_protected, limits, reserved_variables
 from mwaa_local.model import Environment
 from mwaa_local.preflight.findings import Unchecked
 from mwaa_local.preflight.readings.startup import StartupScript
@@ -234,6 +234,7 @@ class _Answers:
             "dags": str(request.dags),
             "plugins": str(request.plugins),
             "home": str(home),
+            "mwaa_home": limits().home,
             "files": None if request.files is None else [str(path) for path in request.files],
             "components": list(COMPONENTS) if request.with_plugins else [],
             "settings": [str(path) for path in request.settings],

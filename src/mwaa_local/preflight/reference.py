@@ -12,13 +12,11 @@ _INTRO = """# Rules of `mwaa-local validate`
 
 <!-- Generated from the rules: python -m mwaa_local.preflight.reference > docs/reference/rules.md -->
 
-Every rule has an id that never changes. `error` breaks something on MWAA, `warning` may, `info` is good to know and
-is shown with
-`--level info`. A rule is left out with `--ignore RULE`, with `Local: {Validate: {Ignore: [RULE]}}` in `mwaa.yaml`, or
-for one line by a
-comment `# mwaa: ignore[RULE]` on it (for a whole file: on a comment line among its first five). Prefixes work
-everywhere: `DAG` means
-every rule about DAGs. `mwaa-local validate --explain RULE` shows one entry of this page.
+Every rule has an id that never changes. `error` breaks something on MWAA, `warning` may, `info` is good to know and is
+shown with `--level info`. A rule is left out with `--ignore RULE`, with `Local: {Validate: {Ignore: [RULE]}}` in
+`mwaa.yaml`, or for one line by a comment `# mwaa: ignore[RULE]` on it (for a whole file: on a comment line among its
+first five). Prefixes work everywhere: `DAG` means every rule about DAGs. `mwaa-local validate --explain RULE` shows
+one entry of this page.
 
 | Exit code | Meaning |
 |---|---|

@@ -1,9 +1,8 @@
 """Import DAG files and plugins the way MWAA's components do, with the network off, and tell what happened.
 
 Runs in the Python of a package set. Airflow is imported once; then every DAG file gets a process of its own, forked
-from the warm
-one, as the DAG processor does it: no file sees what another imported, and a file that hangs or crashes takes nobody
-along.
+from the warm one, as the DAG processor does it: no file sees what another imported, and a file that hangs or crashes
+takes nobody along.
 
 Input: one JSON document on stdin. Output: one JSON document per line on the stream that was stdout; everything that
 Airflow or a
@@ -11,14 +10,12 @@ user's file prints goes to stderr.
 """
 
 # It runs on the Pythons of every Airflow version, without types and with what the standard library had long ago; user
-# code may
-# raise anything, and everything it raises is a result.
+# code may raise anything, and everything it raises is a result.
 # mypy: ignore-errors
-# ruff: noqa: PTH100, PTH102, PTH112, PTH113, PTH114, PTH115, PTH118, PTH119, PTH120, PTH122, PTH123, PTH208, PTH211
+# ruff: noqa: PTH100, PTH113, PTH118, PTH119, PTH122, PTH123
 # ruff: noqa: UP031, BLE001, N813
 
 import contextlib
-import ctypes
 import gc
 import importlib.machinery
 import importlib.util
@@ -26,191 +23,12 @@ import json
 import os
 import select
 import signal
-import socket
 import sys
 import time
 import traceback
 
-CLONE_NEWUSER = 0x10000000
-CLONE_NEWNET = 0x40000000
-CLONE_NEWNS = 0x00020000
-MS_BIND = 4096
-MS_REC = 16384
-MS_PRIVATE = 1 << 18
-MWAA_HOME = "/usr/local/airflow"
-PLACEHOLDER = "mwaa-local-validate"
-
-
-def enter_container_view(home):
-    """A namespace as a component has it: no network, and MWAA's home folder in its place. Returns what worked.
-
-    Needs a Linux that lets users make namespaces; elsewhere the sockets are guarded all the same.
-    """
-    done = {"network_cut": False, "home_mounted": False}
-    try:
-        libc = ctypes.CDLL(None, use_errno=True)
-        uid, gid = os.getuid(), os.getgid()
-        if libc.unshare(CLONE_NEWUSER | CLONE_NEWNET | CLONE_NEWNS) != 0:
-            return done
-        for name, text in (
-            ("setgroups", "deny"),
-            ("uid_map", "%d %d 1" % (uid, uid)),
-            ("gid_map", "%d %d 1" % (gid, gid)),
-        ):
-            with open("/proc/self/" + name, "w") as stream:
-                stream.write(text)
-        done["network_cut"] = True
-        done["home_mounted"] = mount_home(libc, home)
-    except (OSError, AttributeError):
-        pass
-    return done
-
-
-def mount_home(libc, home):
-    """Bind a folder over ``/usr/local/airflow``; where there is none, into a copy of ``/usr/local`` made of mounts."""
-
-    def bind(source, target):
-        return libc.mount(os.fsencode(source), os.fsencode(target), None, MS_BIND | MS_REC, None) == 0
-
-    if libc.mount(b"none", b"/", None, MS_REC | MS_PRIVATE, None) != 0:
-        return False
-    if os.path.isdir(MWAA_HOME):
-        return bind(home, MWAA_HOME)
-    parent = os.path.dirname(MWAA_HOME)
-    stage = os.path.join(home, ".local-view")
-    os.mkdir(stage)
-    for name in os.listdir(parent):
-        source, target = os.path.join(parent, name), os.path.join(stage, name)
-        if os.path.islink(source):
-            os.symlink(os.readlink(source), target)
-            continue
-        if os.path.isdir(source):
-            os.mkdir(target)
-        else:
-            open(target, "w").close()
-        if not bind(source, target):
-            return False
-    place = os.path.join(stage, os.path.basename(MWAA_HOME))
-    os.mkdir(place)
-    return bind(home, place) and bind(stage, parent)
-
-
-class Recorder:
-    """What a file did at import that it should not: connections it tried, Airflow values it read."""
-
-    def __init__(self, folders):
-        self.folders = tuple(os.path.join(os.path.abspath(folder), "") for folder in folders)
-        self.network = []
-        self.reads = []
-
-    def place(self):
-        """The innermost line of the user's own code that is running."""
-        for frame in reversed(traceback.extract_stack()):
-            name = os.path.abspath(frame.filename)
-            if name.startswith(self.folders):
-                return name, frame.lineno
-        return "", 0
-
-    def tried(self, target):
-        name, line = self.place()
-        entry = {"target": str(target), "file": name, "line": line}
-        if name and entry not in self.network:
-            self.network.append(entry)
-
-    def read(self, kind, key):
-        name, line = self.place()
-        entry = {"kind": kind, "key": str(key), "file": name, "line": line}
-        if name and entry not in self.reads:
-            self.reads.append(entry)
-
-
-def guard_sockets(recorder):
-    """Refuse every connection off this process and note who asked."""
-    original = socket.socket.connect
-    original_ex = socket.socket.connect_ex
-
-    def target(address):
-        return "%s:%s" % (address[0], address[1]) if isinstance(address, tuple) and len(address) > 1 else address
-
-    def connect(self, address):
-        if self.family == getattr(socket, "AF_UNIX", None):
-            return original(self, address)
-        recorder.tried(target(address))
-        raise OSError("mwaa-local validate: no network while a file is imported")
-
-    def connect_ex(self, address):
-        if self.family == getattr(socket, "AF_UNIX", None):
-            return original_ex(self, address)
-        recorder.tried(target(address))
-        return 101
-
-    def getaddrinfo(host, port=None, *args, **kwargs):
-        text = host.decode("ascii", "replace") if isinstance(host, bytes) else host
-        recorder.tried("%s:%s" % (text, port) if port else text)
-        raise socket.gaierror(socket.EAI_AGAIN, "mwaa-local validate: no network while a file is imported")
-
-    def gethostbyname(host, *args):
-        return getaddrinfo(host)
-
-    socket.socket.connect = connect
-    socket.socket.connect_ex = connect_ex
-    socket.getaddrinfo = getaddrinfo
-    socket.gethostbyname = gethostbyname
-    socket.gethostbyname_ex = gethostbyname
-
-
-def guard_values(recorder):
-    """Answer Variable and Connection look-ups with a placeholder and note them: the real ones are not here."""
-    missing = object()
-
-    def variable_get(cls, key, default_var=missing, deserialize_json=False, default=missing, **kwargs):
-        recorder.read("variable", key)
-        given = default if default is not missing else default_var
-        text = os.environ.get("AIRFLOW_VAR_" + str(key).upper())
-        if text is not None:
-            return json.loads(text) if deserialize_json else text
-        if given is not missing:
-            return given
-        return {} if deserialize_json else PLACEHOLDER
-
-    def connection_of(cls, conn_id, *args, **kwargs):
-        recorder.read("connection", conn_id)
-        from airflow.models.connection import Connection
-
-        text = os.environ.get("AIRFLOW_CONN_" + str(conn_id).upper())
-        if text:
-            return Connection(conn_id=conn_id, uri=text)
-        return Connection(
-            conn_id=conn_id,
-            conn_type="generic",
-            host=PLACEHOLDER,
-            login=PLACEHOLDER,
-            password=PLACEHOLDER,
-            schema=PLACEHOLDER,
-        )
-
-    for module, name in (("airflow.models.variable", "Variable"), ("airflow.sdk.definitions.variable", "Variable")):
-        found = attribute(module, name)
-        if found is not None:
-            found.get = classmethod(variable_get)
-    found = attribute("airflow.models.connection", "Connection")
-    if found is not None:
-        found.get_connection_from_secrets = classmethod(connection_of)
-    found = attribute("airflow.sdk.definitions.connection", "Connection")
-    if found is not None:
-        found.get = classmethod(connection_of)
-    for module in ("airflow.hooks.base", "airflow.sdk.bases.hook"):
-        found = attribute(module, "BaseHook")
-        if found is not None:
-            found.get_connection = classmethod(connection_of)
-
-
-def attribute(module, name):
-    """An attribute of a module that may not exist in this Airflow."""
-    try:
-        return getattr(importlib.import_module(module), name, None)
-    except Exception:
-        return None
+# Beside this file, which is the first folder on the path until `main` takes it off: a user's helper may have any name.
+from mwaa_inside_guards import Recorder, enter_container_view, guard_sockets, guard_values
 
 
 def frames(text, folders):
@@ -524,6 +342,7 @@ def finish(kind, name, data, status, seconds, late):
 
 
 def main():
+    sys.path.pop(0)
     out = os.fdopen(os.dup(1), "w", buffering=1)
     os.dup2(2, 1)
     request = json.load(sys.stdin)
@@ -533,10 +352,10 @@ def main():
         out.write(json.dumps(document) + "\n")
         out.flush()
 
-    view = enter_container_view(request["home"])
+    view = enter_container_view(request["home"], request["mwaa_home"])
     if view["home_mounted"]:
-        os.environ["AIRFLOW_HOME"] = MWAA_HOME
-        os.chdir(MWAA_HOME)
+        os.environ["AIRFLOW_HOME"] = request["mwaa_home"]
+        os.chdir(request["mwaa_home"])
     begin = time.time()
     try:
         import airflow

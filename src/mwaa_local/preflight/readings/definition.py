@@ -1,8 +1,7 @@
 """``mwaa.yaml`` read to the end: every fault it has, and the environment that its good fields describe.
 
 The model refuses a definition at its first fault, which is right for ``up``. Here the faults are the result, and the
-other areas
-still have to be checked against something.
+other areas still have to be checked against something.
 """
 
 from __future__ import annotations
