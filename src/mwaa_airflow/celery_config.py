@@ -34,10 +34,10 @@ def build():
         broker_transport=celery_options.TRANSPORT,
         broker_transport_options=options,
         database_engine_options=engine,
-        # Without an end of its own, sending ends by celery.operation_timeout, which Airflow takes as
-        # "try again in the next loop"; Celery's three tries in 0.6 s would fail the task instead.
+        # Many tries, so that sending ends by celery.operation_timeout, which Airflow takes as "try again in
+        # the next loop"; after Celery's three tries in 0.6 s it would fail the task instead.
         task_publish_retry_policy={
-            "max_retries": None,
+            "max_retries": 100,
             "interval_start": 0.1,
             "interval_step": 0.1,
             "interval_max": 0.3,

@@ -125,3 +125,8 @@ class Transport(SQS.Transport):
     """kombu's transport with our channel."""
 
     Channel = Channel
+
+    #: Sending is tried again after these. Without the name kombu gives up after one new connection, and
+    #: with SQS, where connecting asks nothing of the endpoint, that is at once.
+    recoverable_connection_errors = SQS.Transport.connection_errors
+    recoverable_channel_errors = ()
