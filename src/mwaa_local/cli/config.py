@@ -26,14 +26,18 @@ def register(app: typer.Typer) -> None:
 
 def config(
     context: typer.Context,
-    names: Annotated[list[str] | None, typer.Argument(help="Options (core.parallelism) or variables; all when left out.")] = None,
+    names: Annotated[
+        list[str] | None, typer.Argument(help="Options (core.parallelism) or variables; all when left out.")
+    ] = None,
     component: Annotated[str, typer.Option(help="scheduler, worker or webserver.")] = "scheduler",
     everything: Annotated[bool, typer.Option("--all", help="Variables beside Airflow's options too.")] = False,
     json: Annotated[bool, typer.Option("--json", help="The result as one JSON document.")] = False,
 ) -> None:
     """Every Airflow value the environment runs with, the layer that set it, and what it overrode."""
     if component not in COMPONENTS:
-        raise UsageError(f"no component {component!r}", why=f"components: {', '.join(COMPONENTS)}", hint="name one of them")
+        raise UsageError(
+            f"no component {component!r}", why=f"components: {', '.join(COMPONENTS)}", hint="name one of them"
+        )
     chosen = settings(context)
     environment = chosen.environment()
     engine = chosen.choose(environment).engine

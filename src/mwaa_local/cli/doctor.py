@@ -122,7 +122,8 @@ def _definition(chosen: Settings) -> Iterator[Finding]:
 
 
 def _process_engine(chosen: Settings) -> Finding:
-    from mwaa_local.packages.pythons import find
+    from mwaa_local.engines.layout import cache_folder
+    from mwaa_local.packages import find_python
 
     try:
         version = chosen.environment().version
@@ -133,7 +134,7 @@ def _process_engine(chosen: Settings) -> Finding:
     if shutil.which("bash") is None:
         return Finding("process engine", "missing", "bash is not installed", "install bash: startup scripts need it")
     try:
-        found = find(version.python)
+        found = find_python(version, environment=chosen.variables, cache=cache_folder(chosen.variables))
     except MwaaLocalError as error:
         return Finding("process engine", "missing", f"{error.what}: {error.why}", error.hint)
     if found.warning:
