@@ -214,6 +214,20 @@ def test_class_values_are_container_values() -> None:
     assert "AIRFLOW__CORE__PARALLELISM" not in unknown
 
 
+def test_another_image_is_given_what_the_service_injects() -> None:
+    """With them as plain variables, the effective values are the same."""
+    given = inputs()
+    injected = environment.service_variables(given)
+    assert injected["AIRFLOW__CELERY__WORKER_AUTOSCALE"] == "5,0"
+    assert injected["AIRFLOW__LOGGING__REMOTE_LOGGING"] == "True"
+    assert injected["AWS_ENDPOINT_URL"] == ENDPOINT
+    again = RuntimeInputs.parse("worker", {**variables(), **injected, "MWAA_LOCAL__ENVIRONMENT_CLASS": ""})
+    assert environment.effective(again).variables | {"MWAA_LOCAL__ENVIRONMENT_CLASS": ""} == {
+        **environment.effective(given).variables,
+        "MWAA_LOCAL__ENVIRONMENT_CLASS": "",
+    }
+
+
 def test_dag_code_reaches_the_endpoint_without_naming_it() -> None:
     found = environment.effective(inputs()).variables
     assert found["AWS_ENDPOINT_URL"] == ENDPOINT

@@ -186,6 +186,21 @@ def condition_holds(condition: str, inputs: RuntimeInputs) -> bool:
     }[condition]
 
 
+def service_variables(inputs: RuntimeInputs) -> dict[str, str]:
+    """What MWAA's service puts into a container and an image does not set by itself: values of the class, remote logging.
+
+    Our runtime computes them; an image of AWS's own (``Local.Image``) must be given them as plain variables.
+    """
+    names = _names(inputs)
+    found = {
+        row.name: _fill(row, names)
+        for row in configuration_rows(inputs.version.airflow)
+        if row.layer == CONTAINER and condition_holds(row.when, inputs)
+    }
+    endpoint = _endpoint_variables(inputs) if inputs.aws_endpoint and inputs.dags_use_endpoint else {}
+    return {**{name: value for name, value in found.items() if value is not None}, **endpoint}
+
+
 def metrics_files(inputs: RuntimeInputs) -> dict[str, str]:
     """The customer's own metric options by file name, for the metrics bridge to filter by (spec/10 section 7.8)."""
     defaults = {"statsd_on": "True", "metrics_block_list": "", "metrics_allow_list": ""}

@@ -300,7 +300,8 @@ class Supervisor:
             selector.register(events, selectors.EVENT_READ, "events")
 
     def _wait(self) -> float:
-        return 1.0 if self._deadline is None else max(0.0, min(1.0, self._deadline - time.monotonic()))
+        # Every change comes as a signal or as output; the limit only guards against a lost SIGCHLD.
+        return 30.0 if self._deadline is None else max(0.0, min(1.0, self._deadline - time.monotonic()))
 
     def _signal(self, number: int) -> None:
         if number in (signal.SIGTERM, signal.SIGINT):
