@@ -103,6 +103,7 @@ def prove(
             "-m",
             "pip",
             "install",
+            "--no-compile",
             "-c",
             essential,
             "-r",

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import os
 import platform
+import re
 import threading
 import time
 import weakref
@@ -38,6 +39,7 @@ CONSTRAINTS_VARIABLE = "MWAA_CONSTRAINTS_DIR"
 _NETWORK = {"UV_HTTP_TIMEOUT": "15", "UV_HTTP_CONNECT_TIMEOUT": "5", "UV_HTTP_RETRIES": "1"}
 _TIMEOUT_S = 120.0
 _CACHED_TIMEOUT_S = 30.0
+_BARE = "what the image's own packages ask for: those of Airflow {airflow} are not installed here (`mwaa-local up` installs them)"
 
 
 @dataclass(frozen=True)
@@ -134,13 +136,17 @@ def resolve_file(
         if error.kind == "network":
             return replace(result, unchecked=(_unchecked(error),), seconds=time.monotonic() - begin)
         return replace(result, error=error, seconds=time.monotonic() - begin)
-    result = replace(result, reading=reading)
+    if reading.indexes.no_index and situation.base is None:
+        situation = replace(situation, bare=True)
+    result = replace(result, reading=reading, situation=situation)
     if not reading.entries:
         return replace(result, resolution=Resolution({}, situation.present), seconds=time.monotonic() - begin)
     try:
         found = _resolve(reading, situation, resolver)
         result = replace(
-            result, resolution=found, unchecked=tuple(Unchecked("upload dates", note) for note in found.unsure)
+            result,
+            resolution=found,
+            unchecked=tuple(Unchecked("versions in requirements.txt, in part", note) for note in found.unsure),
         )
     except UnmetRequirementsError as error:
         result = (
@@ -158,11 +164,28 @@ def _resolve(reading: Reading, situation: Situation, resolver: str) -> Resolutio
         and (platform.system(), platform.machine()) == ("Linux", "x86_64")
     ):
         return resolve_pip.resolve(reading, situation)
-    found = resolve_uv.resolve(reading, situation)
+    try:
+        found = resolve_uv.resolve(reading, situation)
+    except UnmetRequirementsError as error:
+        # Another index than the public one need not have what is installed already.
+        if situation.base is not None or not reading.indexes.default or not _present(error, situation):
+            raise
+        situation = replace(situation, bare=True)
+        found = resolve_uv.resolve(reading, situation)
+    if situation.bare:
+        found = replace(found, unsure=(*found.unsure, _BARE.format(airflow=situation.version.airflow)))
     if resolver == "pip":
         why = "pip resolves for MWAA only on Linux x86_64 with the version's packages installed; uv was asked instead"
         return replace(found, unsure=(*found.unsure, why))
     return found
+
+
+def _present(error: UnmetRequirementsError, situation: Situation) -> bool:
+    """Whether the failure is about packages that the image has."""
+    return error.kind in {"no-match", "conflict"} and any(
+        str(canonicalize_name(name)) in situation.present
+        for name in re.findall(r"[A-Za-z0-9][\w.-]*", " ".join(error.explanation))
+    )
 
 
 def _from_cache(result: Outcome, reading: Reading, error: UnmetRequirementsError) -> Outcome:

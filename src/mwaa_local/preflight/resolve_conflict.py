@@ -148,7 +148,7 @@ class _Search:
             cause,
             fits=fits,
             write=write,
-            missing=fits is None and error is not None and error.kind == "no-match" and not pin,
+            missing=alone and not pin,
         )
         if entry.name and entry.name.startswith(_PROVIDER):
             cause = replace(cause, core=needs_airflow(entry, self.situation))

@@ -101,6 +101,8 @@ class Situation:
         uv: How uv is run, with this machine's proxies and indexes.
         base: The version's base set if it is installed here.
         timeout_s: Limit for one run of the resolver, in seconds.
+        present: What the image has: canonical name to version.
+        bare: Without a base set, packages of the image count as there, whatever they ask for.
     """
 
     version: catalog.Version
@@ -108,6 +110,7 @@ class Situation:
     base: PackageSet | None = None
     timeout_s: float = 120.0
     present: Mapping[str, str] = field(default_factory=dict)
+    bare: bool = False
 
     @property
     def python(self) -> str:

@@ -35,6 +35,8 @@ _OUTPUT = "pylock.toml"
 # The index refuses metadata that breaks the standard since then; older releases may have it.
 _STRICT_SINCE = datetime(2024, 6, 1, tzinfo=UTC)
 _ROUNDS = 5
+# uv without network tells what it has not seen; what it concludes from that proves nothing.
+_UNSEEN = ("network was disabled", "downloaded from a registry", "not found in the cache")
 # Seconds an index page counts; the public index sends the same limit with each of them.
 _FRESH_S = 600.0
 
@@ -104,10 +106,7 @@ def _touch(stamp: Path) -> None:
 
 def _conclusive(error: UnmetRequirementsError) -> bool:
     """Whether a failure without an index would be one with an index too."""
-    text = " ".join(error.explanation)
-    return error.kind == "conflict" and not any(
-        word in text for word in ("cache", "network", "unavailable", "disabled")
-    )
+    return error.kind == "conflict"
 
 
 def _resolve(reading: Reading, situation: Situation, cut_off: date | None, offline: bool) -> Resolution:
@@ -154,7 +153,11 @@ def _run(
         # What is installed needs no index; another index than the public one may not have it.
         closed = offline or reading.indexes.no_index or reading.indexes.default is not None
         resolve_stubs.write(
-            stubs, situation, situation.present if closed and situation.base else resolve_stubs.source_only(situation)
+            stubs,
+            situation,
+            situation.present
+            if closed and (situation.base or situation.bare)
+            else resolve_stubs.source_only(situation),
         )
         more = folder / "refused.txt"
         more.write_text("".join(f"{item}\n" for item in refused), encoding="utf-8")
@@ -198,6 +201,11 @@ def _run(
                 )
                 cut_off = None
                 continue
+            if offline and any(sign in done.text for sign in _UNSEEN):
+                raise UnmetRequirementsError(
+                    "Packages that were not fetched before take part", kind="network", where=reading.shown,
+                    explanation=done.lines[-5:],
+                )  # fmt: skip
             text = given.translate(done.text).replace(str(more), "pip's rules on metadata")
             raise explain.failure(
                 text,

@@ -25,6 +25,7 @@ def check(workspace: Workspace) -> Iterator[Hit]:
             text = f"no distribution matches {redact(entry.text)} {where}" + (
                 f": {cause.detail}" if cause.detail else ""
             )
+            text += f"; {cause.fits} is there" if cause.fits else ""
             yield Hit(
                 text,
                 outcome.place(entry.file),
