@@ -82,7 +82,12 @@ class Rig:
         words += [str(folder / "stand-in"), str(settle)]
         self.process = subprocess.Popen(words, stdout=subprocess.PIPE, start_new_session=True)
         for name in names:
-            self.wait(lambda name=name: (folder / f"{name}.pid").exists())  # type: ignore[misc]
+            self.wait(lambda name=name: self.has(f"{name}.pid"))  # type: ignore[misc]
+
+    def has(self, name: str) -> bool:
+        """Whether a file is there and no longer empty."""
+        file = self.folder / name
+        return file.exists() and bool(file.read_text())
 
     def wait(self, condition: Any, seconds: float = 10.0) -> None:
         end = time.monotonic() + seconds

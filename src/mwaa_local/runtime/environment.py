@@ -187,7 +187,7 @@ def condition_holds(condition: str, inputs: RuntimeInputs) -> bool:
 
 
 def service_variables(inputs: RuntimeInputs) -> dict[str, str]:
-    """What MWAA's service puts into a container and an image does not set by itself: values of the class, remote logging.
+    """What MWAA's service puts into a container and no image sets by itself: values of the class, remote logging.
 
     Our runtime computes them; an image of AWS's own (``Local.Image``) must be given them as plain variables.
     """
