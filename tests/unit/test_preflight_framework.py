@@ -231,6 +231,13 @@ def test_named_files_alone_are_looked_at(tmp_path: Path) -> None:
     assert len(found()) == 4
 
 
+def test_a_file_of_another_project_is_refused(tmp_path: Path) -> None:
+    write(tmp_path, {"mine/dags/a.py": DAG, "other/dags/a.py": DAG, "mine/README.md": "x"})
+    with pytest.raises(UsageError, match="does not belong"):
+        run.validate(Request(tmp_path / "mine", paths=(tmp_path / "other/dags/a.py",)))
+    assert run.validate(Request(tmp_path / "mine", paths=(tmp_path / "mine/README.md",))).exit_code == 0
+
+
 def test_a_level_hides_what_is_below_it(tmp_path: Path) -> None:
     report = run.validate(Request(write(tmp_path, script("exec true\nset -e\n")), locate=None))
     assert [run.at_least(report, level).count(Severity.WARNING) for level in Severity] == [0, 1, 1]

@@ -9,7 +9,7 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
-from mwaa_local.errors import MwaaLocalError
+from mwaa_local.errors import MwaaLocalError, UsageError
 from mwaa_local.preflight import registry, suppress
 from mwaa_local.preflight.findings import Area, Finding, Hit, Report, Rule, Severity, Unchecked, When
 from mwaa_local.preflight.readings.text import TextFile
@@ -79,6 +79,7 @@ def validate(request: Request, progress: Callable[[str], None] | None = None) ->
         )
 
     with workspace("") as now:
+        _refuse_strangers(now)
         settings = now.definition.values
         select = (*request.select, *(_names(settings, "Local.Validate.Select") if not request.select else ()))
         ignore = (*request.ignore, *_names(settings, "Local.Validate.Ignore"))
@@ -99,6 +100,19 @@ def validate(request: Request, progress: Callable[[str], None] | None = None) ->
                 timings={key: first.timings.get(key, 0) + value for key, value in second.timings.items()},
             )
             return _report(request, now, merged, chosen, time.monotonic() - begin, later)
+
+
+def _refuse_strangers(workspace: Workspace) -> None:
+    """Named files must belong to the project: nothing would be said about others, which reads like praise."""
+    flow = workspace.environment.workflow
+    homes = (workspace.project, flow.dags, flow.plugins, flow.requirements, flow.startup_script)
+    for path in sorted(workspace.only or ()):
+        if not any(path.is_relative_to(home) or home.is_relative_to(path) for home in homes):
+            raise UsageError(
+                f"{path} does not belong to the project",
+                where=str(workspace.project),
+                hint="name the project first: mwaa-local --project FOLDER validate FILE",
+            )
 
 
 def _names(settings: Mapping[str, Any], field: str) -> Sequence[str]:
