@@ -155,11 +155,23 @@ def test_a_component_that_tells_why_it_cannot_boot_ends_the_wait(fake: FakeDocke
         "why": "w",
         "hint": "h",
     }
-    fake.answer("cp id-worker-1:/usr/local/mwaa/run/status.json", status_file(state="failed", error=error))
+    told = status_file(state="failed", error=error, started_epoch=time.time() + 600)  # a boot of this very `up`
+    fake.answer("cp id-worker-1:/usr/local/mwaa/run/status.json", told)
     began = time.monotonic()
     with pytest.raises(StartupScriptError, match="worker: the startup script lost it"):
         up(fake, environment, timeout_s=60)
     assert time.monotonic() - began < 30
+
+
+def test_a_failure_from_before_up_does_not_count(fake: FakeDocker, environment: Environment) -> None:
+    """A corrected script must not be refused because its old container still tells of the old one."""
+    broken = container("worker", Status="restarting", ExitCode=1)
+    show(fake, *(container(name) for name in SERVICES if name != "worker"), broken)
+    error = {"id": "startup-script", "what": "the startup script lost it", "where": "", "why": "", "hint": ""}
+    fake.answer("cp", status_file(state="failed", error=error, started_epoch=time.time() - 5))
+    fake.answer("compose --progress", seconds=3)
+    with pytest.raises(EngineError, match="worker did not become healthy within 4 s"):
+        up(fake, environment, timeout_s=4)
 
 
 def test_a_component_that_ends_again_and_again_ends_the_wait(fake: FakeDocker, environment: Environment) -> None:
@@ -168,9 +180,9 @@ def test_a_component_that_ends_again_and_again_ends_the_wait(fake: FakeDocker, e
     show(fake, *steady, container("webserver", Status="restarting", ExitCode=137, RestartCount=0))
     engine = DockerEngine(environment, fake.variables)
     item = next(one for one in docker_state.look(engine._docker, "x") if one.name == "webserver")
-    _refuse_hopeless(engine._docker, item, None, 2, time.time())
+    _refuse_hopeless(engine._docker, item, {}, 2)
     with pytest.raises(EngineError, match="webserver cannot start: it was ended by signal 9, 3 times") as caught:
-        _refuse_hopeless(engine._docker, item, None, 3, time.time())
+        _refuse_hopeless(engine._docker, item, {}, 3)
     assert "the last line" in caught.value.why
 
 

@@ -99,6 +99,8 @@ def until_healthy(
     restarts: dict[str, int] = {}
     seconds: dict[str, float] = {}
     known: dict[str, dict[str, Any]] = {}
+    # What was there before Compose began may be about to be replaced: its failures are of yesterday.
+    old = {item.id for item in docker_state.look(docker, project)} if compose is not None else set()
     with ExitStack() as stack:
         steps: dict[str, tuple[ExitStack, Step]] = {}
         while True:
@@ -107,23 +109,24 @@ def until_healthy(
             if time.monotonic() - asked_at > _STATUS_SECONDS:
                 asked_at = time.monotonic()
                 waited = [item for item in containers.values() if docker_state.describe(item, None).state != "healthy"]
-                known |= docker_state.statuses(docker, [item for item in waited if item.service not in JOBS])
+                told_now = docker_state.statuses(docker, [item for item in waited if item.service not in JOBS])
+                # By container: a component's new one must not answer for the words of its old one.
+                known |= {containers[name].id: status for name, status in told_now.items()}
             for item in containers.values():
                 # Docker counts for ever; what counts here is since now, and a new container begins at 0.
                 first = restarts.setdefault(item.id, item.restarts)
-                _refuse_hopeless(docker, item, known.get(item.name), item.restarts - first, since)
+                status = known.get(item.id) or {}
+                if item.id not in old or (done and float(status.get("started_epoch") or since) >= since):
+                    _refuse_hopeless(docker, item, status, item.restarts - first)
             for name in names:
                 item = containers.get(name)  # type: ignore[assignment]
                 if name in seconds or item is None:
                     continue
-                state = docker_state.describe(item, known.get(name))
-                if state.state == "healthy" and done:
+                state = docker_state.describe(item, known.get(item.id))
+                if state.state == "healthy" and (done or name in steps):
                     seconds[name] = round(time.monotonic() - began, 2)
                     if name in steps:
                         steps.pop(name)[0].close()
-                elif state.state == "healthy" and name in steps:
-                    seconds[name] = round(time.monotonic() - began, 2)
-                    steps.pop(name)[0].close()
                 elif state.state != "healthy":
                     if name not in steps:
                         own = stack.enter_context(ExitStack())
@@ -143,18 +146,11 @@ def _healthy(container: Container | None) -> bool:
     return container is not None and docker_state.describe(container, None).state == "healthy"
 
 
-def _refuse_hopeless(
-    docker: Docker, item: Container, status: Mapping[str, Any] | None, restarted: int, since: float
-) -> None:
+def _refuse_hopeless(docker: Docker, item: Container, status: Mapping[str, Any], restarted: int) -> None:
     """Stop waiting for a component whose boot failed for a reason it told, or that ends again and again."""
-    error = (status or {}).get("error")
-    if (
-        item.service in AIRFLOW
-        and error
-        and error.get("id") != _DIED
-        and (status or {}).get("state") == runtime_status.FAILED
-        and float((status or {}).get("started_epoch") or 0.0) >= since - 60.0
-    ):
+    error = status.get("error")
+    failed = status.get("state") == runtime_status.FAILED
+    if item.service in AIRFLOW and error and failed and error.get("id") != _DIED:
         raise _told(docker, item, error)
     if item.status == "created" and item.error:
         raise named(docker, translate(item.error, f"docker start {item.name}"))
@@ -215,7 +211,7 @@ def _late(
     told_all = []
     for name in slow:
         item = containers.get(name)
-        detail = docker_state.describe(item, known.get(name)).detail if item else ""
+        detail = docker_state.describe(item, known.get(item.id)).detail if item else ""
         told_all.append(f"{name}: {detail or 'not started'}")
     item = containers.get(first)
     return EngineError(
