@@ -118,6 +118,22 @@ def test_an_empty_database_is_migrated_once_however_many_ask(rig: Rig) -> None:
     assert rig.status["state"] == "stopped"
 
 
+def test_what_another_migrated_meanwhile_is_not_migrated_again(rig: Rig) -> None:
+    with postgres.connection(rig.port, PASSWORD) as holder, holder.cursor() as cursor:
+        cursor.execute("SELECT pg_advisory_lock(1234)")  # MWAA's own (spec/10 section 6.5)
+        process = rig.migrate()
+        end = time.monotonic() + 30
+        while not rig.query("SELECT 1 FROM pg_locks WHERE locktype = 'advisory' AND NOT granted"):
+            assert time.monotonic() < end and process.poll() is None
+            time.sleep(0.05)
+        rig.query("CREATE TABLE alembic_version (version_num varchar(32))")
+        rig.query("INSERT INTO alembic_version VALUES (%s)", HEAD)
+        cursor.execute("SELECT pg_advisory_unlock(1234)")
+    output, _ = process.communicate(timeout=30)
+    assert process.returncode == 0, output
+    assert rig.calls == []
+
+
 def test_a_current_database_costs_milliseconds_and_no_airflow(rig: Rig) -> None:
     rig.query("CREATE TABLE alembic_version (version_num varchar(32))")
     rig.query("INSERT INTO alembic_version VALUES (%s)", HEAD)
