@@ -10,12 +10,18 @@ import threading
 import time
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
+from functools import cache
 from pathlib import Path
 from typing import Any
 
 import boto3
 import pytest
 from botocore.config import Config
+
+from mwaa_local import catalog
+from mwaa_local.engines.layout import cache_folder
+from mwaa_local.errors import MwaaLocalError
+from mwaa_local.packages import ensure_base
 
 SOURCES = Path(__file__).parents[2] / "src"
 VERSIONS = ("3.2.1", "2.10.3")
@@ -24,12 +30,21 @@ ACCOUNT = "000000000000"
 
 
 def airflow_python(version: str) -> Path:
-    """The Python of an installed package set, named by the environment; skips without one."""
-    name = "MWAA_LOCAL_TEST_PYTHON_" + version.replace(".", "_")
-    given = os.environ.get(name, "")
-    if not given:
-        pytest.skip(f"{name} names no Python with Airflow {version} installed")
-    return Path(given)
+    """The Python of the version's base set: one named by the environment, else the user's own, installed once.
+
+    Skips where the set cannot be had (no index, no Python).
+    """
+    given = os.environ.get("MWAA_LOCAL_TEST_PYTHON_" + version.replace(".", "_"), "")
+    return Path(given) if given else _base_set_python(version)
+
+
+@cache
+def _base_set_python(version: str) -> Path:
+    try:
+        base = ensure_base(catalog.version(version), cache_folder(os.environ), environment=dict(os.environ))
+    except MwaaLocalError as error:
+        pytest.skip(f"no packages of Airflow {version} here: {error.what}")
+    return base.interpreter
 
 
 class Endpoint:
