@@ -283,7 +283,7 @@ def test_time_and_size_are_estimated_from_the_archives(made, monkeypatch: pytest
         (50_000_000, []),
         (700_000_000, [None]),
         (1_200_000_000, [Severity.WARNING]),
-        (4_000_000_000, [Severity.WARNING]),
+        (2_500_000_000, [Severity.WARNING]),
         (9_000_000_000, [Severity.ERROR]),
     ):
         monkeypatch.setattr(resolve.resolve_uv, "resolve", lambda *_, size=size, **__: resolution(size))
