@@ -64,6 +64,7 @@ class Project:
             (folder / name).mkdir(parents=True)
         (folder / "dags" / "hello.py").write_text(DAG)
         (folder / "startup" / "startup.sh").write_text("export GREETING=hi\n")
+        (folder / "requirements" / "requirements.txt").write_text("# nothing yet\n")
         (folder / "mwaa.yaml").write_text(
             f"Name: enginetest\nLocal:\n  Engine: docker\n  Ports: {{Web: {self.web}, Aws: {self.aws}}}\n"
         )
@@ -159,16 +160,16 @@ def test_commands_keep_their_exit_code_and_have_the_components_environment(
 def test_a_requirement_restarts_airflow_alone(running: Project, capfd: pytest.CaptureFixture[str]) -> None:
     before = running.containers()
     (running.folder / "dags" / "another.py").write_text(DAG.replace("hello", "another"))
-    (running.folder / "requirements" / "requirements.txt").write_text("humanize==4.9.0\n")
+    (running.folder / "requirements" / "requirements.txt").write_text("cowsay==6.1\n")
     result = running.up()
     after = running.containers()
     assert {name for name in SERVICES if before[name] != after[name]} == AIRFLOW
-    assert result.changes == ["requirements.txt added: restarted webserver, scheduler, worker"]
+    assert result.changes == ["requirements.txt changed: restarted webserver, scheduler, worker"]
     assert not result.verdicts
     capfd.readouterr()
-    words = ["python3", "-c", "import humanize; print(humanize.__version__)"]
+    words = ["python3", "-c", "import cowsay; print(cowsay.__version__)"]
     assert running.engine.run("worker", words, interactive=False) == 0
-    assert "4.9.0" in capfd.readouterr().out
+    assert "6.1" in capfd.readouterr().out
 
 
 @pytest.mark.timeout(900)
