@@ -150,7 +150,8 @@ def package(
     limit = catalog.limits().plugins_zip_bytes
     if (size := archive.stat().st_size) > limit:
         notes.append(
-            f"{archive.name} has {size / 1e9:.1f} GB; below {limit / 1e9:.1f} GB is recommended, a larger one starts slower"
+            f"{archive.name} has {size / 1e9:.1f} GB; below {limit / 1e9:.1f} GB is "
+            "recommended, a larger one starts slower"
         )
     return Packaged(
         archive, digest, len({entry.name for entry in content}), size, written, found, tuple(built), proof, tuple(notes)

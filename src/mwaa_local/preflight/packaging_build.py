@@ -80,7 +80,9 @@ def build(
             raise RequirementsError(
                 f"{wheels[0].name} was built for this machine, not for MWAA's", where=str(given or source),
                 why="it holds compiled code; its C library and processor are those of this machine",
-                hint="build it in the image: start Docker, run `mwaa-local up --engine docker` once, then package again",
+                hint=
+                    "build it in the image: start Docker, run `mwaa-local up --engine docker` "
+                    "once, then package again",
             )  # fmt: skip
         target = folder / fitting[0].name
         shutil.copyfile(fitting[0], target)

@@ -36,10 +36,13 @@ from mwaa_local.preflight.workspace import Workspace
 CACHE_VARIABLE = "MWAA_LOCAL_CACHE_DIR"
 CONSTRAINTS_VARIABLE = "MWAA_CONSTRAINTS_DIR"
 # An index that does not answer must not hold up everything else: one wait for a connection, one try more.
-_NETWORK = {"UV_HTTP_TIMEOUT": "15", "UV_HTTP_CONNECT_TIMEOUT": "5", "UV_HTTP_RETRIES": "1"}
+_NETWORK = {"UV_HTTP_TIMEOUT": "10", "UV_HTTP_CONNECT_TIMEOUT": "5", "UV_HTTP_RETRIES": "1"}
 _TIMEOUT_S = 120.0
 _CACHED_TIMEOUT_S = 30.0
-_BARE = "what the image's own packages ask for: those of Airflow {airflow} are not installed here (`mwaa-local up` installs them)"
+_BARE = (
+    "what the image's own packages ask for: those of Airflow {airflow} are not installed here "
+    "(`mwaa-local up` installs them)"
+)
 
 
 @dataclass(frozen=True)

@@ -116,7 +116,10 @@ def prepares(package: Package, reading: Reading, situation: Situation) -> UnmetR
     if not text:
         return None
     cause = explain.failure(text, reading, python=situation.version.python)
-    what = f"{package.name} {package.version} has no wheel for Python {situation.version.python}, and its source archive cannot be prepared"
+    what = (
+        f"{package.name} {package.version} has no wheel for Python {situation.version.python}, and "
+        "its source archive cannot be prepared"
+    )
     return UnmetRequirementsError(
         what, kind="build", where=cause.where, why=cause.why, hint=f"take a version of {package.name} with a wheel",
         conflicts=cause.conflicts, explanation=cause.explanation, packages=[package.name],

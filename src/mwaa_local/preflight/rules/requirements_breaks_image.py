@@ -37,7 +37,9 @@ def check(workspace: Workspace) -> Iterator[Hit]:
                 continue
             file, line = _requirements.place_of(outcome, package.name)
             yield Hit(
-                f"{package.name} goes from {found.present[package.name]} to {package.version}, and {other} {found.present.get(other, '')} of the image needs {item.name}{item.specifier}: pip installs it and only warns",
+                f"{package.name} goes from {found.present[package.name]} to {package.version}, "
+                f"and {other} {found.present.get(other, '')} of the image needs "
+                f"{item.name}{item.specifier}: pip installs it and only warns",
                 file,
                 line,
                 key=f"{package.name} {other}",
@@ -49,7 +51,9 @@ RULE = Rule(
     severity=Severity.WARNING,
     area=Area.REQUIREMENTS,
     title="Breaks a package of the image",
-    why="pip looks only at what the file asks for. A package of the image that nothing in the file needs is not protected: pip replaces what it depends on, says so in one line of the log, and the package fails when Airflow uses it",
+    why="pip looks only at what the file asks for. A package of the image that nothing in the file "
+    "needs is not protected: pip replaces what it depends on, says so in one line of the log, "
+    "and the package fails when Airflow uses it",
     source="spec/05 (PF-13, T-25), spec/10 section 4.4",
     fix="Keep the version of the image: leave the version out, or take that of the constraints",
     check=check,

@@ -41,7 +41,8 @@ RULE = Rule(
     severity=Severity.ERROR,
     area=Area.REQUIREMENTS,
     title="Source archive that does not build",
-    why="without a wheel for this Python pip builds the source archive in every container; where that fails nothing of the file is installed",
+    why="without a wheel for this Python pip builds the source archive in every container; where "
+    "that fails nothing of the file is installed",
     source="spec/10 sections 4.2 and 5.4, spec/05 section 4 (T-12)",
     fix="Take a version that has a wheel for this Python",
     check=check,

@@ -68,7 +68,9 @@ RULE = Rule(
     severity=Severity.ERROR,
     area=Area.REQUIREMENTS,
     title="Conflict with the constraints",
-    why="pip resolves the whole file before it installs anything: one line that collides with the constraints or with MWAA's essential pins means that nothing of the file is installed. The environment starts without the packages and the DAGs show import errors",
+    why="pip resolves the whole file before it installs anything: one line that collides with the "
+    "constraints or with MWAA's essential pins means that nothing of the file is installed. "
+    "The environment starts without the packages and the DAGs show import errors",
     source="spec/04 section 12.1, spec/10 sections 4.1, 4.2 and 4.4",
     fix="Write the version that fits, or leave the version out",
     check=check,

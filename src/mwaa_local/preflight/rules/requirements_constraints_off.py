@@ -32,7 +32,9 @@ RULE = Rule(
     severity=Severity.WARNING,
     area=Area.REQUIREMENTS,
     title="Constraints switched off",
-    why='MWAA looks for "-c " or "--constraint " anywhere in the text, comments included, and then adds no constraints of its own; only the essential pins are left, and packages that Airflow was never tested with are installed',
+    why='MWAA looks for "-c " or "--constraint " anywhere in the text, comments included, and then '
+    "adds no constraints of its own; only the essential pins are left, and packages that "
+    "Airflow was never tested with are installed",
     source="spec/10 section 4.1",
     fix="Name a constraint file, or reword the comment",
     check=check,

@@ -31,7 +31,10 @@ def check(workspace: Workspace) -> Iterator[Hit]:
     sizes = {name: item.archive.size or 0 for name, item in found.changes.items() if item.archive}
     largest = sorted(sizes.items(), key=lambda item: -item[1])[:3]
     names = ", ".join(f"{name} {count / 1e6:.0f} MB" for name, count in largest)
-    text = f"about {seconds / 60:.0f} min for {len(found.changes)} packages and {size / 1e6:.0f} MB (an estimate from sizes; {names})"
+    text = (
+        f"about {seconds / 60:.0f} min for {len(found.changes)} packages and {size / 1e6:.0f} MB "
+        f"(an estimate from sizes; {names})"
+    )
     if seconds > limit:
         yield Hit(
             f"{text}: MWAA stops pip after {limit // 60} min, and gives the whole update up after 20",
@@ -60,7 +63,8 @@ RULE = Rule(
     severity=Severity.INFO,
     area=Area.REQUIREMENTS,
     title="Installation time and size",
-    why="every container installs the file by itself at each start. pip is stopped after nine minutes, a start that is not done after ten is rolled back, and an update after twenty",
+    why="every container installs the file by itself at each start. pip is stopped after nine "
+    "minutes, a start that is not done after ten is rolled back, and an update after twenty",
     source="spec/04 section 12.1, spec/10 section 4.1, spec/05 (T-12)",
     fix="Ship wheels in plugins.zip, and leave out what the DAGs do not need",
     check=check,

@@ -28,7 +28,8 @@ def check(workspace: Workspace) -> Iterator[Hit]:
                 wrong.append(f"Python {minor[1]}")
             if wrong:
                 yield Hit(
-                    f"the constraints are those of {' and '.join(wrong)}; the environment has Airflow {airflow} and Python {python}",
+                    f"the constraints are those of {' and '.join(wrong)}; the environment has "
+                    f"Airflow {airflow} and Python {python}",
                     file,
                     number,
                     fix=f"--constraint {url(workspace)}",
@@ -41,7 +42,8 @@ RULE = Rule(
     severity=Severity.ERROR,
     area=Area.REQUIREMENTS,
     title="Constraints of another version",
-    why="the pins of another Airflow or Python bring packages this version was never tested with, and collide with the essential pins that MWAA always adds",
+    why="the pins of another Airflow or Python bring packages this version was never tested with, "
+    "and collide with the essential pins that MWAA always adds",
     source="spec/04 section 12.1, spec/07 B2.3",
     fix="Name the constraint file of your Airflow and Python",
     check=check,

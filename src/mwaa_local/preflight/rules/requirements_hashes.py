@@ -49,7 +49,8 @@ RULE = Rule(
     severity=Severity.ERROR,
     area=Area.REQUIREMENTS,
     title="Hashes missing or wrong",
-    why="as soon as one line has a hash, pip wants one for every package it installs, dependencies included, and installs nothing otherwise",
+    why="as soon as one line has a hash, pip wants one for every package it installs, dependencies "
+    "included, and installs nothing otherwise",
     source="spec/04 section 12.1",
     fix="Give all of them (`pip-compile --generate-hashes` writes such a file) or none",
     check=check,

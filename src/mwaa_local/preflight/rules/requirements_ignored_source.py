@@ -32,7 +32,8 @@ RULE = Rule(
     severity=Severity.WARNING,
     area=Area.REQUIREMENTS,
     title="Source that pip ignores",
-    why="pip passes over an index on plain http and over a folder that is not there with a warning only, and then does not find what it was to bring",
+    why="pip passes over an index on plain http and over a folder that is not there with a warning "
+    "only, and then does not find what it was to bring",
     source="spec/07 B2.7",
     fix="Use https, name the host with --trusted-host, or correct the path (below /usr/local/airflow on MWAA)",
     check=check,

@@ -14,7 +14,8 @@ def check(workspace: Workspace) -> Iterator[Hit]:
     for file, number, options in _requirements.option_lines(workspace):
         if options.index_url:
             yield Hit(
-                f"--index-url {redact(options.index_url)} replaces the public index for every line of the file, wherever it stands",
+                f"--index-url {redact(options.index_url)} replaces the public index for every "
+                "line of the file, wherever it stands",
                 file,
                 number,
                 fix=f"--extra-index-url {redact(options.index_url)}",
@@ -27,7 +28,8 @@ RULE = Rule(
     severity=Severity.WARNING,
     area=Area.REQUIREMENTS,
     title="The public index is replaced",
-    why="pip takes --index-url for the whole file, whatever its line: all other packages, and what they depend on, must then be in that index too",
+    why="pip takes --index-url for the whole file, whatever its line: all other packages, and what "
+    "they depend on, must then be in that index too",
     source="spec/07 B2.7 (mixed example trap)",
     fix="Use --extra-index-url unless your index mirrors the public one",
     check=check,

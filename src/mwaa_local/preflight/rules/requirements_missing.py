@@ -40,8 +40,10 @@ RULE = Rule(
     severity=Severity.ERROR,
     area=Area.REQUIREMENTS,
     title="No matching distribution",
-    why='pip ends with "No matching distribution found" and installs nothing of the whole file; wheels for other Pythons and machines do not count',
+    why='pip ends with "No matching distribution found" and installs nothing of the whole file; '
+    "wheels for other Pythons and machines do not count",
     source="spec/04 section 12.2, spec/07 B2.7",
-    fix="Correct the name or the version; with --no-index put the wheel into plugins.zip (`mwaa-local package --wheels`)",
+    fix="Correct the name or the version; with --no-index put the wheel into plugins.zip "
+    "(`mwaa-local package --wheels`)",
     check=check,
 )

@@ -19,7 +19,8 @@ def check(workspace: Workspace) -> Iterator[Hit]:
     reading, since = outcome.reading, catalog.limits().constraint_injected_from
     if reading.injected:
         yield Hit(
-            f"no --constraint line: MWAA adds its own for Airflow {workspace.version.airflow} (this check did the same: {reading.source})",
+            f"no --constraint line: MWAA adds its own for Airflow {workspace.version.airflow} "
+            f"(this check did the same: {reading.source})",
             outcome.file,
             0,
             fix=f"--constraint {url(workspace)}",
@@ -47,7 +48,9 @@ RULE = Rule(
     severity=Severity.INFO,
     area=Area.REQUIREMENTS,
     title="No constraint line",
-    why="from Airflow 2.7.2 on MWAA applies its own constraint file when the text names none, so versions are held either way; a line in the file says so to every reader and to every other tool",
+    why="from Airflow 2.7.2 on MWAA applies its own constraint file when the text names none, so "
+    "versions are held either way; a line in the file says so to every reader and to every "
+    "other tool",
     source="spec/04 section 12.1, spec/10 section 4.1",
     fix="Put the --constraint line of your Airflow version at the top",
     check=check,

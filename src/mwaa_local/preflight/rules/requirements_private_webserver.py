@@ -58,7 +58,8 @@ RULE = Rule(
     severity=Severity.WARNING,
     area=Area.REQUIREMENTS,
     title="Not reachable from a private web server",
-    why="with WebserverAccessMode PRIVATE_ONLY the web server installs the same file and reaches no public address; each try waits for its time-out",
+    why="with WebserverAccessMode PRIVATE_ONLY the web server installs the same file and reaches "
+    "no public address; each try waits for its time-out",
     source="spec/04 section 12.1, spec/05 section 1.2, spec/07 B2.3",
     fix="Ship wheels: `mwaa-local package --wheels` writes plugins.zip and packaged-requirements.txt",
     check=check,

@@ -17,7 +17,10 @@ def check(workspace: Workspace) -> Iterator[Hit]:
     for cause in causes:
         if cause.core:
             entry = cause.entries[0]
-            text = f"{redact(entry.text)} needs {cause.core}; the environment has Airflow {workspace.version.airflow}, which the file cannot change"
+            text = (
+                f"{redact(entry.text)} needs {cause.core}; the environment has Airflow "
+                f"{workspace.version.airflow}, which the file cannot change"
+            )
             text += f"; {cause.fits} fits" if cause.fits else ""
             yield Hit(
                 text,
@@ -33,7 +36,8 @@ RULE = Rule(
     severity=Severity.ERROR,
     area=Area.REQUIREMENTS,
     title="Provider for another Airflow",
-    why="Airflow itself is an essential pin: a provider release that asks for a newer one cannot be installed, and nothing of the file is",
+    why="Airflow itself is an essential pin: a provider release that asks for a newer one cannot "
+    "be installed, and nothing of the file is",
     source="spec/05 (PF-13, T-30), spec/10 section 4.4",
     fix="Take the provider version of the constraint file: leave the version out",
     check=check,

@@ -36,7 +36,8 @@ RULE = Rule(
     severity=Severity.WARNING,
     area=Area.REQUIREMENTS,
     title="Built from a repository or folder",
-    why="the containers need the repository, the credentials for it and the build requirements at every start; a web server without a way out has none of them",
+    why="the containers need the repository, the credentials for it and the build requirements at "
+    "every start; a web server without a way out has none of them",
     source="spec/04 section 12.1, spec/07 B2.2",
     fix="Build a wheel once and ship it in plugins.zip: `mwaa-local package --wheels`",
     check=check,

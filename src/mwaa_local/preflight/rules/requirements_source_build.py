@@ -25,7 +25,10 @@ def check(workspace: Workspace) -> Iterator[Hit]:
             if package.wheels
             else "the release has no wheel at all"
         )
-        text = f"{name} {package.version} is built from source in every container: {why}. The build downloads its own build requirements"
+        text = (
+            f"{name} {package.version} is built from source in every container: {why}. The build "
+            "downloads its own build requirements"
+        )
         text += ", which a private web server cannot" if _requirements.private(workspace) else ""
         yield Hit(
             f"{text}; MWAA's image has {packaging_facts().image_builds_with}, not {packaging_facts().image_lacks}",
@@ -40,8 +43,11 @@ RULE = Rule(
     severity=Severity.WARNING,
     area=Area.REQUIREMENTS,
     title="No wheel for the target",
-    why="a source archive is built at every start of every container: that takes minutes of the nine that pip has, needs a compiler for C code, and needs an index for the build requirements",
+    why="a source archive is built at every start of every container: that takes minutes of the "
+    "nine that pip has, needs a compiler for C code, and needs an index for the build "
+    "requirements",
     source="spec/10 sections 4.1 and 5.4, spec/05 (PF-12)",
-    fix="Take a version with a wheel, or build one with `mwaa-local package --wheels --build` and ship it in plugins.zip",
+    fix="Take a version with a wheel, or build one with `mwaa-local package --wheels --build` and "
+    "ship it in plugins.zip",
     check=check,
 )

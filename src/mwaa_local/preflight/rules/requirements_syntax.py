@@ -29,7 +29,9 @@ RULE = Rule(
     severity=Severity.ERROR,
     area=Area.REQUIREMENTS,
     title="Line that pip refuses",
-    why="a requirements file takes requirements and a few of pip's options; at one line it does not know (--upgrade, --user, a single equals sign, a file that is missing) pip ends before it installs anything",
+    why="a requirements file takes requirements and a few of pip's options; at one line it does "
+    "not know (--upgrade, --user, a single equals sign, a file that is missing) pip ends "
+    "before it installs anything",
     source="spec/04 section 12.1, spec/10 section 4.1",
     fix="Write name==version, one in a line; only options of pip's requirements file format may stand in the file",
     check=check,

@@ -46,7 +46,9 @@ RULE = Rule(
     severity=Severity.WARNING,
     area=Area.REQUIREMENTS,
     title="Missing system library",
-    why="a Python package that is only a door to a library of the operating system installs well and fails when it is used, or fails to build; the image holds what spec/10 lists and nothing else",
+    why="a Python package that is only a door to a library of the operating system installs well "
+    "and fails when it is used, or fails to build; the image holds what spec/10 lists and "
+    "nothing else",
     source="spec/10 section 5.4, spec/04 section 8.3",
     fix="Install the library in the startup script",
     check=check,

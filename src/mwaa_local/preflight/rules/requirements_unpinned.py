@@ -41,7 +41,9 @@ RULE = Rule(
     severity=Severity.WARNING,
     area=Area.REQUIREMENTS,
     title="Unpinned requirement",
-    why="each container installs by itself when it starts: one that is added weeks later gets another version than its neighbours, and a new release can break an environment nobody touched",
+    why="each container installs by itself when it starts: one that is added weeks later gets "
+    "another version than its neighbours, and a new release can break an environment nobody "
+    "touched",
     source="spec/04 section 12.1, spec/05 (PF-12), spec/07 B2.2",
     fix="Pin it with ==",
     check=check,

@@ -48,7 +48,9 @@ RULE = Rule(
     severity=Severity.WARNING,
     area=Area.REQUIREMENTS,
     title="Variable that is not replaced",
-    why="pip replaces ${NAME} from its environment: configuration options (foo.user becomes AIRFLOW__FOO__USER) and what the startup script exports; an unset name stays literal and ends in a refused login",
+    why="pip replaces ${NAME} from its environment: configuration options (foo.user becomes "
+    "AIRFLOW__FOO__USER) and what the startup script exports; an unset name stays literal and "
+    "ends in a refused login",
     source="spec/07 B2.6",
     fix="Set the option in AirflowConfigurationOptions, or export the variable in the startup script",
     check=check,

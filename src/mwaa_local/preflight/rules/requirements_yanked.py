@@ -31,7 +31,8 @@ RULE = Rule(
     severity=Severity.WARNING,
     area=Area.REQUIREMENTS,
     title="Withdrawn release",
-    why="pip still installs a release that is named exactly, with a warning in a log nobody reads; the authors withdrew it for a reason",
+    why="pip still installs a release that is named exactly, with a warning in a log nobody reads; "
+    "the authors withdrew it for a reason",
     source="spec/07 B2.7",
     fix="Take the next release",
     check=check,
