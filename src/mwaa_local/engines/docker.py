@@ -166,6 +166,7 @@ class DockerEngine:
         if not self._layout.secrets.exists():
             self._refuse_orphaned_data()
             notes.append(f"made an empty database of Airflow {environment.version.airflow}")
+            notes.append(f"its containers: docker compose --project-name {self._project} ps")
         secrets = keys.load_or_create(self._layout.secrets)
         chosen, told = self._ports(environment, before, there)
         parts = Parts(
