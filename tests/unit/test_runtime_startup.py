@@ -97,7 +97,7 @@ def test_values_may_hold_anything_and_only_exports_count(tmp_path: Path) -> None
 
 def test_runs_under_bash_in_the_home_folder_without_an_execute_bit(tmp_path: Path) -> None:
     lines: list[str] = []
-    result = run(tmp_path, '#!/bin/sh\nif [[ "$PWD" == *pytest* ]]; then echo "in $PWD"; fi\nmkdir made\n', lines)
+    result = run(tmp_path, '#!/bin/sh\nif [[ "$PWD" == /*/* ]]; then echo "in $PWD"; fi\nmkdir made\n', lines)
     assert result.exports is not None
     assert lines == [f"in {tmp_path}"]
     assert (tmp_path / "made").is_dir()
@@ -118,7 +118,7 @@ def test_a_hanging_script_is_stopped_with_all_it_started(tmp_path: Path) -> None
     assert result.timed_out
     assert result.exports is None
     assert "still running" in result.why_lost
-    assert time.monotonic() - began < 3
+    assert time.monotonic() - began < 8
     pid = int((tmp_path / "pid").read_text())
     status = Path(f"/proc/{pid}/status")
     assert not status.exists() or "Z (zombie)" in status.read_text()
@@ -129,11 +129,11 @@ def test_a_script_that_ignores_sigterm_is_killed(tmp_path: Path) -> None:
     result = run(tmp_path, "trap '' TERM\nwhile :; do sleep 0.05; done\n", limit_seconds=0.2, patience_seconds=0.3)
     assert result.timed_out
     assert result.exit_status == -9
-    assert time.monotonic() - began < 3
+    assert time.monotonic() - began < 8
 
 
 def test_the_end_is_noticed_promptly(tmp_path: Path) -> None:
-    assert run(tmp_path, "export A=1\n").seconds < 0.5
+    assert run(tmp_path, "export A=1\n").seconds < 2  # MWAA looks once a minute
 
 
 def test_megabytes_without_a_line_end_neither_block_nor_grow(tmp_path: Path) -> None:
@@ -150,10 +150,11 @@ def test_megabytes_without_a_line_end_neither_block_nor_grow(tmp_path: Path) -> 
 def test_a_background_process_that_keeps_the_pipe_does_not_hold_the_boot(tmp_path: Path) -> None:
     lines: list[str] = []
     began = time.monotonic()
-    result = run(tmp_path, "export A=1\n(sleep 1; echo late) &\n", lines)
+    result = run(tmp_path, "export A=1\n(sleep 4; echo late) &\n", lines)
     assert result.exports is not None
-    assert time.monotonic() - began < 0.8
-    time.sleep(1.3)
+    assert time.monotonic() - began < 3.5
+    while not lines and time.monotonic() - began < 15:
+        time.sleep(0.05)
     assert lines == ["late"]  # and it was not killed by a closed pipe
 
 
