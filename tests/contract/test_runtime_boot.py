@@ -149,7 +149,7 @@ def test_a_fatal_startup_script_ends_the_component_at_once(component: Component)
     component.start()
     code, output = component.end(None)
     assert code == 1
-    assert time.monotonic() - began < 10
+    assert time.monotonic() - began < 20  # MWAA sleeps 1100 s here
     status = component.status
     assert status["state"] == "failed"
     assert status["error"]["id"] == "startup-script"
@@ -207,13 +207,13 @@ def test_sigterm_while_the_startup_script_runs(component: Component) -> None:
     (component.folder / "startup.sh").write_text(f"echo $$ > {component.folder}/pid\nsleep 300\n")
     component.start()
     end = time.monotonic() + 10
-    while not (component.folder / "pid").exists() and time.monotonic() < end:
+    file = component.folder / "pid"
+    while not (file.exists() and file.read_text()) and time.monotonic() < end:
         time.sleep(0.02)
-    time.sleep(0.1)
     code, _ = component.end()
     assert code == 0
     assert component.status["state"] == "stopped"
-    pid = int((component.folder / "pid").read_text())
+    pid = int(file.read_text())
     assert not Path(f"/proc/{pid}").exists() or ") Z" in Path(f"/proc/{pid}/stat").read_text()
 
 

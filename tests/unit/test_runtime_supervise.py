@@ -171,7 +171,7 @@ def test_what_does_not_end_is_killed_when_the_limit_is_over(start: Any) -> None:
     began = time.monotonic()
     code, _ = rig.end()
     assert code == 0
-    assert 0.4 < time.monotonic() - began < 4
+    assert 0.4 < time.monotonic() - began < 8
     assert rig.status["processes"][0]["exit_code"] == -9
     assert any("were killed" in note for note in rig.status["notes"])
 
