@@ -94,7 +94,7 @@ def test_compose_alone(compose: Compose, docker: Run) -> None:
         "postgres", "aws", "control", "scheduler", "worker", "webserver",
     }  # fmt: skip
     assert (services["migrate-db"]["State"], services["migrate-db"]["ExitCode"]) == ("exited", 0)
-    assert all(port["URL"] in ("127.0.0.1", "") for item in services.values() for port in item["Publishers"])
+    assert all(port["URL"] in ("127.0.0.1", "") for item in services.values() for port in item["Publishers"] or [])
     assert run_dag(compose.web, "uses_requirement") == "success"
 
     # No secret is among the variables that `docker inspect` shows.
