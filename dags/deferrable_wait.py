@@ -13,7 +13,7 @@ except ImportError:  # Airflow 2
 
 class WaitOperator(BaseOperator):
     def execute(self, context):
-        self.defer(trigger=TimeDeltaTrigger(timedelta(seconds=3)), method_name="resume")
+        self.defer(trigger=TimeDeltaTrigger(timedelta(seconds=10)), method_name="resume")
 
     def resume(self, context, event=None):
         print("woken by the triggerer")

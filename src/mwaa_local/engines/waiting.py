@@ -53,7 +53,9 @@ def until_healthy(
                 if applied and one["state"] == "healthy":
                     seconds[name] = round(time.monotonic() - began, 2)
                     if name in steps:
-                        steps.pop(name)[0].close()
+                        own, step = steps.pop(name)
+                        step.note("")  # what it waited for is of no interest any more
+                        own.close()
                     continue
                 if name not in steps:
                     own = stack.enter_context(ExitStack())

@@ -12,13 +12,14 @@ import os
 import signal
 import socket
 import sys
+import threading
 from collections.abc import Callable, Mapping
 from dataclasses import replace
 from pathlib import Path
 
 from mwaa_local.catalog import limits
 from mwaa_local.errors import MwaaLocalError
-from mwaa_local.runtime import environment, files, namespace, package_set, processes, ship, startup, status, supervise
+from mwaa_local.runtime import environment, files, health, namespace, package_set, processes, ship, startup, status, supervise
 from mwaa_local.runtime.health import Probe
 from mwaa_local.runtime.inputs import RuntimeInputs
 from mwaa_local.runtime.namespace import Placement
@@ -185,7 +186,11 @@ class _Boot:
             prefix=inputs.console_prefix,
             health_seconds=_WEB_HEALTH_SECONDS if inputs.component == "webserver" else supervise.HEALTH_SECONDS,
         )
-        return supervisor.run(self._shipper.start, _SHIPPING_DELAY_SECONDS)
+        return supervisor.run(self._settled, _SHIPPING_DELAY_SECONDS)
+
+    def _settled(self) -> None:
+        self._shipper.start()
+        threading.Thread(target=health.warm_up, args=(self._inputs,), name="warm-up", daemon=True).start()
 
     def _write_metrics_files(self) -> None:
         folder = self._inputs.metrics_folder

@@ -26,6 +26,7 @@ _QUERY = """
 """
 
 _TIMEOUT_SECONDS = 3
+_WARM_UP_SECONDS = 60
 
 
 @dataclass(frozen=True)
@@ -135,6 +136,26 @@ def webserver(inputs: RuntimeInputs) -> Health:
         answer = connection.getresponse()
         answer.read()
         return Health(answer.status == 200, f"GET {path} answered {answer.status}")
+    finally:
+        connection.close()
+
+
+def warm_up(inputs: RuntimeInputs) -> None:
+    """Have a web server that has just become healthy build what the first task would otherwise wait for.
+
+    Airflow 3 builds the execution API at its first request, which takes seconds of CPU. Nobody waits for this one, and
+    whatever it answers is no verdict.
+    """
+    import http.client
+
+    if inputs.component != "webserver" or inputs.version.major < 3:
+        return
+    connection = http.client.HTTPConnection("127.0.0.1", inputs.web_port, timeout=_WARM_UP_SECONDS)
+    try:
+        connection.request("GET", "/execution/health/ping", headers={"Host": "localhost"})
+        connection.getresponse().read()
+    except (OSError, http.client.HTTPException):
+        return
     finally:
         connection.close()
 
