@@ -19,7 +19,18 @@ from pathlib import Path
 
 from mwaa_local.catalog import limits
 from mwaa_local.errors import MwaaLocalError
-from mwaa_local.runtime import environment, files, health, namespace, package_set, processes, ship, startup, status, supervise
+from mwaa_local.runtime import (
+    environment,
+    files,
+    health,
+    namespace,
+    package_set,
+    processes,
+    ship,
+    startup,
+    status,
+    supervise,
+)
 from mwaa_local.runtime.health import Probe
 from mwaa_local.runtime.inputs import RuntimeInputs
 from mwaa_local.runtime.namespace import Placement
