@@ -93,9 +93,11 @@ def compose_calls(fake: FakeDocker) -> list[list[str]]:
 
 def test_first_up_starts_every_service_and_shows_no_secret(fake: FakeDocker, environment: Environment) -> None:
     result = up(fake, environment)
-    (words,) = compose_calls(fake)
-    assert words[words.index("--project-name") + 1] == f"mwaa-{environment.id}"
-    assert "--no-deps" not in words and words[-2:] == ["--scale", "worker=1"]
+    first, second = compose_calls(fake)
+    assert first[first.index("--project-name") + 1] == f"mwaa-{environment.id}"
+    assert first[-4:] == ["postgres", "aws", "control", "migrate-db"] and "--no-deps" not in first
+    # Always without dependencies: Compose counts those into what a service is.
+    assert second[-6:] == ["--no-deps", "--scale", "worker=1", "scheduler", "worker", "webserver"]
     assert {item.name for item in result.components} == set(SERVICES)
     assert all(item.state == "healthy" for item in result.components)
     overlay = environment.state / "docker" / "compose.overlay.yaml"
@@ -120,7 +122,7 @@ def test_a_changed_requirement_leaves_the_neighbours_alone(fake: FakeDocker, env
     fake.forget()
     up(fake, environment)
     (words,) = compose_calls(fake)
-    assert words[words.index("--no-deps") + 1 :] == ["scheduler", "worker", "webserver"]
+    assert words[-6:] == ["--no-deps", "--scale", "worker=1", "scheduler", "worker", "webserver"]
 
 
 def test_an_unhealthy_neighbour_is_brought_up_too(fake: FakeDocker, environment: Environment) -> None:
@@ -131,7 +133,7 @@ def test_an_unhealthy_neighbour_is_brought_up_too(fake: FakeDocker, environment:
     before = engine._plan()
     assert before is not None
     made, _ = engine._make(environment, engine._have_images(environment, Quiet()), before, there)
-    assert not engine._only_airflow(made, before, there)
+    assert not engine._neighbours_stay(made, before, there)
 
 
 def test_an_up_that_was_cut_is_finished_by_the_next(fake: FakeDocker, environment: Environment) -> None:
@@ -139,8 +141,20 @@ def test_an_up_that_was_cut_is_finished_by_the_next(fake: FakeDocker, environmen
     (environment.state / "docker" / "applied.json").unlink()
     fake.forget()
     up(fake, environment)
-    (words,) = compose_calls(fake)
-    assert "--no-deps" not in words
+    assert len(compose_calls(fake)) == 2
+
+
+def test_airflow_waits_for_the_migration(fake: FakeDocker, environment: Environment) -> None:
+    running = container("migrate-db", Health=None)
+    show(fake, *(container(name) for name in SERVICES), running)
+    with pytest.raises(EngineError, match="within 2 s"):
+        up(fake, environment, timeout_s=2)
+    assert [words[-1] for words in compose_calls(fake)] == ["migrate-db"]
+    done = container("migrate-db", Status="exited", Health=None, Pid=0)
+    show(fake, *(container(name) for name in SERVICES), done)
+    fake.forget()
+    up(fake, environment)
+    assert [words[-1] for words in compose_calls(fake)] == ["migrate-db", "webserver"]
 
 
 def test_a_component_that_tells_why_it_cannot_boot_ends_the_wait(fake: FakeDocker, environment: Environment) -> None:

@@ -35,6 +35,7 @@ _BUSY = "another command is changing this environment"
 _CHECK_SECONDS = 2.5
 _TERMINAL = ("TERM", "COLORTERM", "COLUMNS", "LINES", "NO_COLOR", "FORCE_COLOR")
 _QUICK_STOP_SECONDS = 20
+_NEIGHBOURS = ("postgres", "aws", "control")
 # Tasks end first; on Airflow 3 they talk to the web server until then, and all of them need queue and database.
 _STOP_ORDER = (("worker", "scheduler", "migrate-db"), ("webserver", "control"), ("aws", "postgres"))
 
@@ -134,7 +135,8 @@ class DockerEngine:
         )
         if not adopt:
             self._write(made)
-        compose = None if adopt else self._compose(made, before, there, bool(applied.get("digest")))
+        same = before is not None and applied.get("base") == made.base and self._neighbours_stay(made, before, there)
+        compose = None if adopt else self._compose(made, airflow_only=same)
         try:
             took, containers, statuses = until_healthy(
                 self._docker, self._project, wanted, progress, compose=compose, timeout_s=timeout_s
@@ -144,7 +146,7 @@ class DockerEngine:
                 compose.close()
         seconds |= took
         now = {item.name: item.id for item in containers if item.name in wanted}
-        files.write_json(self._applied, {"digest": made.digest, "containers": now})
+        files.write_json(self._applied, {"digest": made.digest, "base": made.base, "containers": now})
         touched = {name for name in living if name in now and now[name] != living[name]}
         changes = docker_plan.changes(before, made.plan, touched) if before is not None and living else []
         states = [docker_state.describe(item, statuses.get(item.name)) for item in containers if item.name in wanted]
@@ -196,23 +198,27 @@ class DockerEngine:
             registry.promise(self._layout.state, chosen.values())
         return chosen, notes
 
-    def _compose(self, made: Made, before: Plan | None, there: Sequence[Container], complete: bool) -> Compose:
-        """Start ``docker compose up`` for what differs: all services, or Airflow's alone when only they changed."""
+    def _compose(self, made: Made, *, airflow_only: bool) -> Compose:
+        """Start ``docker compose up``: the neighbours and the migration unless those stay, then Airflow's components.
+
+        Airflow's are always brought up without their dependencies: Compose counts those into what a service is, and
+        would make them all anew whenever the one kind of call follows the other.
+        """
         words = ["compose", "--progress", "plain", "--project-name", made.project]
         words += ["--project-directory", str(made.files[0].parent)]
         for file in made.files:
             words += ["--file", str(file)]
-        words += ["up", "--detach", "--no-build", "--remove-orphans", "--scale", f"worker={made.workers}"]
-        if complete and before is not None and self._only_airflow(made, before, there):
-            # Nothing is asked of the database's schema then, and no healthy neighbour is waited for.
-            words += ["--no-deps", *AIRFLOW]
-        return Compose(self._docker, words, made.variables, self._folder)
+        words += ["up", "--detach", "--no-build", "--remove-orphans"]
+        airflow = [*words, "--no-deps", "--scale", f"worker={made.workers}", *AIRFLOW]
+        stages = [airflow] if airflow_only else [[*words, *_NEIGHBOURS, *docker_state.JOBS], airflow]
+        return Compose(self._docker, stages, made.variables, self._folder)
 
-    def _only_airflow(self, made: Made, before: Plan, there: Sequence[Container]) -> bool:
-        others = {"postgres", "aws", "control"}
+    def _neighbours_stay(self, made: Made, before: Plan, there: Sequence[Container]) -> bool:
+        """Whether database, endpoint and control plane run as they shall, and the schema needs no look."""
         running = {item.name for item in there if docker_state.describe(item, None).state == "healthy"}
         same_version = before.facts.get("airflow_version") == made.plan.facts["airflow_version"]
-        return same_version and others <= running and not others & plan.differences(before, made.plan).keys()
+        changed = plan.differences(before, made.plan).keys()
+        return same_version and running.issuperset(_NEIGHBOURS) and changed.isdisjoint(_NEIGHBOURS)
 
     def _write(self, made: Made) -> None:
         self._folder.mkdir(parents=True, exist_ok=True)

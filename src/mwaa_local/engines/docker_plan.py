@@ -69,6 +69,7 @@ class Made:
         variables: What Compose's own interpolation needs; no secrets.
         workers: How many.
         digest: Changes when anything Compose would act on does.
+        base: Changes when compose.yaml itself does.
     """
 
     project: str
@@ -78,6 +79,7 @@ class Made:
     variables: Mapping[str, str] = field(default_factory=dict)
     workers: int = 1
     digest: str = ""
+    base: str = ""
 
     @property
     def names(self) -> list[str]:
@@ -138,7 +140,8 @@ def build(parts: Parts) -> Made:
     overlay = _dump({"services": services})
     bundle = ca_bundle(parts.host)
     files = [parts.assets.compose, *([parts.assets.trust] if bundle else [])]
-    text = "\0".join([*(file.read_text(encoding="utf-8") for file in files), overlay, json.dumps(dict(parts.images))])
+    base = "\0".join(file.read_text(encoding="utf-8") for file in files)
+    text = "\0".join([base, overlay, json.dumps(dict(parts.images))])
     made = Plan(
         tool=mwaa_local.__version__,
         base_env={},
@@ -159,6 +162,7 @@ def build(parts: Parts) -> Made:
         variables={"MWAA_LOCAL_CA_BUNDLE": str(bundle)} if bundle else {},
         workers=len(worker_names(parts.environment)),
         digest=hashlib.sha256(text.encode()).hexdigest()[:16],
+        base=hashlib.sha256(base.encode()).hexdigest()[:16],
     )
 
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import subprocess
 import tempfile
 import time
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from contextlib import ExitStack
 from pathlib import Path
 from typing import Any
@@ -27,30 +27,58 @@ _DIED = "process"  # the runtime's id for an Airflow process that died after a g
 
 
 class Compose:
-    """One running ``docker compose up``.
+    """One ``docker compose up`` after the other, each when the one before and its job are done.
 
     Args:
         docker: The program.
-        words: The words after ``docker``.
+        stages: The words after ``docker`` of each.
         variables: Added to the caller's own.
         cwd: Where it runs.
     """
 
-    def __init__(self, docker: Docker, words: Sequence[str], variables: Mapping[str, str], cwd: Path) -> None:
+    def __init__(
+        self, docker: Docker, stages: Sequence[Sequence[str]], variables: Mapping[str, str], cwd: Path
+    ) -> None:
         # A file and not a pipe: nobody reads while we look at the containers.
         self._said = tempfile.TemporaryFile()  # noqa: SIM115 - closed in `close`
-        self._child = subprocess.Popen(
-            [docker.program, *words],
-            env={**docker.variables, **variables},
-            cwd=cwd,
+        self._docker, self._variables, self._cwd = docker, variables, cwd
+        self._stages = list(stages)
+        self._between = self._failed = False
+        self._child = self._start()
+
+    def _start(self) -> subprocess.Popen[bytes]:
+        return subprocess.Popen(
+            [self._docker.program, *self._stages.pop(0)],
+            env={**self._docker.variables, **self._variables},
+            cwd=self._cwd,
             stdin=subprocess.DEVNULL,
             stdout=self._said,
             stderr=subprocess.STDOUT,
         )
 
     def code(self) -> int | None:
-        """Its exit code; ``None`` while it runs."""
-        return self._child.poll()
+        """The exit code of the last stage, or of one that failed; ``None`` while there is something to do."""
+        if self._failed:
+            return 1
+        code = self._child.poll()
+        if code == 0 and self._stages:
+            self._between = True
+            return None
+        return code
+
+    def advance(self, containers: Iterable[Container]) -> None:
+        """Begin the next stage if its time has come.
+
+        Args:
+            containers: As they are since :meth:`code` was asked.
+        """
+        if not self._between:
+            return
+        jobs = [item for item in containers if item.service in JOBS]
+        self._failed = any(item.exit_code and not item.lives for item in jobs)
+        if all(item.status == "exited" for item in jobs) and not self._failed:
+            self._between = False
+            self._child = self._start()
 
     def said(self) -> str:
         """What it printed so far."""
@@ -106,6 +134,8 @@ def until_healthy(
         while True:
             done = compose is None or compose.code() is not None
             containers = {item.name: item for item in docker_state.look(docker, project)}
+            if compose is not None:
+                compose.advance(containers.values())
             if time.monotonic() - asked_at > _STATUS_SECONDS:
                 asked_at = time.monotonic()
                 waited = [item for item in containers.values() if docker_state.describe(item, None).state != "healthy"]
@@ -168,7 +198,7 @@ def _told(docker: Docker, item: Container, error: Mapping[str, Any]) -> MwaaLoca
     return told(whole, Path(f"container {item.id[:12]}"), item.name)
 
 
-def _failed(docker: Docker, containers: Any, said: str) -> MwaaLocalError:
+def _failed(docker: Docker, containers: Iterable[Container], said: str) -> MwaaLocalError:
     """Why Compose gave up: a component that told why, a container that ended, or Compose's own words."""
     for item in containers:
         if (item.service in JOBS and item.exit_code and not item.lives) or item.health == "unhealthy":
