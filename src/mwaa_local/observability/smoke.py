@@ -217,4 +217,5 @@ def _xml(element: ET.Element) -> bytes:
     for node in element.iter():
         if node.text:
             node.text = "".join(c if c in "\t\n" or ord(c) >= 0x20 else "?" for c in node.text)
-    return ET.tostring(element, encoding="utf-8", xml_declaration=True)
+    text: bytes = ET.tostring(element, encoding="utf-8", xml_declaration=True)
+    return text

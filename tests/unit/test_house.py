@@ -1,0 +1,53 @@
+"""The house holds: imports point down, no module is two rooms, nothing names this machine or a registry."""
+
+from __future__ import annotations
+
+import ast
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+ROOT = Path(__file__).resolve().parents[2]
+SOURCES = sorted((ROOT / "src").rglob("*.py"))
+
+
+def test_imports_point_down() -> None:
+    linter = Path(sys.executable).with_name("lint-imports")
+    done = subprocess.run(
+        [str(linter), "--no-cache"], cwd=ROOT, capture_output=True, text=True, timeout=60, check=False
+    )
+    assert done.returncode == 0, done.stdout + done.stderr
+
+
+@pytest.mark.parametrize("path", SOURCES, ids=lambda path: str(path.relative_to(ROOT / "src")))
+def test_no_module_is_two_rooms(path: Path) -> None:
+    assert len(path.read_text(encoding="utf-8").splitlines()) <= 600, "past 500 lines look for the second room"
+
+
+@pytest.mark.parametrize("package", ["mwaa_airflow", "mwaa"])
+def test_airflows_side_keeps_the_syntax_of_python_3_7(package: str) -> None:
+    for path in (ROOT / "src" / package).rglob("*.py"):
+        ast.parse(path.read_text(encoding="utf-8"), filename=str(path), feature_version=(3, 7))
+
+
+def test_the_process_environment_is_read_at_the_edges_only() -> None:
+    # The edges: the command line, the runtime's and the servers' entry points, MiniStack's host, and Airflow's side.
+    edges = {"cli", "__main__.py", "server.py", "install_base.py", "keeper.py", "launch.py", "mwaa_airflow", "mwaa"}
+    offenders = []
+    for path in SOURCES:
+        parts = set(path.relative_to(ROOT / "src").parts)
+        if parts & edges or "inside" in parts:
+            continue
+        tree = ast.parse(path.read_text(encoding="utf-8"))
+        reads = (
+            node for node in ast.walk(tree) if isinstance(node, ast.Attribute) and node.attr in ("environ", "getenv")
+        )
+        if any(isinstance(node.value, ast.Name) and node.value.id == "os" for node in reads):
+            offenders.append(str(path.relative_to(ROOT)))
+    assert offenders == ALLOWED
+
+
+# Each with its reason: aws/host.py scrubs the environment before MiniStack is imported, which reads it.
+ALLOWED = ["src/mwaa_local/aws/host.py"]
