@@ -63,7 +63,7 @@ fi
 
 if ! answers; then
     # A container network with larger packets than the machine's own loses the big ones without a word.
-    mtu="${DOCKER_MTU:-$(cat /sys/class/net/e*/mtu /sys/class/net/w*/mtu 2>/dev/null | sort -n | head -n 1)}"
+    mtu="${DOCKER_MTU:-$( (cat /sys/class/net/e*/mtu /sys/class/net/w*/mtu 2>/dev/null || true) | sort -n | head -n 1)}"
     [ -n "$mtu" ] && [ "$mtu" -le 1500 ] || mtu=1500
     say "Starting the Docker daemon (packet size $mtu, log $log) ..."
     mkdir -p "$(dirname "$log")"
