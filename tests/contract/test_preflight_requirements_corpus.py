@@ -24,7 +24,7 @@ from mwaa_local.preflight import resolve_pip, resolve_uv
 from mwaa_local.preflight.resolve_types import Resolution, Situation
 
 sys.path.insert(0, str(Path(__file__).parents[1] / "fixtures" / "requirements"))
-import corpus  # noqa: E402
+import corpus
 
 CASES = list(corpus.cases())
 CUT_OFF = date.fromisoformat(corpus.CUT_OFF) - timedelta(days=1)

@@ -23,7 +23,7 @@ from mwaa_local.preflight import packaging, packaging_archive, packaging_prove
 from mwaa_local.preflight.workspace import Workspace
 
 sys.path.insert(0, str(Path(__file__).parents[1] / "fixtures" / "requirements"))
-import corpus  # noqa: E402
+import corpus
 
 # Builds a wheel without anything from an index.
 BACKEND = """

@@ -19,7 +19,7 @@ from mwaa_local.preflight.rules import requirements_duration
 from mwaa_local.preflight.workspace import Workspace
 
 sys.path.insert(0, str(Path(__file__).parents[1] / "fixtures" / "requirements"))
-import corpus  # noqa: E402
+import corpus
 
 CONSTRAINTS = "--constraint /usr/local/airflow/dags/constraints.txt\n"
 CLOSED = "aaa-never==1\nclosed-pin==1.0\nlibrary==2.0\n"

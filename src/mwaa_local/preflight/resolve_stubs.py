@@ -6,6 +6,8 @@ pip sees what is installed; a resolver that runs beside the environment does not
 
 from __future__ import annotations
 
+import shutil
+import tempfile
 import zipfile
 from collections.abc import Iterable
 from pathlib import Path
@@ -14,6 +16,10 @@ from packaging.utils import canonicalize_name
 
 from mwaa_local.preflight import resolve_metadata
 from mwaa_local.preflight.resolve_types import Situation
+
+_TAG = "-py3-none-any.whl"
+# Raise it when the wheels are made another way.
+_FORMAT = 1
 
 
 def write(folder: Path, situation: Situation, names: Iterable[str]) -> None:
@@ -29,14 +35,44 @@ def write(folder: Path, situation: Situation, names: Iterable[str]) -> None:
     for name in names:
         version = situation.present[name]
         text = texts.get(name) or f"Metadata-Version: 2.1\nName: {name}\nVersion: {version}\n"
-        stem = f"{str(canonicalize_name(name)).replace('-', '_')}-{version}"
-        with zipfile.ZipFile(folder / f"{stem}-py3-none-any.whl", "w") as archive:
+        stem = file_name(name, situation).removesuffix(_TAG)
+        with zipfile.ZipFile(folder / f"{stem}{_TAG}", "w") as archive:
             archive.writestr(f"{stem}.dist-info/METADATA", text)
             archive.writestr(
                 f"{stem}.dist-info/WHEEL",
                 "Wheel-Version: 1.0\nGenerator: mwaa-local\nRoot-Is-Purelib: true\nTag: py3-none-any\n",
             )
             archive.writestr(f"{stem}.dist-info/RECORD", "")
+
+
+def kept(situation: Situation) -> Path:
+    """The folder with a wheel for each package of the base set: written once, so that uv's cache knows each of them.
+
+    Args:
+        situation: With a base set.
+
+    Raises:
+        OSError: the cache cannot be written.
+    """
+    assert situation.base is not None, "the caller looked"
+    place = situation.uv.cache / "image-stubs" / f"{situation.base.key}-{_FORMAT}"
+    if not place.is_dir():
+        place.parent.mkdir(parents=True, exist_ok=True)
+        partial = Path(tempfile.mkdtemp(prefix=".partial-", dir=place.parent))
+        write(partial, situation, situation.present)
+        partial.chmod(0o755)
+        try:
+            partial.rename(place)
+        except OSError:  # another process was faster
+            shutil.rmtree(partial, ignore_errors=True)
+            if not place.is_dir():
+                raise
+    return place
+
+
+def file_name(name: str, situation: Situation) -> str:
+    """The name of the wheel that stands for a package of the image."""
+    return f"{str(canonicalize_name(name)).replace('-', '_')}-{situation.present[name]}{_TAG}"
 
 
 def source_only(situation: Situation) -> list[str]:

@@ -25,7 +25,7 @@ from mwaa_local.packages import child, explain, fingerprint, inputs, install, uv
 from mwaa_local.packages.failure import Conflict, UnmetRequirementsError
 from mwaa_local.packages.listing import Change
 from mwaa_local.packages.narrate import DATELESS
-from mwaa_local.packages.paths import redact
+from mwaa_local.packages.paths import from_url, is_url, redact
 from mwaa_local.packages.requirements import Reading
 from mwaa_local.preflight import resolve_metadata, resolve_pip, resolve_stubs, resolve_wheels
 from mwaa_local.preflight.resolve_types import Archive, Package, Resolution, Situation
@@ -113,7 +113,7 @@ def _resolve(reading: Reading, situation: Situation, cut_off: date | None, offli
     begin = time.monotonic()
     refused: list[str] = []
     for _ in range(_ROUNDS):
-        found, notes = _run(reading, situation, cut_off or uv_tool.cut_off_of(reading), offline, refused)
+        found, notes = _held_first(reading, situation, cut_off or uv_tool.cut_off_of(reading), offline, refused)
         bad = _unreadable(found, situation)
         if not bad and (built := _to_build(found, reading)):
             # uv reads a wheel for another machine where pip asks the source archive, which may refuse this Python.
@@ -140,8 +140,44 @@ def _resolve(reading: Reading, situation: Situation, cut_off: date | None, offli
     )  # fmt: skip
 
 
-def _run(
+def _held_first(
     reading: Reading, situation: Situation, cut_off: date | None, offline: bool, refused: Sequence[str]
+) -> tuple[Resolution, list[str]]:
+    """One run; most of the image's packages need not be looked up.
+
+    A package that the constraints fix to the version the image has can become no other one: its metadata is that of the
+    image, and the index is not asked for it. Where that leads to no result, the resolver is asked in the plain way, so
+    that a failure is always told in terms of the user's file.
+    """
+    held = _held(reading, situation)
+    if held:
+        try:
+            return _run(reading, situation, cut_off, offline, refused, held)
+        except UnmetRequirementsError as error:
+            if error.kind in {"network", "time", "disk"}:
+                raise
+    return _run(reading, situation, cut_off, offline, refused, [])
+
+
+def _held(reading: Reading, situation: Situation) -> list[str]:
+    """Packages of the image that the constraints fix to the image's own version, and that no line asks for."""
+    if situation.base is None:
+        return []
+    asked = {entry.name for entry in reading.entries}
+    return [
+        name
+        for name, version in situation.present.items()
+        if name not in asked and any(part.pins.get(name) == version for part in reading.parts)
+    ]
+
+
+def _run(
+    reading: Reading,
+    situation: Situation,
+    cut_off: date | None,
+    offline: bool,
+    refused: Sequence[str],
+    held: Sequence[str],
 ) -> tuple[Resolution, list[str]]:
     deadline = time.monotonic() + situation.timeout_s
     notes: list[str] = []
@@ -152,15 +188,14 @@ def _run(
         stubs.mkdir()
         # What is installed needs no index; another index than the public one may not have it.
         closed = offline or reading.indexes.no_index or reading.indexes.default is not None
-        resolve_stubs.write(
-            stubs,
-            situation,
-            situation.present
-            if closed and (situation.base or situation.bare)
-            else resolve_stubs.source_only(situation),
-        )
+        image = resolve_stubs.kept(situation) if situation.base else stubs
+        if not (closed and situation.base):
+            names = situation.present if closed and situation.bare else resolve_stubs.source_only(situation)
+            resolve_stubs.write(stubs, situation, names)
+        offered = image if closed else stubs
         more = folder / "refused.txt"
-        more.write_text("".join(f"{item}\n" for item in refused), encoding="utf-8")
+        links = (f"{name} @ {(image / resolve_stubs.file_name(name, situation)).as_uri()}" for name in held)
+        more.write_text("".join(f"{item}\n" for item in (*refused, *links)), encoding="utf-8")
         if situation.present:
             (folder / _OUTPUT).write_text(_preferences(situation), encoding="utf-8")
         wheels_first = reading.prefer_binary
@@ -178,7 +213,7 @@ def _run(
             argv += ["--python-version", situation.python, "--python-platform", packaging_facts().target_platform]
             argv += ["--python", situation.interpreter] if situation.interpreter else []
             argv += uv_tool.resolver_options(reading, situation.uv.settings, cut_off)
-            argv += ["--find-links", stubs, "--constraints", more]
+            argv += ["--find-links", offered, "--constraints", more]
             argv += ["--only-binary", ":all:"] if wheels_first else []
             argv += ["--offline"] if offline else []
             argv += [word for path in given.constraints for word in ("--constraints", path)]
@@ -191,7 +226,7 @@ def _run(
             )
             if done.code == 0 and not done.timed_out:
                 locked = tomllib.loads((folder / _OUTPUT).read_text(encoding="utf-8"))
-                return Resolution(_packages(locked, done.text, situation), situation.present), notes
+                return Resolution(_packages(locked, done.text, situation, (image, stubs)), situation.present), notes
             if wheels_first and not done.timed_out:
                 wheels_first = False  # pip's --prefer-binary takes a source archive where nothing else fits
                 continue
@@ -223,7 +258,7 @@ def _preferences(situation: Situation) -> str:
     return "\n".join(lines)
 
 
-def _packages(locked: dict[str, Any], text: str, situation: Situation) -> dict[str, Package]:
+def _packages(locked: dict[str, Any], text: str, situation: Situation, stubs: Sequence[Path]) -> dict[str, Package]:
     yanked = {(str(canonicalize_name(name)), version): reason for name, version, reason in _YANKED.findall(text)}
     found = {}
     for row in locked.get("packages", []):
@@ -236,9 +271,16 @@ def _packages(locked: dict[str, Any], text: str, situation: Situation) -> dict[s
             offered.append(built)
         archive = offered[0] if offered else None
         source = row.get("archive") or row.get("directory") or row.get("vcs")
+        if (
+            source
+            and name in situation.present
+            and any(Path(source.get("path") or "/").parent == folder for folder in stubs)
+        ):
+            found[name] = Package(name, situation.present[name])
+            continue
         if source and archive is None:
             archive = _archive(source, str(source.get("path") or source.get("url") or "").endswith(".whl"))
-        if name in situation.present and archive is not None and archive.url.startswith("image/"):
+        if archive is not None and name in situation.present and _is_stub(archive, stubs):
             archive = None
         found[name] = Package(
             name, version or _project_version(source, situation.present.get(name, "")), archive, tuple(offered[1:]),
@@ -246,6 +288,12 @@ def _packages(locked: dict[str, Any], text: str, situation: Situation) -> dict[s
             str(source.get("path") or source.get("url") or "folder") if source else "",
         )  # fmt: skip
     return found
+
+
+def _is_stub(archive: Archive, stubs: Sequence[Path]) -> bool:
+    path = Path(from_url(archive.url) if is_url(archive.url) else archive.url)
+    # uv writes paths relative to the lock file where it can.
+    return any(path.parent == folder or path.parent.name == folder.name for folder in stubs)
 
 
 def _project_version(source: dict[str, Any] | None, otherwise: str) -> str:
