@@ -2,9 +2,9 @@
 
 python bench/validate_requirements.py [RUNS]
 
-The three figures: the whole question as a rule asks it (read, resolve with the index asked again, all checks), the same question
-once more within ten minutes (index pages still count), and pip in the version's base set with the same constraints. Medians; pip
-is asked once to warm its cache and once to be timed, because it takes half a minute.
+The three figures: the whole question as a rule asks it (read, resolve with the index asked again, all checks), the same
+question once more within ten minutes (index pages still count), and pip in the version's base set with the same
+constraints. Medians; pip is asked once to warm its cache and once to be timed, because it takes half a minute.
 """
 
 from __future__ import annotations
@@ -53,7 +53,8 @@ def main() -> None:
             essential.write_text("".join(f"{name}=={pin}\n" for name, pin in version.essential.items()))
             begin = time.monotonic()
             subprocess.run(
-                [base.interpreter, "-m", "pip", "install", "--dry-run", "--quiet", "--disable-pip-version-check", "-r", CASE,
+                [base.interpreter, "-m", "pip", "install", "--dry-run", "--quiet", "--disable-pip-version-check",
+                 "-r", CASE,
                  "-c", essential, "-c", CONSTRAINTS / f"constraints-{VERSION}-py{version.python}.txt"],
                 check=True, timeout=PIP_TIMEOUT_S, capture_output=True,
             )  # fmt: skip

@@ -87,7 +87,7 @@ def package(
         raise RequirementsError(
             "The package does not install" if tried else "The package is made, but not proved",
             where=str(made.requirements), why=proof.why,
-            hint="run `mwaa-local validate requirements`" if tried else "leave the proof out with --no-prove, or run it on Linux x86_64",
+            hint="run `mwaa-local validate requirements`" if tried else "use --no-prove, or run it on Linux x86_64",
         )  # fmt: skip
 
 

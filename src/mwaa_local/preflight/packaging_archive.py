@@ -53,7 +53,8 @@ def entries(plugins: Path) -> list[Entry]:
                 continue
             if not path.resolve().is_relative_to(root):
                 raise WorkflowFileError(
-                    f"{inside} is a link out of the plugins folder", where=str(path), why=f"it leads to {path.resolve()}",
+                    f"{inside} is a link out of the plugins folder", where=str(path),
+                    why=f"it leads to {path.resolve()}",
                     hint="copy the file into the folder",
                 )  # fmt: skip
             found.append(Entry(inside, path.read_bytes(), bool(path.stat().st_mode & 0o111)))

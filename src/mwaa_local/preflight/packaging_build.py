@@ -1,4 +1,4 @@
-"""Building wheels of packages that come without one: in MWAA's image where Docker is, else here if the result fits anywhere."""
+"""Building wheels of packages that come without one: in MWAA's image where Docker is, else here if it fits anywhere."""
 
 from __future__ import annotations
 

@@ -49,7 +49,8 @@ def archive(item: Archive, uv: Uv, *, total_s: float = _TOTAL_S) -> Path:
             if item.sha256 and digest != item.sha256:
                 raise EndpointError(
                     f"{item.name} is not what the index promised", where=redact(item.url),
-                    why=f"its SHA-256 is {digest}, promised was {item.sha256}", hint="try again; a proxy may have changed it",
+                    why=f"its SHA-256 is {digest}, promised was {item.sha256}",
+                    hint="try again; a proxy may have changed it",
                 )  # fmt: skip
             stream.close()
             part.chmod(0o644)  # a container reads it as another user

@@ -1,4 +1,4 @@
-"""The proof of a package: pip installs it as MWAA would, with the network off, into a fresh set of the version's packages."""
+"""The proof of a package: pip installs it as MWAA would, with the network off, into a fresh base set."""
 
 from __future__ import annotations
 
@@ -92,7 +92,8 @@ def prove(
         essential = home / "essential.txt"
         essential.write_text("".join(f"{name}=={pin}\n" for name, pin in version.essential.items()), encoding="utf-8")
         env = {
-            "PATH": os.defpath, "HOME": str(home), "PIP_CONFIG_FILE": os.devnull, "PIP_NO_CACHE_DIR": "1", "PIP_NO_INPUT": "1",
+            "PATH": os.defpath, "HOME": str(home), "PIP_CONFIG_FILE": os.devnull, "PIP_NO_CACHE_DIR": "1",
+            "PIP_NO_INPUT": "1",
             "PIP_DISABLE_PIP_VERSION_CHECK": "1", "PIP_PROGRESS_BAR": "off", "PIP_ROOT_USER_ACTION": "ignore",
         }  # fmt: skip
         before = listing.installed(folder / base.site_packages.relative_to(base.path))

@@ -1,12 +1,11 @@
 """``requirements.txt`` read and resolved once per workspace, whichever rule asks first.
 
-``outcome(workspace)`` is what every rule of the area starts from. It never raises for a fault of the file or the network: what
-went wrong is part of the result.
+``outcome(workspace)`` is what every rule of the area starts from. It never raises for a fault of the file or the
+network: what went wrong is part of the result.
 """
 
 from __future__ import annotations
 
-import os
 import platform
 import re
 import threading
@@ -220,7 +219,7 @@ def _unchecked(error: UnmetRequirementsError) -> Unchecked:
 
 
 def prepare(workspace: Workspace) -> Situation:
-    """What resolving for a workspace needs: its version, this machine's way to an index, and the base set if it is here."""
+    """What resolving for a workspace needs: its version, this machine's way to an index, the base set."""
     version = workspace.version
     variables = {**workspace.variables, **imports.startup_variables(workspace.startup, version.airflow)}
     return situation(version, variables)
@@ -243,7 +242,7 @@ def situation(version: catalog.Version, variables: Mapping[str, str], *, timeout
 
 
 def container_variables(workspace: Workspace) -> dict[str, str]:
-    """Variables that pip sees on MWAA: configuration options, and what the startup script exports (spec/10 section 4.1)."""
+    """Variables that pip sees on MWAA: configuration options, and what the startup script exports (spec/10 4.1)."""
     exported = imports.startup_variables(workspace.startup, workspace.version.airflow)
     return {**exported, **workspace.environment.option_variables()}
 
@@ -263,7 +262,7 @@ def cache_folder(variables: Mapping[str, str]) -> Path:
     """The tool's cache: package sets, constraint files, metadata. The same folder an environment uses."""
     if variables.get(CACHE_VARIABLE):
         return Path(variables[CACHE_VARIABLE]).expanduser().resolve()
-    base = variables.get("XDG_CACHE_HOME") or str(Path(variables.get("HOME") or os.path.expanduser("~")) / ".cache")
+    base = variables.get("XDG_CACHE_HOME") or str(Path(variables.get("HOME") or Path.home()) / ".cache")
     return Path(base).expanduser().resolve() / "mwaa-local"
 
 

@@ -1,6 +1,6 @@
 """Why requirements do not fit together: which line, which pin, who else asks for it, which version fits, what to write.
 
-Found by asking the resolver again, with lines left out or loosened, rather than by reading its prose: each answer is a fact.
+Found by asking the resolver again, with lines left out or loosened, not by reading its prose: each answer is a fact.
 """
 
 from __future__ import annotations

@@ -1,7 +1,7 @@
 """``validate requirements --fix``: the file with what can be corrected corrected, as a diff first.
 
-It changes as little as it can: the constraint line of the environment's Airflow, versions that fit where a line's does not, an
-exact version where nothing holds one. Comments, order and everything it has no better text for stay as they are.
+It changes as little as it can: the constraint line of the environment's Airflow, versions that fit where a line's does
+not, an exact version where nothing holds one. Comments, order and everything it has no better text for stay as they are.
 """
 
 from __future__ import annotations
@@ -88,7 +88,7 @@ def fix(workspace: Workspace) -> Fix | None:
     """Correct a workspace's requirements file; nothing is written.
 
     Args:
-        workspace: The workspace; its version is what the file is corrected for, so one of ``--target`` gives the file for it.
+        workspace: The workspace; its version is what the file is corrected for, also one of ``--target``.
 
     Returns:
         The corrected text with its diff; ``None`` where there is no requirements file.
@@ -202,8 +202,7 @@ def _versions(draft: _Draft, reading: Reading, outcome: Outcome, remaining: list
                 remaining.append(f"{place}: no version of it fits; remove it or name another package")
                 continue
             reason = (
-                cause.pin
-                and f"{cause.source} fixes {cause.pin}"
+                (cause.pin and f"{cause.source} fixes {cause.pin}")
                 or (cause.core and f"it needs {cause.core}")
                 or "it fits nothing else"
             )

@@ -1,4 +1,4 @@
-"""Metadata of packages without downloading them: from the base set, or the ``.metadata`` file beside a wheel (PEP 658)."""
+"""Metadata of packages without a download: from the base set, or the ``.metadata`` file beside a wheel (PEP 658)."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The verdict of pip itself: ``pip install --dry-run`` in the version's base set. Slower; ``Local.Resolver: pip`` asks for it."""
+"""The verdict of pip itself: ``pip install --dry-run`` in the version's base set. Slower."""
 
 from __future__ import annotations
 
@@ -78,8 +78,8 @@ def resolve(reading: Reading, situation: Situation, *, cut_off: date | None = No
 def prepares(package: Package, reading: Reading, situation: Situation) -> UnmetRequirementsError | None:
     """Why pip cannot even ask a source archive for its metadata; ``None`` where it can, or where nobody can tell here.
 
-    uv reads what the archive says of itself; pip starts its build, which may refuse this Python. The answer is kept by the
-    archive's digest.
+    uv reads what the archive says of itself; pip starts its build, which may refuse this Python. The answer is kept by
+    the archive's digest.
 
     Args:
         package: A package whose archive is no wheel.

@@ -1,7 +1,8 @@
 """The verdict pip gives on MWAA, found by uv in seconds and on any machine.
 
-uv resolves for MWAA's platform and Python and prefers the versions the image has, as pip keeps what is installed and fits.
-Where uv and pip differ, pip's rule is applied afterwards (``_as_pip``); the corpus of real files holds the two together.
+uv resolves for MWAA's platform and Python and prefers the versions the image has, as pip keeps what is installed and
+fits. Where uv and pip differ, pip's rule is applied afterwards: metadata that breaks the standard, hashes, source
+archives that refuse this Python. The corpus of real files holds the two together.
 """
 
 from __future__ import annotations
@@ -86,7 +87,8 @@ def resolve(
 def _stamp(reading: Reading, situation: Situation, cut_off: date | None) -> Path:
     """The file whose time says when exactly this was resolved with an index last."""
     key = fingerprint.set_key(
-        reading, base="", version=situation.version.airflow, resolver="uv", settings=situation.uv.settings, cut_off=cut_off,
+        reading, base="", version=situation.version.airflow, resolver="uv",
+        settings=situation.uv.settings, cut_off=cut_off,
     )  # fmt: skip
     return situation.uv.cache / "resolved" / key
 
@@ -135,7 +137,8 @@ def _resolve(reading: Reading, situation: Situation, cut_off: date | None, offli
             return replace(found, unsure=tuple(notes), seconds=time.monotonic() - begin)
         refused += bad
     raise UnmetRequirementsError(
-        "Too many releases have metadata that pip refuses", kind="no-match", where=reading.shown, why=", ".join(refused),
+        "Too many releases have metadata that pip refuses", kind="no-match", where=reading.shown,
+        why=", ".join(refused),
         hint="pin newer versions",
     )  # fmt: skip
 

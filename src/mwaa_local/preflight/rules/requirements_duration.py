@@ -10,8 +10,8 @@ from mwaa_local.preflight.findings import Area, Hit, Rule, Severity
 from mwaa_local.preflight.resolve_types import Resolution
 from mwaa_local.preflight.workspace import Workspace
 
-# Fitted to one measurement: seven common packages (33 archives, 139 MB) take pip about 75 s in containers of MWAA's image
-# on a machine with two processors (design section 10).
+# Fitted to one measurement: seven common packages (33 archives, 139 MB) take pip about 75 s in containers of MWAA's
+# image on a machine with two processors (design section 10).
 _START_S = 8.0
 _ARCHIVE_S = 0.6
 _BYTES_PER_S = 3e6
