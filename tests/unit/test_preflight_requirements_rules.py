@@ -12,6 +12,7 @@ from pathlib import Path
 import pytest
 from preflight_support import hits, outcomes, write
 
+from mwaa_local.packages import fetch
 from mwaa_local.preflight import registry, resolve
 from mwaa_local.preflight.findings import Hit, Severity, Unchecked
 from mwaa_local.preflight.resolve_types import Archive, Package, Resolution
@@ -321,3 +322,19 @@ def test_no_index_in_reach_is_said_and_the_rest_is_checked(made) -> None:  # typ
     told = [item for item in outcomes("REQ001", space) if isinstance(item, Unchecked)]
     assert len(told) == 1 and "127.0.0.1:9" in told[0].what + told[0].why
     assert one("REQ005", space)
+
+
+def test_the_stand_in_for_the_constraint_file_is_named(made, monkeypatch: pytest.MonkeyPatch) -> None:  # type: ignore[no-untyped-def]
+    assert not hits("REQ021", made("plain==1.0\n"))
+    from mwaa_local.packages.constraints import ConstraintFinder
+
+    def nothing(*_: object) -> str:
+        raise fetch.UnreachableError("the host does not answer")
+
+    space = made("plain==1.0\n")
+    for kept in (Path(space.variables["MWAA_LOCAL_CACHE_DIR"]) / "constraints").iterdir():
+        kept.unlink()
+    monkeypatch.setattr(ConstraintFinder, "_fetch", nothing)
+    monkeypatch.setattr(resolve.resolve_uv, "resolve", lambda *_, **__: Resolution({}, {}))
+    found = one("REQ021", space)
+    assert "pins of MWAA's image for 3.2.1" in found.message and "does not answer" in found.message

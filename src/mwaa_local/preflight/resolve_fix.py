@@ -1,7 +1,7 @@
 """``validate requirements --fix``: the file with what can be corrected corrected, as a diff first.
 
-It changes as little as it can: the constraint line of the environment's Airflow, versions that fit where a line's does
-not, an exact version where nothing holds one. Comments, order and everything it has no better text for stay as they are.
+It changes as little as it can: the constraint line of the environment's Airflow, versions that fit where a line does
+not, an exact version where nothing holds one. Comments, order and what it has no better text for stay as they are.
 """
 
 from __future__ import annotations
