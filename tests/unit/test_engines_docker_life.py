@@ -188,6 +188,17 @@ def test_a_failure_from_before_up_does_not_count(fake: FakeDocker, environment: 
         up(fake, environment, timeout_s=4)
 
 
+def test_nor_when_nothing_else_changed(fake: FakeDocker, environment: Environment) -> None:
+    """A file put back to what was applied before: the containers that stumbled over it boot anew by themselves."""
+    up(fake, environment)
+    broken = container("worker", Status="restarting", ExitCode=1)
+    show(fake, *(container(name) for name in SERVICES if name != "worker"), broken)
+    error = {"id": "startup-script", "what": "the startup script lost it", "where": "", "why": "", "hint": ""}
+    fake.answer("cp", status_file(state="failed", error=error, started_epoch=time.time() - 5))
+    with pytest.raises(EngineError, match="worker did not become healthy within 2 s"):
+        up(fake, environment, timeout_s=2)
+
+
 def test_a_component_that_ends_again_and_again_ends_the_wait(fake: FakeDocker, environment: Environment) -> None:
     fake.answer("cp", code=1, err="no such file")
     steady = [container(name) for name in SERVICES if name != "webserver"]

@@ -35,6 +35,7 @@ _BUSY = "another command is changing this environment"
 _CHECK_SECONDS = 2.5
 _TERMINAL = ("TERM", "COLORTERM", "COLUMNS", "LINES", "NO_COLOR", "FORCE_COLOR")
 _QUICK_STOP_SECONDS = 20
+_COMPOSE_SECONDS = 30.0
 _NEIGHBOURS = ("postgres", "aws", "control")
 # Tasks end first; on Airflow 3 they talk to the web server until then, and all of them need queue and database.
 _STOP_ORDER = (("worker", "scheduler", "migrate-db"), ("webserver", "control"), ("aws", "postgres"))
@@ -137,13 +138,17 @@ class DockerEngine:
             self._write(made)
         same = before is not None and applied.get("base") == made.base and self._neighbours_stay(made, before, there)
         compose = None if adopt else self._compose(made, airflow_only=same)
+        patience = 0.0
         try:
             took, containers, statuses = until_healthy(
                 self._docker, self._project, wanted, progress, compose=compose, timeout_s=timeout_s
             )
+        except MwaaLocalError:
+            patience = _COMPOSE_SECONDS
+            raise
         finally:
             if compose is not None:
-                compose.close()
+                compose.close(patience_s=patience)
         seconds |= took
         now = {item.name: item.id for item in containers if item.name in wanted}
         files.write_json(self._applied, {"digest": made.digest, "base": made.base, "containers": now})

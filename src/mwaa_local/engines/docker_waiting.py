@@ -85,15 +85,20 @@ class Compose:
         self._said.seek(0)
         return self._said.read().decode(errors="replace")
 
-    def close(self) -> None:
-        """End it if it still runs: a half-done ``up`` is finished by the next one."""
-        if self._child.poll() is None:
-            self._child.terminate()
+    def close(self, *, patience_s: float) -> None:
+        """End it if it still runs: a half-done ``up`` is finished by the next one.
+
+        Args:
+            patience_s: Time it gets first. Compose cut between stopping a container and making its successor leaves
+                one that still ends behind, for which the next ``up`` would have to wait.
+        """
+        for seconds, then in ((patience_s, self._child.terminate), (10.0, self._child.kill), (10.0, None)):
             try:
-                self._child.wait(10)
+                self._child.wait(seconds)
+                break
             except subprocess.TimeoutExpired:
-                self._child.kill()
-                self._child.wait()
+                if then is not None:
+                    then()
         self._said.close()
 
 
@@ -127,8 +132,8 @@ def until_healthy(
     restarts: dict[str, int] = {}
     seconds: dict[str, float] = {}
     known: dict[str, dict[str, Any]] = {}
-    # What was there before Compose began may be about to be replaced: its failures are of yesterday.
-    old = {item.id for item in docker_state.look(docker, project)} if compose is not None else set()
+    # What was there before may be about to be replaced, or to boot anew with a corrected file: its old failures are past.
+    old = {item.id for item in docker_state.look(docker, project)}
     with ExitStack() as stack:
         steps: dict[str, tuple[ExitStack, Step]] = {}
         while True:
