@@ -10,9 +10,10 @@ from typing import Any
 from mwaa_local import model
 from mwaa_local.model import Environment
 
-# A shell and not Python: every test starts it a dozen times.
+# A shell and not Python: every test starts it a dozen times. One write for each command: several may ask at once.
 _HEAD = """#!/bin/sh
-{{ printf '%s\\037' "$@"; printf '\\n'; }} >>'{here}/asked'
+printf '%s\\037' "$@" '
+' >>'{here}/asked'
 case "$* " in
 """
 _CASE = """{words}' '*) /bin/sleep {seconds}; /bin/cat '{here}/{number}.out'; /bin/cat '{here}/{number}.err' >&2; exit {code};;
@@ -55,7 +56,7 @@ class FakeDocker:
     def asked(self) -> list[list[str]]:
         """Every command so far, oldest first."""
         path = self.folder / "asked"
-        lines = path.read_text().split("\037\n") if path.exists() else []
+        lines = path.read_text().split("\037\n\037") if path.exists() else []
         return [line.split("\037") for line in lines if line]
 
     def forget(self) -> None:

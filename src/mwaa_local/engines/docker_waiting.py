@@ -132,7 +132,7 @@ def until_healthy(
     restarts: dict[str, int] = {}
     seconds: dict[str, float] = {}
     known: dict[str, dict[str, Any]] = {}
-    # What was there before may be about to be replaced, or to boot anew with a corrected file: its old failures are past.
+    # What was there before may be about to be replaced, or to boot anew with a corrected file.
     old = {item.id for item in docker_state.look(docker, project)}
     with ExitStack() as stack:
         steps: dict[str, tuple[ExitStack, Step]] = {}
