@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import json
 import os
+import subprocess
+import sys
 import threading
 import time
 from collections.abc import Iterator
@@ -204,3 +206,38 @@ def test_a_full_disk_does_not_end_the_component(tmp_path: Path, monkeypatch: pyt
     record.note("later")
     kept = json.loads((tmp_path / "status.json").read_text())
     assert (kept["health"], kept["notes"]) == ("cannot be kept", ["later"])
+
+
+def test_a_stranger_on_the_web_servers_port_is_no_health(tmp_path: Path) -> None:
+    stranger = subprocess.Popen(
+        [sys.executable, "-u", "-c", _STRANGER], stdout=subprocess.PIPE, text=True, start_new_session=True
+    )
+    sleeper = subprocess.Popen([sys.executable, "-c", "import time; time.sleep(60)"])
+    try:
+        assert stranger.stdout is not None
+        port = stranger.stdout.readline().strip()
+        asked = inputs("webserver", "3.2.1", MWAA_LOCAL__WEB_PORT=port)
+        assert health.webserver(asked).ok, "somebody answers"
+        foreign = Probe(asked, ["webserver"], time.time(), sleeper.pid).ask()
+        assert not foreign.ok
+        assert "another process" in foreign.detail
+        assert Probe(asked, ["webserver"], time.time(), stranger.pid).ask().ok
+        assert Probe(asked, ["webserver"], time.time()).ask().ok, "a child's socket counts"
+    finally:
+        for child in (stranger, sleeper):
+            child.kill()
+            child.wait()
+        assert stranger.stdout is not None
+        stranger.stdout.close()
+
+
+_STRANGER = """
+from http.server import BaseHTTPRequestHandler, HTTPServer
+class Handler(BaseHTTPRequestHandler):
+    def do_GET(self):
+        self.send_response(200); self.send_header("Content-Length", "2"); self.end_headers(); self.wfile.write(b"{}")
+    def log_message(self, *args): pass
+server = HTTPServer(("127.0.0.1", 0), Handler)
+print(server.server_port)
+server.serve_forever()
+"""

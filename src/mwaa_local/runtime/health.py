@@ -6,6 +6,7 @@ server: its health address. Each question costs milliseconds and imports nothing
 
 from __future__ import annotations
 
+import os
 import time
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -14,7 +15,7 @@ from pathlib import Path
 from typing import Any
 
 from mwaa_local.catalog import limits
-from mwaa_local.runtime import status
+from mwaa_local.runtime import listeners, processes, status
 from mwaa_local.runtime.inputs import Database, RuntimeInputs
 
 # Airflow's job types by the process that keeps them (Airflow 2.10 and 3.x alike).
@@ -44,9 +45,13 @@ class Probe:
         inputs: The component's inputs.
         processes: Names of the processes it runs.
         started: When its boot began, in seconds since the epoch: older signs of life do not count.
+        supervisor: Process id of the component's supervisor; this process when left out.
     """
 
-    def __init__(self, inputs: RuntimeInputs, processes: Sequence[str], started: float) -> None:
+    def __init__(
+        self, inputs: RuntimeInputs, processes: Sequence[str], started: float, supervisor: int | None = None
+    ) -> None:
+        self._supervisor = supervisor or os.getpid()
         self._inputs = inputs
         self._processes = processes
         self._started = started
@@ -58,11 +63,19 @@ class Probe:
             if self._inputs.component == "worker":
                 return worker(self._inputs.heartbeat_file, self._started)
             if self._inputs.component == "webserver":
-                return webserver(self._inputs)
+                return self._webserver()
             return self._scheduler()
         except Exception as error:  # noqa: BLE001 - an unhealthy component answers in many ways
             self.close()
             return Health(False, " ".join(f"{type(error).__name__}: {error}".split())[:200])
+
+    def _webserver(self) -> Health:
+        answer = webserver(self._inputs)
+        # On a machine's own loopback another environment may have taken the port and answer just as well.
+        family = [self._supervisor, *processes.descendants(self._supervisor)] if answer.ok else []
+        if answer.ok and listeners.listens(family, self._inputs.web_port) is False:
+            return Health(False, f"another process answers on port {self._inputs.web_port}")
+        return answer
 
     def close(self) -> None:
         """Give back the database connection."""
@@ -194,7 +207,7 @@ def check(variables: Mapping[str, str]) -> Health:
     names = [row["name"] for row in kept["processes"]]
     if not names:
         return from_status(run_dir)
-    probe = Probe(inputs, names, kept["started_epoch"])
+    probe = Probe(inputs, names, kept["started_epoch"], int(kept["pid"]))
     try:
         return probe.ask()
     finally:
