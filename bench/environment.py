@@ -1,9 +1,10 @@
-"""How fast an environment comes up, runs a DAG, and what it holds: medians, beside plain `airflow` processes in one run.
+"""How fast an environment comes up, runs a DAG, and what it holds: medians, beside plain `airflow` processes.
 
     python bench/environment.py [--runs 5] [--engine process] [--version 3.2.1] [--json FILE] [SCENARIO ...]
 
-Scenarios: warm, plain, small-requirement, seven-requirements, second-component, dag, memory, cold.
-Everything happens in a temporary project; `cold` also uses an empty cache of its own. Prints a table; --json keeps the raw figures.
+Scenarios: warm, plain, small-requirement, seven-requirements, dag, memory, cold.
+Everything happens in a temporary project; `cold` also uses an empty cache of its own. --json keeps the raw figures.
+`memory` is measured on the environment as earlier scenarios left it: name it first for a fresh one.
 """
 
 from __future__ import annotations
@@ -205,10 +206,8 @@ def main() -> None:
                 print(f"{name} ...", file=sys.stderr, flush=True)
                 results[name] = table[name]()
                 values = results[name]
-                print(
-                    f"{name:20} median {statistics.median(values):8.2f}   min {min(values):8.2f}   max {max(values):8.2f}   {values}",
-                    flush=True,
-                )
+                span = f"min {min(values):8.2f}   max {max(values):8.2f}"
+                print(f"{name:20} median {statistics.median(values):8.2f}   {span}   {values}", flush=True)
         finally:
             project.reset()
     if "warm" in results and "plain" in results:

@@ -1,7 +1,8 @@
 """The comparison: five plain `airflow` processes, started together, each importing Airflow by itself.
 
-They run in the component's own variables and package set, against the database and queue of an environment that is up and
-idle; so the only difference to `up` is how the processes are started. The idle environment costs them a few percent of CPU.
+They run in the component's own variables and package set, against the database and queue of an environment that is up
+and idle; so the only difference to `up` is how the processes are started. The idle environment costs them a few percent
+of CPU.
 """
 
 from __future__ import annotations
@@ -97,7 +98,8 @@ def _fresh_jobs(base: list[str], since: float) -> int:
     try:
         with connection.cursor() as cursor:
             cursor.execute(
-                "SELECT count(DISTINCT job_type) FROM job WHERE start_date > to_timestamp(%s) AND latest_heartbeat IS NOT NULL"
+                "SELECT count(DISTINCT job_type) FROM job"
+                " WHERE start_date > to_timestamp(%s) AND latest_heartbeat IS NOT NULL"
                 " AND job_type IN ('SchedulerJob', 'DagProcessorJob', 'TriggererJob')",
                 (since,),
             )
