@@ -64,11 +64,14 @@ slow_retry()
 quick()
 """
 
-# A worker's death is noticed by its tasks' missing heartbeats: 300 s on MWAA, shortened here so that a test can wait for it.
+# A worker's death is noticed by its tasks' missing heartbeats: 300 s on MWAA. A task whose process could not reach the database
+# before it ran stays queued until Airflow gives it up: 1800 s on MWAA. Both are shortened here so that a test can wait for them.
 DEFINITION = """
 AirflowConfigurationOptions:
   {option}: "15"
   {interval}: "5"
+  scheduler.task_queued_timeout: "60"
+  scheduler.task_queued_timeout_check_interval: "5"
 """
 OPTIONS = {
     "3.2.1": {
@@ -163,7 +166,7 @@ def test_postgresql_killed_under_load(up: Tool) -> None:
     client = api(up)
     wait_for("the API answers", lambda: client.dags(), seconds=90)
     for run in runs:
-        assert ended(client, "quick", run) in ("success", "failed")
+        assert ended(client, "quick", run, seconds=240) in ("success", "failed")
     assert ended(client, "slow_once", slow) in ("success", "failed")
     after = start(client, "quick")
     assert ended(client, "quick", after) == "success"
