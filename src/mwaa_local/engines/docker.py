@@ -12,11 +12,10 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import IO, Any
 
-from packaging.version import Version as PackageVersion
-
 from mwaa_local.engines import docker_commands as commands
 from mwaa_local.engines import docker_image, docker_plan, docker_state, files, plan, ports
 from mwaa_local.engines import inputs as workflow
+from mwaa_local.engines.database_version import refuse_other_version
 from mwaa_local.engines.docker_client import Docker, translate
 from mwaa_local.engines.docker_plan import Made, Parts, project_name
 from mwaa_local.engines.docker_state import AIRFLOW, PROJECT_LABEL, Container
@@ -450,25 +449,3 @@ def _timed(seconds: dict[str, float], name: str) -> Iterator[None]:
 
 def _addresses(made: Plan) -> Addresses:
     return Addresses(web=made.facts["web"], aws=made.facts["aws"], bucket=made.facts["bucket"])
-
-
-def refuse_other_version(environment: Environment, was: str | None) -> None:
-    """An existing database goes up within its major version only.
-
-    Raises:
-        EngineError: The wanted version is older, or of another major.
-    """
-    wanted = environment.version.airflow
-    if was is None or was == wanted:
-        return
-    old, new = PackageVersion(was), PackageVersion(wanted)
-    if old.major == new.major and new > old:
-        return
-    why = "the database would have to go back" if new < old else "a new major version needs a new database here"
-    raise EngineError(
-        f"this environment holds an Airflow {was} database, which Airflow {wanted} cannot take over",
-        where=str(environment.state),
-        why=why,
-        hint=f"`make reset` wipes it (DAG runs, variables, connections, the bucket's objects, logs), or give the "
-        f"{wanted} environment another Name, or set AirflowVersion back to {was}",
-    )

@@ -12,8 +12,6 @@ from dataclasses import replace
 from pathlib import Path
 from typing import IO
 
-from packaging.version import Version as PackageVersion
-
 import mwaa_local
 from mwaa_local.engines import (
     files,
@@ -27,6 +25,7 @@ from mwaa_local.engines import (
     template,
 )
 from mwaa_local.engines import inputs as workflow
+from mwaa_local.engines.database_version import refuse_other_version
 from mwaa_local.engines.layout import Layout, cache_folder
 from mwaa_local.engines.plan import Plan
 from mwaa_local.engines.process_plan import Parts
@@ -69,7 +68,7 @@ class ProcessEngine:
             MachineError: No Python serves, or the disk is full.
             RequirementsError: The set cannot be installed.
         """
-        _refuse_other_version(environment, self._plan())
+        refuse_other_version(environment, _version_of(self._plan()))
         if environment.workflow.startup_script.is_file() and shutil.which("bash", path=self._host.get("PATH")) is None:
             raise MachineError(
                 "bash is not there",
@@ -97,7 +96,7 @@ class ProcessEngine:
         with self._alone(progress):
             self._layout.hide()
             before = self._plan()
-            _refuse_other_version(environment, before)
+            refuse_other_version(environment, _version_of(before))
             running, notes = self._adopt(before)
             with _timed(seconds, "plan"):
                 parts, more = self._parts(environment, progress, before, seconds)
@@ -383,23 +382,6 @@ def _changes(before: Plan, made: Plan) -> list[str]:
     return lines
 
 
-def _refuse_other_version(environment: Environment, before: Plan | None) -> None:
-    """An existing database goes up within its major version only.
-
-    Raises:
-        EngineError: The wanted version is older, or of another major.
-    """
-    was, wanted = (before.facts.get("airflow_version") if before else None), environment.version.airflow
-    if was is None or was == wanted:
-        return
-    old, new = PackageVersion(was), PackageVersion(wanted)
-    if old.major == new.major and new > old:
-        return
-    why = "the database would have to go back" if new < old else "a new major version needs a new database here"
-    raise EngineError(
-        f"this environment holds an Airflow {was} database, which Airflow {wanted} cannot take over",
-        where=str(environment.state),
-        why=why,
-        hint=f"`make reset` wipes it (DAG runs, variables, connections, the bucket's objects, logs), or give the "
-        f"{wanted} environment another Name, or set AirflowVersion back to {was}",
-    )
+def _version_of(before: Plan | None) -> str | None:
+    """The Airflow version whose database the environment holds."""
+    return before.facts.get("airflow_version") if before else None
