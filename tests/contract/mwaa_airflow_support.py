@@ -19,8 +19,8 @@ import pytest
 from botocore.config import Config
 
 from mwaa_local import catalog
-from mwaa_local.engines.layout import cache_folder
 from mwaa_local.errors import MwaaLocalError
+from mwaa_local.model.cache import cache_folder
 from mwaa_local.packages import ensure_base
 
 SOURCES = Path(__file__).parents[2] / "src"

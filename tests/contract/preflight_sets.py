@@ -8,8 +8,8 @@ from functools import cache
 from pathlib import Path
 
 from mwaa_local.catalog import version
-from mwaa_local.engines.layout import cache_folder
 from mwaa_local.model import Environment
+from mwaa_local.model.cache import cache_folder
 from mwaa_local.packages import ensure_base
 from mwaa_local.preflight.sets import PackageSet
 from mwaa_local.preflight.workspace import Workspace

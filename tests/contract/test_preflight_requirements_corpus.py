@@ -12,8 +12,8 @@ import pytest
 from packaging.utils import canonicalize_name
 
 from mwaa_local import catalog
-from mwaa_local.engines.layout import cache_folder
 from mwaa_local.errors import MachineError
+from mwaa_local.model.cache import cache_folder
 from mwaa_local.packages import pip_settings
 from mwaa_local.packages import requirements as reader
 from mwaa_local.packages.base import ensure_base

@@ -14,8 +14,8 @@ from pathlib import Path
 import pytest
 
 from mwaa_local import catalog
-from mwaa_local.engines.layout import cache_folder
 from mwaa_local.errors import MachineError
+from mwaa_local.model.cache import cache_folder
 from mwaa_local.packages.base import ensure_base
 from mwaa_local.packages.failure import UnmetRequirementsError
 from mwaa_local.packages.sets import PackageSet

@@ -11,7 +11,7 @@ from pathlib import Path
 
 import pytest
 
-from mwaa_local.engines.layout import cache_folder
+from mwaa_local.model.cache import cache_folder
 from mwaa_local.preflight import run, sets
 from mwaa_local.preflight.findings import Report, Severity
 from mwaa_local.preflight.run import Request

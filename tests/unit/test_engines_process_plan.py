@@ -12,9 +12,10 @@ import pytest
 from mwaa_local import model
 from mwaa_local.catalog import version_names
 from mwaa_local.engines import postgres, process_plan
-from mwaa_local.engines.layout import Layout, cache_folder
+from mwaa_local.engines.layout import Layout
 from mwaa_local.engines.plan import Plan
 from mwaa_local.engines.process_plan import Parts
+from mwaa_local.model.cache import cache_folder
 
 SECRETS = model.Secrets(fernet_key="f" * 44, web_secret="web-secret", database_password="database-secret")
 HOST = {"PATH": "/bin", "HOME": "/home/me", "AWS_ACCESS_KEY_ID": "AKIAREAL", "AWS_PROFILE": "work", "HTTPS_PROXY": "p"}

@@ -122,7 +122,7 @@ def _definition(chosen: Settings) -> Iterator[Finding]:
 
 
 def _process_engine(chosen: Settings) -> Finding:
-    from mwaa_local.engines.layout import cache_folder
+    from mwaa_local.model.cache import cache_folder
     from mwaa_local.packages import find_python
 
     try:

@@ -13,8 +13,8 @@ import typer
 
 from mwaa_local.cli import output
 from mwaa_local.cli.context import settings
-from mwaa_local.engines.layout import cache_folder
 from mwaa_local.errors import UsageError
+from mwaa_local.model.cache import cache_folder
 
 if TYPE_CHECKING:
     from mwaa_local.preflight.findings import Area, Report

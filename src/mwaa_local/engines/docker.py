@@ -20,13 +20,14 @@ from mwaa_local.engines.docker_client import Docker, translate
 from mwaa_local.engines.docker_plan import Made, Parts, project_name
 from mwaa_local.engines.docker_state import AIRFLOW, PROJECT_LABEL, Container
 from mwaa_local.engines.docker_waiting import Compose, named, until_healthy
-from mwaa_local.engines.layout import Layout, cache_folder
+from mwaa_local.engines.layout import Layout
 from mwaa_local.engines.plan import Plan
 from mwaa_local.engines.protocol import Addresses, ComponentState, Progress, UpResult
 from mwaa_local.engines.verdicts import verdicts, warnings
 from mwaa_local.errors import EngineError, MachineError, MwaaLocalError
 from mwaa_local.model import Environment
 from mwaa_local.model import secrets as keys
+from mwaa_local.model.cache import cache_folder
 from mwaa_local.runtime.files import ENVIRONMENT_FILE
 
 _LOCK_SECONDS = 900.0

@@ -26,7 +26,7 @@ from mwaa_local.engines import (
 )
 from mwaa_local.engines import inputs as workflow
 from mwaa_local.engines.database_version import refuse_other_version
-from mwaa_local.engines.layout import Layout, cache_folder
+from mwaa_local.engines.layout import Layout
 from mwaa_local.engines.plan import Plan
 from mwaa_local.engines.process_plan import Parts
 from mwaa_local.engines.protocol import Addresses, ComponentState, Progress, UpResult
@@ -35,6 +35,7 @@ from mwaa_local.engines.waiting import until_healthy
 from mwaa_local.errors import EngineError, MachineError
 from mwaa_local.model import Environment
 from mwaa_local.model import secrets as keys
+from mwaa_local.model.cache import cache_folder
 
 _MIGRATION_SECONDS = 180.0
 _LOCK_SECONDS = 600.0

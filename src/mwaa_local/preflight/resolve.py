@@ -18,6 +18,7 @@ from pathlib import Path
 from packaging.utils import canonicalize_name
 
 from mwaa_local import catalog
+from mwaa_local.model.cache import cache_folder
 from mwaa_local.packages import base as base_sets
 from mwaa_local.packages import explain, pip_settings
 from mwaa_local.packages import requirements as reader
@@ -32,7 +33,6 @@ from mwaa_local.preflight.findings import Unchecked
 from mwaa_local.preflight.resolve_types import Resolution, Situation
 from mwaa_local.preflight.workspace import Workspace
 
-CACHE_VARIABLE = "MWAA_LOCAL_CACHE_DIR"
 CONSTRAINTS_VARIABLE = "MWAA_CONSTRAINTS_DIR"
 # An index that does not answer must not hold up everything else: one wait for a connection, one try more.
 _NETWORK = {"UV_HTTP_TIMEOUT": "10", "UV_HTTP_CONNECT_TIMEOUT": "5", "UV_HTTP_RETRIES": "1"}
@@ -256,14 +256,6 @@ def path_map(workspace: Workspace) -> dict[str, Path]:
         f"{home}/plugins": workspace.plugins_folder,
         f"{home}/requirements": flow.requirements.parent,
     }
-
-
-def cache_folder(variables: Mapping[str, str]) -> Path:
-    """The tool's cache: package sets, constraint files, metadata. The same folder an environment uses."""
-    if variables.get(CACHE_VARIABLE):
-        return Path(variables[CACHE_VARIABLE]).expanduser().resolve()
-    base = variables.get("XDG_CACHE_HOME") or str(Path(variables.get("HOME") or Path.home()) / ".cache")
-    return Path(base).expanduser().resolve() / "mwaa-local"
 
 
 def _folder(name: str | None) -> Path | None:
