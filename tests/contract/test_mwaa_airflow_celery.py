@@ -104,10 +104,11 @@ def worker(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[Worker]:
 def test_a_worker_consumes_beats_and_drains_on_sigterm(worker: Worker) -> None:
     worker.start()
     first = worker.beat.stat().st_mtime
-    worker.send(("a", 4), ("b", 0))
+    # Before anything is sent: beats are 5 s apart, and "a" must still be at work when the signal comes.
+    wait_for(lambda: worker.beat.stat().st_mtime > first, 10, "a second beat")
+    worker.send(("a", 8), ("b", 0))
     wait_for(lambda: "a start" in worker.notes(), 30, worker.text())
     assert worker.counts()[1] >= 1  # in work means hidden, not deleted
-    wait_for(lambda: worker.beat.stat().st_mtime > first, 10, "a second beat")
     worker.signal(signal.SIGTERM)
     assert worker.process is not None and worker.process.wait(30) == 0, worker.text()
     assert "a end" in worker.notes() and "b start" not in worker.notes()

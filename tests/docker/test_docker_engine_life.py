@@ -230,6 +230,21 @@ def test_down_and_up_keep_the_data(running: Project, capfd: pytest.CaptureFixtur
     assert store().get_object(Bucket=addresses.bucket, Key="kept")["Body"].read() == b"yes"
 
 
+@pytest.mark.timeout(1800)
+def test_another_major_version_has_its_own_database(running: Project) -> None:
+    engine, definition = running.engine, running.folder / "mwaa.yaml"
+    before = definition.read_text()
+    assert engine.run("scheduler", ["airflow", "variables", "set", "mine", "3"], interactive=False) == 0
+    definition.write_text(before + "AirflowVersion: 2.10.3\n")
+    try:
+        assert any("made an empty database of Airflow 2.10.3" in line for line in running.up().changes)
+        assert running.engine.run("scheduler", ["airflow", "variables", "get", "mine"], interactive=False) == 1
+    finally:
+        definition.write_text(before)
+    assert any("back on the database of Airflow 3.2.1" in line for line in running.up().changes)
+    assert running.engine.run("scheduler", ["airflow", "variables", "get", "mine"], interactive=False) == 0
+
+
 @pytest.mark.timeout(1200)
 def test_a_startup_script_that_loses_its_environment_is_told_at_once(running: Project) -> None:
     script = running.folder / "startup" / "startup.sh"

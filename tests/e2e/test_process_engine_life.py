@@ -16,7 +16,7 @@ from process_engine_support import AIRFLOW, Running, wait
 
 from mwaa_local.engines import console, keeper_client, postgres, processes
 from mwaa_local.engines.layout import Layout
-from mwaa_local.errors import EngineError, MachineError, StartupScriptError
+from mwaa_local.errors import EngineError, MachineError, MwaaLocalError, StartupScriptError
 from mwaa_local.model import secrets
 
 pytestmark = [pytest.mark.timeout(900), pytest.mark.skipif(not processes.LINUX, reason="reads /proc")]
@@ -165,12 +165,18 @@ def test_down_keeps_the_data(env: Running) -> None:
     assert env.api.run_state("two_tasks", run) == "success"
 
 
-def test_another_version_is_refused_with_what_to_do(env: Running) -> None:
-    other = Running(env.project, "2.10.3" if env.version == "3.2.1" else "3.2.1")
-    with pytest.raises(EngineError) as caught:
-        other.up()
-    assert "make reset" in caught.value.hint and "DAG runs" in caught.value.hint
-    assert env.component("scheduler").state == "healthy"
+def test_another_major_version_has_its_own_database(env: Running) -> None:
+    if env.version != "3.2.1":
+        pytest.skip("once is enough: it goes there and back")
+    run = env.run_dag("two_tasks")
+    other = Running(env.project, "2.10.3")
+    assert "made an empty database of Airflow 2.10.3; that of Airflow 3.2.1 stays as it is" in other.up().changes
+    assert {dag.id for dag in other.api.dags()} <= {"two_tasks", "late"}
+    second = other.run_dag("two_tasks")
+    assert "back on the database of Airflow 3.2.1; that of Airflow 2.10.3 stays as it is" in env.up().changes
+    assert env.api.run_state("two_tasks", run) == "success"
+    with pytest.raises(MwaaLocalError):
+        env.api.run_state("two_tasks", second)
 
 
 def test_a_killed_keeper_leaves_nothing_and_the_next_up_recovers(env: Running) -> None:

@@ -15,7 +15,8 @@ import pytest
 from engines_docker_support import FakeDocker, container, image, make, project
 
 from mwaa_local import model
-from mwaa_local.engines import docker_image, docker_state
+from mwaa_local.engines import docker_image, docker_plan, docker_state
+from mwaa_local.engines.databases import Databases
 from mwaa_local.engines.docker import DockerEngine
 from mwaa_local.engines.docker_client import Docker
 from mwaa_local.engines.docker_waiting import _refuse_hopeless
@@ -239,7 +240,7 @@ def test_a_taken_port_names_the_container_that_has_it(fake: FakeDocker, environm
 
 
 def test_a_database_whose_keys_are_gone_is_not_silently_locked_out(fake: FakeDocker, environment: Environment) -> None:
-    fake.answer("volume ls", f"mwaa-{environment.id}_database\n")
+    fake.answer("volume ls", f"mwaa-{environment.id}_database-2\n")
     with pytest.raises(EngineError, match="its keys are gone") as caught:
         up(fake, environment)
     assert "reset" in caught.value.hint
@@ -252,11 +253,20 @@ def test_data_of_the_process_engine_is_not_hidden(fake: FakeDocker, environment:
         up(fake, environment)
 
 
-def test_an_older_version_is_refused(fake: FakeDocker, environment: Environment, tmp_path: Path) -> None:
-    up(fake, environment)
+def test_a_database_never_goes_back(fake: FakeDocker, environment: Environment, tmp_path: Path) -> None:
     older = project(tmp_path / "project", "AirflowVersion: 2.10.3\n")
-    with pytest.raises(EngineError, match=r"holds an Airflow 3\.2\.1 database"):
+    older.state.mkdir(parents=True)
+    Databases(older.state).note("2.11.0")
+    with pytest.raises(EngineError, match=r"holds an Airflow 2\.11\.0 database"):
         DockerEngine(older, fake.variables).prepare(older, Quiet())
+    # One of another major is no hindrance: it stays aside.
+    DockerEngine(environment, fake.variables).prepare(environment, Quiet())
+
+
+def test_another_major_has_its_own_volume(environment: Environment, tmp_path: Path) -> None:
+    other = project(tmp_path / "project", "AirflowVersion: 2.10.3\n")
+    volumes = {docker_plan.database_volume(one) for one in (environment, other)}
+    assert volumes == {f"mwaa-{environment.id}_database-3", f"mwaa-{environment.id}_database-2"}
 
 
 def test_down_ends_tasks_first_and_keeps_volumes(fake: FakeDocker, environment: Environment) -> None:

@@ -15,7 +15,7 @@ from typing import IO, Any
 from mwaa_local.engines import docker_commands as commands
 from mwaa_local.engines import docker_image, docker_plan, docker_state, files, plan, ports
 from mwaa_local.engines import inputs as workflow
-from mwaa_local.engines.database_version import refuse_other_version
+from mwaa_local.engines.databases import Databases, switch_notes
 from mwaa_local.engines.docker_client import Docker, translate
 from mwaa_local.engines.docker_plan import Made, Parts, project_name
 from mwaa_local.engines.docker_state import AIRFLOW, PROJECT_LABEL, Container
@@ -28,13 +28,14 @@ from mwaa_local.errors import EngineError, MachineError, MwaaLocalError
 from mwaa_local.model import Environment
 from mwaa_local.model import secrets as keys
 from mwaa_local.model.cache import cache_folder
+from mwaa_local.runtime.execute import TERMINAL
 from mwaa_local.runtime.files import ENVIRONMENT_FILE
 
 _LOCK_SECONDS = 900.0
 _BUSY = "another command is changing this environment"
 _CHECK_SECONDS = 2.5
-_TERMINAL = ("TERM", "COLORTERM", "COLUMNS", "LINES", "NO_COLOR", "FORCE_COLOR")
 _QUICK_STOP_SECONDS = 20
+_SWITCH_SECONDS = 100.0
 _COMPOSE_SECONDS = 30.0
 _NEIGHBOURS = ("postgres", "aws", "control")
 # Tasks end first; on Airflow 3 they talk to the web server until then, and all of them need queue and database.
@@ -72,6 +73,7 @@ class DockerEngine:
         self._layout = Layout(environment.state)
         self._folder = environment.state / "docker"
         self._project = project_name(environment)
+        self._databases = Databases(environment.state)
         self._found: Docker | None = None
         self._cpus: int | None = None
         self._images: dict[str, str] | None = None
@@ -91,8 +93,7 @@ class DockerEngine:
             MwaaLocalError: Docker does not serve, or an image cannot be had; says what to do.
         """
         self._refuse_other_engine()
-        before = self._plan()
-        refuse_other_version(environment, str(before.facts["airflow_version"]) if before else None)
+        self._databases.refuse_older(environment)
         self._have_images(environment, progress)
 
     def _have_images(self, environment: Environment, progress: Progress) -> dict[str, str]:
@@ -123,10 +124,16 @@ class DockerEngine:
         self._layout.hide()
         self._refuse_other_engine()
         images = self._have_images(environment, progress)
+        self._databases.refuse_older(environment)
         before = self._plan()
-        refuse_other_version(environment, str(before.facts["airflow_version"]) if before else None)
+        there = docker_state.look(self._docker, self._project)
+        was = _version_of(before)
+        if was is not None and was != environment.version.airflow and any(item.lives for item in there):
+            # No process of the old version may meet the new one's database, queue or API.
+            with progress.step(f"stopping Airflow {was}"):
+                self._stop(there, timeout_s=_SWITCH_SECONDS)
+            there = []
         with _timed(seconds, "plan"):
-            there = docker_state.look(self._docker, self._project)
             made, notes = self._make(environment, images, before, there)
         applied = files.read_json(self._applied) or {}
         living = {item.name: item.id for item in there if item.lives}
@@ -172,8 +179,8 @@ class DockerEngine:
         notes = []
         if not self._layout.secrets.exists():
             self._refuse_orphaned_data()
-            notes.append(f"made an empty database of Airflow {environment.version.airflow}")
             notes.append(f"its containers: docker compose --project-name {self._project} ps")
+        notes = [*switch_notes(environment, self._databases, _version_of(before)), *notes]
         secrets = keys.load_or_create(self._layout.secrets)
         chosen, told = self._ports(environment, before, there)
         parts = Parts(
@@ -233,6 +240,7 @@ class DockerEngine:
             file.write(made.overlay)
         partial.replace(path)
         made.plan.write(self._folder / "plan.json")
+        self._databases.note(made.plan.facts["airflow_version"])
 
     @property
     def _applied(self) -> Path:
@@ -255,11 +263,11 @@ class DockerEngine:
             )
 
     def _refuse_orphaned_data(self) -> None:
-        volume = f"{self._project}_database"
-        if self._docker.output("volume", "ls", "--quiet", "--filter", f"name=^{volume}$").strip():
+        listed = self._docker.output("volume", "ls", "--quiet", "--filter", f"name=^{self._project}_database").split()
+        if listed:
             raise EngineError(
                 "there is a database of this environment, but its keys are gone",
-                where=f"volume {volume}",
+                where=f"volume {', '.join(listed)}",
                 why=f"{self._layout.secrets} was removed while the volume stayed",
                 hint="restore that file, or `mwaa-local reset` to begin anew",
             )
@@ -269,13 +277,15 @@ class DockerEngine:
     def down(self, *, timeout_s: float) -> None:
         """Stop everything and keep the data; running tasks get ``timeout_s`` seconds."""
         with self._changing():
-            there = docker_state.look(self._docker, self._project)
-            for number, services in enumerate(_STOP_ORDER):
-                seconds = max(1, int(timeout_s) if number == 0 else min(_QUICK_STOP_SECONDS, int(timeout_s)))
-                ids = [item.id for item in there if item.service in services and item.lives]
-                if ids:
-                    self._docker.output("stop", "--time", str(seconds), *ids, timeout_s=seconds + 60.0)
-            self._remove(there)
+            self._stop(docker_state.look(self._docker, self._project), timeout_s=timeout_s)
+
+    def _stop(self, there: Sequence[Container], *, timeout_s: float) -> None:
+        for number, services in enumerate(_STOP_ORDER):
+            seconds = max(1, int(timeout_s) if number == 0 else min(_QUICK_STOP_SECONDS, int(timeout_s)))
+            ids = [item.id for item in there if item.service in services and item.lives]
+            if ids:
+                self._docker.output("stop", "--time", str(seconds), *ids, timeout_s=seconds + 60.0)
+        self._remove(there)
 
     def _remove(self, there: Sequence[Container]) -> None:
         """Containers and network; the daemon may still be about to remove one by itself."""
@@ -418,7 +428,7 @@ class DockerEngine:
                 hint="mwaa-local status",
             )
         ours = self._environment.local.image is None
-        terminal = [name for name in _TERMINAL if self._host.get(name)]
+        terminal = [name for name in TERMINAL if self._host.get(name)]
         words = commands.execute_words(item.service, argv, ours=ours)
         return commands.execute(self._docker, item.id, words, terminal, interactive=interactive, stdin=stdin)
 
@@ -437,6 +447,10 @@ class DockerEngine:
         text = docker_state.read(self._docker, item.id, f"{docker_state.RUN_DIR}/{ENVIRONMENT_FILE}")
         value: Any = json.loads(text) if text else {}
         return dict(value.get("variables") or {})
+
+
+def _version_of(before: Plan | None) -> str | None:
+    return str(before.facts["airflow_version"]) if before else None
 
 
 @contextmanager

@@ -20,6 +20,7 @@ import mwaa_local
 from mwaa_local.aws.client import queue_url
 from mwaa_local.catalog import ContainerSize, limits
 from mwaa_local.engines import plan
+from mwaa_local.engines.databases import major
 from mwaa_local.engines.docker_image import Assets, Wanted, ca_bundle
 from mwaa_local.engines.docker_mounts import mounts
 from mwaa_local.engines.docker_state import AIRFLOW
@@ -31,6 +32,7 @@ from mwaa_local.runtime.inputs import Wiring, variables_for
 
 AWS, WEB = "http://aws:4566", "http://webserver:8080"
 INPUTS_LABEL = "io.mwaa-local.inputs"
+DATABASE_LABEL = "io.mwaa-local.database"
 _PLACE = Path("/usr/local/mwaa")
 _AWS_WORDS = ("--host", "0.0.0.0", "--port", "4566", "--state", str(_PLACE / "aws"))
 # Only the verdict's meaning changes with it, so the containers always get the same.
@@ -117,6 +119,11 @@ def project_name(environment: Environment) -> str:
     return f"mwaa-{environment.id.lower()}"
 
 
+def database_volume(environment: Environment) -> str:
+    """The volume with the database: one per major version of Airflow."""
+    return f"{project_name(environment)}_database-{major(environment.version.airflow)}"
+
+
 def wishes(environment: Environment) -> list[Wish]:
     """The ports wanted on this machine; the database's only when asked for."""
     asked = environment.local.ports
@@ -137,7 +144,7 @@ def worker_names(environment: Environment) -> list[str]:
 def build(parts: Parts) -> Made:
     """The whole plan; makes the folders that it mounts."""
     services = _services(parts)
-    overlay = _dump({"services": services})
+    overlay = _dump({"services": services, "volumes": {"database": {"name": database_volume(parts.environment)}}})
     bundle = ca_bundle(parts.host)
     files = [parts.assets.compose, *([parts.assets.trust] if bundle else [])]
     base = "\0".join(file.read_text(encoding="utf-8") for file in files)
@@ -182,6 +189,8 @@ def _services(parts: Parts) -> dict[str, dict[str, Any]]:
         "postgres": {
             "image": parts.wanted.postgres,
             "environment": _literal({"POSTGRES_PASSWORD": password}),
+            # Compose makes a container anew when its service changed, not when a volume's name did.
+            "labels": {DATABASE_LABEL: database_volume(environment)},
             **_limits(sizes.database, factor, parts.cpus),
         },
         "aws": {
@@ -280,7 +289,7 @@ def _components(parts: Parts, services: Mapping[str, Mapping[str, Any]]) -> list
             "CPU limit": str(service.get("cpus", "")),
             "ports": json.dumps(ports.value if isinstance(ports, _Tagged) else ports),
             "mounted folders": json.dumps(service.get("volumes")),
-            **(parts.digests if "labels" in service else {}),
+            **(parts.digests if name in AIRFLOW or name in workers else {}),
         }
         found.append(
             Component(

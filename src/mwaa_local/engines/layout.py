@@ -37,10 +37,9 @@ class Layout:
         """Keys of the environment."""
         return self.state / "secrets.json"
 
-    @property
-    def postgres(self) -> Path:
-        """The database's cluster."""
-        return self.state / "postgres"
+    def postgres(self, major: str) -> Path:
+        """The cluster with the database of one major version of Airflow."""
+        return self.state / f"postgres-{major}"
 
     @property
     def aws(self) -> Path:

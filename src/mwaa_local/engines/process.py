@@ -25,7 +25,7 @@ from mwaa_local.engines import (
     template,
 )
 from mwaa_local.engines import inputs as workflow
-from mwaa_local.engines.database_version import refuse_other_version
+from mwaa_local.engines.databases import Databases, major, switch_notes
 from mwaa_local.engines.layout import Layout
 from mwaa_local.engines.plan import Plan
 from mwaa_local.engines.process_plan import Parts
@@ -36,10 +36,11 @@ from mwaa_local.errors import EngineError, MachineError
 from mwaa_local.model import Environment
 from mwaa_local.model import secrets as keys
 from mwaa_local.model.cache import cache_folder
+from mwaa_local.runtime.execute import TERMINAL
 
 _MIGRATION_SECONDS = 180.0
 _LOCK_SECONDS = 600.0
-_TERMINAL = ("TERM", "COLORTERM", "COLUMNS", "LINES", "NO_COLOR", "FORCE_COLOR")
+_SWITCH_SECONDS = 100.0
 _BUSY = "another command is changing this environment"
 
 
@@ -57,6 +58,7 @@ class ProcessEngine:
         self._environment = environment
         self._host = dict(variables)
         self._layout = Layout(environment.state)
+        self._databases = Databases(environment.state)
         self._cache = cache_folder(variables)
         self._base: tuple[str, Path, tuple[str, ...]] | None = None
 
@@ -69,7 +71,7 @@ class ProcessEngine:
             MachineError: No Python serves, or the disk is full.
             RequirementsError: The set cannot be installed.
         """
-        refuse_other_version(environment, _version_of(self._plan()))
+        self._databases.refuse_older(environment)
         if environment.workflow.startup_script.is_file() and shutil.which("bash", path=self._host.get("PATH")) is None:
             raise MachineError(
                 "bash is not there",
@@ -97,14 +99,15 @@ class ProcessEngine:
         with self._alone(progress):
             self._layout.hide()
             before = self._plan()
-            refuse_other_version(environment, _version_of(before))
-            running, notes = self._adopt(before)
+            self._databases.refuse_older(environment)
+            running, notes = self._adopt(before, environment, progress)
             with _timed(seconds, "plan"):
                 parts, more = self._parts(environment, progress, before, seconds)
                 notes += more
                 made = process_plan.build(parts)
             changes = _changes(before, made) if before is not None else []
             made.write(self._layout.plan)
+            self._databases.note(environment.version.airflow)
             with _timed(seconds, "keeper"):
                 if running:
                     keeper_client.reload(self._layout)
@@ -145,9 +148,15 @@ class ProcessEngine:
                     stack.enter_context(files.lock(self._layout.up_lock, seconds=_LOCK_SECONDS, busy=_BUSY))
             yield
 
-    def _adopt(self, before: Plan | None) -> tuple[bool, list[str]]:
-        """Whether a keeper runs that this tool can talk to; one of another version of the tool is ended."""
+    def _adopt(self, before: Plan | None, environment: Environment, progress: Progress) -> tuple[bool, list[str]]:
+        """Whether a keeper runs that may go on; one of another version, of the tool or of Airflow, is ended."""
         if not keeper_client.runs(self._layout):
+            return False, []
+        was = _version_of(before)
+        if was is not None and was != environment.version.airflow:
+            # No process of the old version may meet the new one's database, queue or API.
+            with progress.step(f"stopping Airflow {was}"):
+                keeper_client.stop(self._layout, timeout_s=_SWITCH_SECONDS)
             return False, []
         if before is not None and before.tool == mwaa_local.__version__:
             return True, []
@@ -171,11 +180,11 @@ class ProcessEngine:
             host=self._host,
             nonces={item.name: item.nonce for item in before.components} if before else {},
         )
-        cluster = postgres.describe(self._layout.postgres)
+        notes += switch_notes(environment, self._databases, _version_of(before))
+        cluster = postgres.describe(self._database(environment))
         if cluster is None:
             with _timed(seconds, "database"), progress.step("database"):
                 cluster = self._new_database(parts)
-            notes.append(f"made an empty database of Airflow {environment.version.airflow}")
         return replace(parts, cluster=cluster), notes
 
     def _ports(self, environment: Environment, before: Plan | None) -> tuple[dict[str, int], list[str]]:
@@ -229,7 +238,10 @@ class ProcessEngine:
         options = process_plan.migration_options(environment)
         name = template.key(environment.version, postgres.binaries(), options)
         made = template.ensure(self._cache, name, environment.version, migrate, seconds=_MIGRATION_SECONDS)
-        return postgres.create(self._layout.postgres, password=parts.secrets.database_password, template=made)
+        return postgres.create(self._database(environment), password=parts.secrets.database_password, template=made)
+
+    def _database(self, environment: Environment) -> Path:
+        return self._layout.postgres(major(environment.version.airflow))
 
     # -- down ----------------------------------------------------------------------------------------------------------
 
@@ -250,7 +262,8 @@ class ProcessEngine:
             return
         with files.lock(self._layout.up_lock, seconds=_LOCK_SECONDS, busy=_BUSY):
             keeper_client.kill(self._layout)
-            postgres.destroy(self._layout.postgres)
+            for home in self._layout.state.glob(self._layout.postgres("*").name):
+                postgres.destroy(home)
             for path in self._layout.state.iterdir():
                 if path == self._layout.up_lock:
                     continue
@@ -339,7 +352,7 @@ class ProcessEngine:
                 hint="make up",
             )
         words = process_plan.execute_words(component, argv)
-        terminal = {name: self._host[name] for name in _TERMINAL if name in self._host}
+        terminal = {name: self._host[name] for name in TERMINAL if name in self._host}
         source = stdin.open("rb") if isinstance(stdin, Path) else stdin
         # Ctrl-C is for the command: it decides whether to end, and its exit code is the answer.
         before = signal.signal(signal.SIGINT, signal.SIG_IGN) if interactive else None

@@ -12,7 +12,7 @@ from mwaa_local.runtime import files, namespace, status
 from mwaa_local.runtime.inputs import RuntimeInputs
 
 # Of the caller's terminal, not of the component.
-_TERMINAL = ("TERM", "COLORTERM", "COLUMNS", "LINES", "NO_COLOR", "FORCE_COLOR")
+TERMINAL = ("TERM", "COLORTERM", "COLUMNS", "LINES", "NO_COLOR", "FORCE_COLOR")
 
 
 def run(component: str, argv: Sequence[str], variables: Mapping[str, str]) -> int:
@@ -42,7 +42,7 @@ def run(component: str, argv: Sequence[str], variables: Mapping[str, str]) -> in
     if not _enter(component, kept, run_dir, variables):
         home = str(Path(variables.get("MWAA_LOCAL__HOME") or home))
     os.chdir(home)
-    environment = {**kept["variables"], **{name: variables[name] for name in _TERMINAL if name in variables}}
+    environment = {**kept["variables"], **{name: variables[name] for name in TERMINAL if name in variables}}
     try:
         os.execvpe(argv[0], list(argv), environment)
     except OSError as error:
