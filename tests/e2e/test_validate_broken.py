@@ -13,7 +13,7 @@ import pytest
 
 from mwaa_local.model.cache import cache_folder
 from mwaa_local.preflight import run, sets
-from mwaa_local.preflight.findings import Report, Severity
+from mwaa_local.preflight.findings import Area, Report, Severity
 from mwaa_local.preflight.run import Request
 
 ROOT = Path(__file__).parents[2]
@@ -31,6 +31,11 @@ PLANTED = {
     ("DEF010", "mwaa.yaml", 13),
     ("DEF017", "mwaa.yaml", 14),
     ("DEF011", "mwaa.yaml", 16),
+    ("REQ018", "requirements/requirements.txt", 2),
+    ("REQ008", "requirements/requirements.txt", 3),
+    ("REQ011", "requirements/requirements.txt", 3),  # the private web server reaches no index
+    ("REQ009", "requirements/requirements.txt", 5),
+    ("REQ014", "requirements/requirements.txt", 6),
     ("SUP003", "startup/startup.sh", 2),
     ("SUP005", "startup/startup.sh", 3),
     ("SUP017", "startup/startup.sh", 5),
@@ -75,6 +80,15 @@ PLANTED = {
     ("DAG010", "dags/factory.py", 3),
     ("DAG011", "dags/helpers.py", 0),
 }
+# Faults for which pip stops, so that each needs a file of its own: the file, and what shall be found in it.
+STOPPING = {
+    "conflict": ("cowsay==6.1\nurllib3==1.25.0\n", {("REQ001", 2)}),
+    "absent": ("cowsay==6.1\nthing-that-is-not-there-mwaa==1.0\n", {("REQ002", 2)}),
+    "refused": ("cowsay==6.1\n--no-deps\n", {("REQ003", 2)}),
+    "hash": (f"cowsay==6.1 --hash=sha256:{'0' * 64}\n", {("REQ017", 1)}),
+    "library": ("cowsay==6.1\npygraphviz==1.14\n", {("REQ010", 2)}),
+    "provider": ("apache-airflow-providers-amazon==9.0.0\n", {("REQ001", 1)}),
+}
 # What differs between versions only: the faults that Airflow 2 does not mind, and those only it minds.
 ONLY_ON_3 = {"DEF004", "DEF008", "PLG009", "DAG008", "DAG009", "DAG018"}
 
@@ -118,11 +132,7 @@ def validated(folder: Path, **more: object) -> Report:
 
 
 def places(report: Report) -> set[tuple[str, str, int]]:
-    return {
-        (item.rule.id, item.path, item.line)
-        for item in report.findings
-        if item.severity is not Severity.INFO and not item.rule.id.startswith("REQ")
-    }
+    return {(item.rule.id, item.path, item.line) for item in report.findings if item.severity is not Severity.INFO}
 
 
 @pytest.fixture(scope="module")
@@ -136,6 +146,16 @@ def test_every_planted_fault_is_found_and_none_besides(report: Report) -> None:
     assert not found - PLANTED, "found, not planted"
     assert len(PLANTED) >= 20
     assert len({item.rule.id[:3] for item in report.findings}) >= 4
+
+
+@pytest.mark.parametrize("name", STOPPING)
+def test_a_requirement_that_stops_pip_is_found_and_nothing_besides(name: str, tmp_path: Path) -> None:
+    text, wanted = STOPPING[name]
+    folder = example(tmp_path / "project")
+    (folder / "requirements/requirements.txt").write_text(text)
+    found = validated(folder, areas=(Area.REQUIREMENTS,))
+    assert places(found) == {(rule, "requirements/requirements.txt", line) for rule, line in wanted}
+    assert not found.unchecked
 
 
 def test_everything_could_be_checked(report: Report) -> None:

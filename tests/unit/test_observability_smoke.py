@@ -12,12 +12,15 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+import xmlschema
 
 from mwaa_local.errors import EngineError, UsageError
 from mwaa_local.model import SmokeSettings
 from mwaa_local.observability import smoke
 from mwaa_local.observability.airflow_api import AirflowApi, Dag, ImportFailure
 from mwaa_local.observability.smoke import RunResult, SmokeResult
+
+JUNIT = Path(__file__).parents[1] / "fixtures/preflight/junit-10.xsd"
 
 
 class FakeAirflow:
@@ -201,6 +204,7 @@ def test_junit_holds_failures_and_survives_control_characters(tmp_path: Path) ->
     )
     path = tmp_path / "deep" / "smoke.xml"
     smoke.write_junit(result, path)
+    xmlschema.XMLSchema(str(JUNIT)).validate(path)
     suite = ET.parse(path).getroot()
     assert (suite.get("tests"), suite.get("failures")) == ("4", "3")
     assert "boom ? <&>" in (suite.find("testcase[@name='bad']/failure").text or "")  # type: ignore[union-attr]

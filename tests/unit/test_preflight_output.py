@@ -77,8 +77,8 @@ def test_json(full: Report, empty: Report) -> None:
 
 def test_sarif(full: Report, empty: Report) -> None:
     schema = json.loads((FIXTURES / "sarif-2.1.0.schema.json").read_text(encoding="utf-8"))
-    jsonschema.Draft7Validator.check_schema(schema)
-    validator = jsonschema.Draft7Validator(schema)
+    jsonschema.Draft202012Validator.check_schema(schema)
+    validator = jsonschema.Draft202012Validator(schema)
     for report in (full, empty):
         validator.validate(json.loads(FORMATS["sarif"](report)))
     sarif = json.loads(FORMATS["sarif"](full))["runs"][0]
@@ -90,12 +90,14 @@ def test_sarif(full: Report, empty: Report) -> None:
     assert location["region"]["startLine"] == 3
     assert sarif["originalUriBaseIds"]["PROJECT"]["uri"] == "file:///some%20where/project/"
     assert "locations" not in sarif["results"][0]
+    # SARIF 2.1.0 section 3.49.7: a rule's name is not its id.
+    assert not [rule for rule in sarif["tool"]["driver"]["rules"] if rule["name"] in ("", rule["id"])]
     with pytest.raises(jsonschema.ValidationError):
         validator.validate({"version": "2.1.0", "runs": [{"tool": {"driver": {}}}]})
 
 
 def test_junit(full: Report, empty: Report) -> None:
-    schema = xmlschema.XMLSchema(str(FIXTURES / "junit.xsd"))
+    schema = xmlschema.XMLSchema(str(FIXTURES / "junit-10.xsd"))
     for report in (full, empty):
         schema.validate(FORMATS["junit"](report))
     root = xmlschema.XMLResource(FORMATS["junit"](full)).root
@@ -109,7 +111,7 @@ def test_junit(full: Report, empty: Report) -> None:
     assert [child.tag for child in cases["DAG002"]] == ["failure"]
     assert [child.tag for child in cases["DAG006"]] == ["system-out"]
     with pytest.raises(xmlschema.XMLSchemaValidationError):
-        schema.validate("<testsuites tests='1'/>")
+        schema.validate("<testsuites tests='1' wrong='1'/>")
 
 
 def test_github(full: Report, empty: Report) -> None:

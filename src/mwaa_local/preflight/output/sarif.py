@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 from typing import Any
 from urllib.parse import quote
 
@@ -56,8 +57,7 @@ def render(report: Report) -> str:
 def _rule(rule: Rule) -> dict[str, Any]:
     return {
         "id": rule.id,
-        "name": "".join(word.capitalize() for word in rule.title.replace("-", " ").split() if word.isalnum())
-        or rule.id,
+        "name": "".join(word.capitalize() for word in re.findall("[A-Za-z0-9]+", rule.title)),
         "shortDescription": {"text": rule.title},
         "fullDescription": {"text": f"{rule.why} ({rule.source})"},
         "help": {"text": rule.fix},
