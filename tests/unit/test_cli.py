@@ -74,10 +74,19 @@ def test_config_shows_layers_and_hides_secrets(tmp_path: Path) -> None:
     values = {item["option"]: item for item in json.loads(done.stdout)["values"]}
     assert values["core.parallelism"]["value"] == "7"
     assert values["core.parallelism"]["layer"] == "options"
-    assert values["core.parallelism"]["overrode"] == [{"layer": "container", "value": "38"}]
+    below = [{"layer": "airflow", "value": "32"}, {"layer": "container", "value": "38"}]
+    assert values["core.parallelism"]["overrode"] == below
     assert values["core.load_examples"]["value"] == "False"
-    assert values["core.load_examples"]["overrode"] == [{"layer": "options", "value": "True"}]
+    assert {"layer": "options", "value": "True"} in values["core.load_examples"]["overrode"]
+    assert (values["core.dag_ignore_file_syntax"]["layer"], values["celery.worker_umask"]["value"]) == ("airflow", "")
     assert values["core.fernet_key"]["value"] == "(secret)"
+
+
+def test_config_changed_leaves_airflows_defaults_out(tmp_path: Path) -> None:
+    done = call("--project", str(tmp_path), "--engine", "process", "config", "--json", "--changed")
+    values = json.loads(done.stdout)["values"]
+    assert 40 < len(values) < 200
+    assert "airflow" not in {item["layer"] for item in values}
 
 
 def test_config_of_one_option_and_of_an_unset_one(tmp_path: Path) -> None:
@@ -86,7 +95,7 @@ def test_config_of_one_option_and_of_an_unset_one(tmp_path: Path) -> None:
     assert "essential" in done.stdout
     unset = call("--project", str(tmp_path), "--engine", "process", "config", "core.nothing")
     assert unset.returncode == 2
-    assert "Airflow's own default counts" in unset.stderr
+    assert "has no option core.nothing" in unset.stderr
 
 
 def test_every_make_target_is_one_call_and_listed() -> None:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
+from dataclasses import replace
 from pathlib import Path
 from typing import Annotated, Any
 
@@ -9,13 +11,15 @@ import typer
 from rich.table import Table
 
 from mwaa_local.catalog import limits
+from mwaa_local.catalog.airflow_defaults import airflow_defaults
 from mwaa_local.cli import output
 from mwaa_local.cli.context import settings
 from mwaa_local.errors import UsageError
 from mwaa_local.model import Environment, Secrets
-from mwaa_local.runtime.environment import Effective, Value, effective
+from mwaa_local.runtime.environment import Effective, Overridden, Value, effective
 from mwaa_local.runtime.inputs import COMPONENTS, RuntimeInputs, Wiring, variables_for
 
+DEFAULT = "airflow"
 _HIDDEN = "(secret)"
 
 
@@ -30,6 +34,9 @@ def config(
         list[str] | None, typer.Argument(help="Options (core.parallelism) or variables; all when left out.")
     ] = None,
     component: Annotated[str, typer.Option(help="scheduler, worker or webserver.")] = "scheduler",
+    changed: Annotated[
+        bool, typer.Option("--changed", help="Only what MWAA, the definition or the startup script sets.")
+    ] = False,
     everything: Annotated[bool, typer.Option("--all", help="Variables beside Airflow's options too.")] = False,
     json: Annotated[bool, typer.Option("--json", help="The result as one JSON document.")] = False,
 ) -> None:
@@ -43,17 +50,19 @@ def config(
     engine = chosen.choose(environment).engine
     running = engine.exports(component)
     merged = planned(environment, component, running)
+    whole = with_defaults(merged.values, environment.version.airflow)
     wanted = {variable_of(name) for name in names or ()}
-    unknown = wanted - set(merged.values)
+    unknown = sorted(wanted - set(whole))
     if unknown:
         raise UsageError(
-            f"{sorted(unknown)[0]} is not set by any layer",
-            why="Airflow's own default counts",
-            hint=f"mwaa-local airflow config get-value {' '.join(_option(sorted(unknown)[0]).split('.'))}",
+            f"Airflow {environment.version.airflow} has no option {_option(unknown[0])}, and nothing sets it",
+            why="neither Airflow nor a provider of MWAA's image describes it",
+            hint=f"a provider of requirements.txt may: mwaa-local airflow config get-value "
+            f"{' '.join(_option(unknown[0]).split('.'))}",
         )
     values = [
         value
-        for name, value in sorted(merged.values.items())
+        for name, value in sorted((merged.values if changed else whole).items())
         if (name in wanted if wanted else everything or name.startswith("AIRFLOW__"))
     ]
     if json:
@@ -81,6 +90,24 @@ def variable_of(name: str) -> str:
     return f"AIRFLOW__{section.upper()}__{key.upper()}" if dot else name
 
 
+def with_defaults(values: Mapping[str, Value], version: str) -> dict[str, Value]:
+    """The values with Airflow's own defaults as the lowest layer below them.
+
+    Args:
+        values: What the layers above set, by variable.
+        version: Airflow's version.
+    """
+    whole = dict(values)
+    for option, default in airflow_defaults(version).items():
+        name = variable_of(option)
+        above = values.get(name)
+        if above is None:
+            whole[name] = Value(name, default, DEFAULT, reason=f"Airflow {version}'s own default")
+        elif above.value != default:
+            whole[name] = replace(above, overrode=(Overridden(DEFAULT, default), *above.overrode))
+    return whole
+
+
 def _option(variable: str) -> str:
     parts = variable.removeprefix("AIRFLOW__").lower().split("__", 1)
     return ".".join(parts)
@@ -92,12 +119,17 @@ def document(value: Value) -> dict[str, Any]:
     return {
         "name": value.name,
         "option": _option(value.name) if value.name.startswith("AIRFLOW__") else None,
-        "value": _HIDDEN if hide else value.value,
+        "value": _shown(value.value, hide),
         "layer": value.layer,
         "source": value.source,
         "reason": value.reason,
-        "overrode": [{"layer": lost.layer, "value": _HIDDEN if hide else lost.value} for lost in value.overrode],
+        "overrode": [{"layer": lost.layer, "value": _shown(lost.value, hide)} for lost in value.overrode],
     }
+
+
+def _shown(value: str, secret: bool) -> str:
+    """A value for people; nothing is no secret."""
+    return _HIDDEN if secret and value else value
 
 
 def planned(environment: Environment, component: str, exports: dict[str, str] | None) -> Effective:
@@ -129,7 +161,7 @@ def _show(values: list[Value]) -> None:
         table.add_column(column, overflow="fold")
     for value in values:
         hide = value.secret
-        lost = "; ".join(f"{item.layer}: {_HIDDEN if hide else item.value}" for item in value.overrode)
+        lost = "; ".join(f"{item.layer}: {_shown(item.value, hide) or '(empty)'}" for item in value.overrode)
         name = _option(value.name) if value.name.startswith("AIRFLOW__") else value.name
-        table.add_row(name, _HIDDEN if hide else value.value, value.layer, lost, value.reason)
+        table.add_row(name, _shown(value.value, hide), value.layer, lost, value.reason)
     output.out.print(table)
