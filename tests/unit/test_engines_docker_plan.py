@@ -217,3 +217,20 @@ def test_aws_files_enter_only_when_a_profile_is_named(tmp_path: Path) -> None:
     given = services(made)["worker"]["environment"]
     assert given["AWS_PROFILE"] == "dev"
     assert _volumes(made)[given["AWS_SHARED_CREDENTIALS_FILE"]]["source"] == str(home / ".aws" / "credentials")
+
+
+def test_a_foreign_image_gets_what_mwaas_service_would_inject(tmp_path: Path) -> None:
+    ours = services(make(tmp_path / "a"))["worker"]["environment"]
+    text = "EnvironmentClass: mw1.medium\nLocal: {Image: amazon-mwaa:3.2.1}\n"
+    given = services(make(tmp_path / "b", text))
+    assert given["worker"]["image"] == "amazon-mwaa:3.2.1"
+    theirs = given["worker"]["environment"]
+    wanted = {
+        "AIRFLOW__CELERY__WORKER_AUTOSCALE": "10,0",
+        "AIRFLOW__LOGGING__REMOTE_LOGGING": "True",
+        "AWS_ENDPOINT_URL": "http://aws:4566",
+        "AWS_ACCESS_KEY_ID": "test",
+    }
+    assert {name: theirs[name] for name in wanted} == wanted
+    assert not wanted.keys() & ours.keys(), "our own runtime works them out"
+    assert given["aws"]["image"].startswith("mwaa-local:")

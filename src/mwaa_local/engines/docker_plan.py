@@ -28,7 +28,8 @@ from mwaa_local.engines.plan import Component, Plan
 from mwaa_local.engines.ports import HOST, Wish
 from mwaa_local.engines.process_plan import bucket_name
 from mwaa_local.model import Environment, Secrets
-from mwaa_local.runtime.inputs import Wiring, variables_for
+from mwaa_local.runtime.environment import service_variables
+from mwaa_local.runtime.inputs import RuntimeInputs, Wiring, variables_for
 
 AWS, WEB = "http://aws:4566", "http://webserver:8080"
 INPUTS_LABEL = "io.mwaa-local.inputs"
@@ -257,6 +258,9 @@ def variables(parts: Parts, component: str, extra: Mapping[str, str]) -> dict[st
     )
     given = variables_for(parts.environment, component, wiring)
     given.pop("MWAA_LOCAL__HOSTNAME")
+    if parts.environment.local.image is not None and component in (*AIRFLOW, "migrate-db"):
+        # Our runtime works these out from MWAA_LOCAL__ variables, which AWS's own image does not read.
+        given = {**service_variables(RuntimeInputs.parse(component, given)), **given}
     return {**given, **_NEUTRAL}
 
 
