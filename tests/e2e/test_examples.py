@@ -51,27 +51,19 @@ def api(tool: Tool) -> AirflowApi:
     return AirflowApi(tool.json("status", code=None)["web"], 3 if tool.version.startswith("3") else 2)
 
 
-def test_every_example_succeeds_and_long_tasks_run_once(up: Tool) -> None:
+def test_every_example_succeeds(up: Tool) -> None:
+    # Its task of 90 s runs beside the other tests; a later one looks at how it ended.
     wait_for(
         "long_bash is parsed",
         lambda: up.run("airflow", "dags", "trigger", "long_bash", "--run-id", "long-1").returncode == 0,
         seconds=60,
     )
-    began = time.monotonic()
     words = [word for dag in EXAMPLES for word in ("--dag", dag)]
     junit = up.folder / "smoke.xml"
     document = up.json("smoke", *words, "--junit", str(junit))
     assert document["passed"], json.dumps(document, indent=1)
     assert {run["dag_id"] for run in document["runs"]} == set(EXAMPLES)
     assert junit.read_bytes().startswith(b"<?xml")
-    client = api(up)
-    wait_for("the 90 s task", lambda: client.run_state("long_bash", "long-1") in ("success", "failed"), seconds=180)
-    assert client.run_state("long_bash", "long-1") == "success"
-    (task,) = client.task_instances("long_bash", "long-1")
-    assert task.try_number == 1
-    lines = client.task_log("long_bash", "long-1", task)
-    assert sum("started" in line and "echo" not in line for line in lines) == 1, "delivered twice"
-    assert time.monotonic() - began > 80
 
 
 def test_task_logs_are_read_back_in_the_api_and_on_the_command_line(up: Tool) -> None:
@@ -146,6 +138,17 @@ def test_exit_codes_of_airflow_and_shell_are_kept(up: Tool) -> None:
         "development",
         "/usr/local/airflow",
     ]
+
+
+def test_the_long_task_ran_once(up: Tool) -> None:  # longer than a queue's usual visibility: spec/10 section 6.1
+    client = api(up)
+    wait_for("the 90 s task", lambda: client.run_state("long_bash", "long-1") in ("success", "failed"), seconds=180)
+    assert client.run_state("long_bash", "long-1") == "success"
+    (task,) = client.task_instances("long_bash", "long-1")
+    assert task.try_number == 1
+    assert task.seconds is not None and task.seconds > 80
+    lines = client.task_log("long_bash", "long-1", task)
+    assert sum("started" in line and "echo" not in line for line in lines) == 1, "delivered twice"
 
 
 def test_everything_is_there_again_after_down_and_up(up: Tool) -> None:

@@ -303,7 +303,7 @@ def test_a_database_behind_its_version_is_migrated_in_place(env: Running, tmp_pa
     layout = Layout(other.environment.state)
     try:
         # A cluster without any table: what an upgrade finds, only more so.
-        postgres.create(layout.postgres, password=secrets.load_or_create(layout.secrets).database_password)
+        postgres.create(layout.postgres("3"), password=secrets.load_or_create(layout.secrets).database_password)
         other.up()
         assert (layout.run("migrate-db") / "status.json").exists(), "the job ran"
         other.run_dag("two_tasks")

@@ -62,9 +62,14 @@ class Layout:
         if not note.exists():
             note.write_text("# Data of local environments; mwaa-local makes and removes them.\n*\n", encoding="utf-8")
 
+    @property
+    def homes(self) -> Path:
+        """The components' home folders."""
+        return self.state / "home"
+
     def home(self, component: str) -> Path:
         """What the component sees as ``/usr/local/airflow``."""
-        return self.state / "home" / component
+        return self.homes / component
 
     def run(self, component: str) -> Path:
         """The component's run folder: ``status.json``, heartbeats."""

@@ -150,13 +150,15 @@ class ProcessEngine:
 
     def _adopt(self, before: Plan | None, environment: Environment, progress: Progress) -> tuple[bool, list[str]]:
         """Whether a keeper runs that may go on; one of another version, of the tool or of Airflow, is ended."""
-        if not keeper_client.runs(self._layout):
-            return False, []
         was = _version_of(before)
         if was is not None and was != environment.version.airflow:
             # No process of the old version may meet the new one's database, queue or API.
-            with progress.step(f"stopping Airflow {was}"):
-                keeper_client.stop(self._layout, timeout_s=_SWITCH_SECONDS)
+            if keeper_client.runs(self._layout):
+                with progress.step(f"stopping Airflow {was}"):
+                    keeper_client.stop(self._layout, timeout_s=_SWITCH_SECONDS)
+            # A container of MWAA begins with an empty home; the airflow.cfg in an old one names the old version's classes.
+            shutil.rmtree(self._layout.homes, ignore_errors=True)
+        if not keeper_client.runs(self._layout):
             return False, []
         if before is not None and before.tool == mwaa_local.__version__:
             return True, []
