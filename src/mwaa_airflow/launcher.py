@@ -182,6 +182,9 @@ class Launcher(object):
             self.wait(min(1.0, limit - time.monotonic()))
             self.reap()
         if child.running:
+            said = "mwaa-local: %s had not ended %.0f s after SIGTERM, so it is killed\n"
+            with contextlib.suppress(OSError):
+                os.write(2, (said % (child.name, child.patience)).encode("utf-8"))
             kill_group(child.pid, signal.SIGKILL)
             while child.running:
                 self.wait(1.0)

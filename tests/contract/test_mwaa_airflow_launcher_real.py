@@ -13,7 +13,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from mwaa_airflow_support import VERSIONS, airflow_python, variables, wait_for
+from mwaa_airflow_support import SOURCES, VERSIONS, airflow_python, variables, wait_for
 
 from mwaa_local.engines import ports, postgres, processes
 
@@ -160,3 +160,38 @@ def test_one_killed_process_ends_the_component_with_its_code(rig: Rig) -> None:
             launcher.wait(10)
     assert rig.events()[-1]["event"] == "exited"
     assert not [pid for pid in everyone if Path(f"/proc/{pid}").exists()]
+
+
+LOST_RACE = """
+import selectors, sys, time
+import psutil
+from mwaa_airflow import triggerer_stop
+if "patched" in sys.argv:
+    triggerer_stop.install()
+from airflow.sdk.execution_time.supervisor import WatchedSubprocess
+
+class Lost:
+    \"\"\"The runner of triggers in its last moment: no socket left, and not collected yet.\"\"\"
+    selector, _exit_code, pid = selectors.DefaultSelector(), None, 0
+    def _check_subprocess_exit(self, **kwargs):
+        return None
+
+began = time.monotonic()
+WatchedSubprocess._service_subprocess(Lost(), 1.5)
+print(time.monotonic() - began)
+"""
+
+
+@pytest.mark.parametrize(("words", "least", "most"), [((), 1.4, 3.0), (("patched",), 0.0, 1.0)])
+def test_a_triggerer_looks_often_once_nothing_can_wake_it(words: tuple[str, ...], least: float, most: float) -> None:
+    """The first case shows Airflow's own wait; when it fails, Airflow mended it and the patch can go."""
+    python = airflow_python("3.2.1")
+    done = subprocess.run(
+        [str(python), "-W", "ignore", "-c", LOST_RACE, *words],
+        env={"PYTHONPATH": str(SOURCES), "PATH": os.environ["PATH"], "AIRFLOW_VERSION": "3.2.1"},
+        capture_output=True,
+        text=True,
+        timeout=60,
+    )
+    assert done.returncode == 0, done.stderr
+    assert least <= float(done.stdout.split()[-1]) < most

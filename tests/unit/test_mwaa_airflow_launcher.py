@@ -61,8 +61,10 @@ class Run:
         read, write = os.pipe()
         files = [os.open(folder / f"{spec['name']}.log", os.O_WRONLY | os.O_CREAT) for spec in processes]
         specs = [dict(spec, stdout=fd, stderr=fd) for spec, fd in zip(processes, files, strict=True)]
+        files.append(os.open(folder / "launcher.log", os.O_WRONLY | os.O_CREAT))
         self.process = subprocess.Popen(
             [sys.executable, "-m", "mwaa_airflow.launcher", json.dumps({"events": write, "processes": specs})],
+            stderr=files[-1],
             env={
                 "PYTHONPATH": f"{SOURCES}:{folder}",
                 "AIRFLOW_VERSION": "3.2.1",
@@ -168,6 +170,7 @@ def test_after_the_patience_comes_the_kill(start: Any) -> None:
     assert run.process.wait(10) == 0
     assert 0.4 <= time.monotonic() - begun < 3
     assert {row["name"]: row["code"] for row in run.told() if row["event"] == "exited"}["b"] == -9
+    assert "b had not ended 0 s after SIGTERM, so it is killed" in run.output("launcher")
 
 
 def test_what_is_left_of_a_processs_group_is_killed(start: Any) -> None:

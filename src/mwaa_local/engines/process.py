@@ -156,7 +156,7 @@ class ProcessEngine:
             if keeper_client.runs(self._layout):
                 with progress.step(f"stopping Airflow {was}"):
                     keeper_client.stop(self._layout, timeout_s=_SWITCH_SECONDS)
-            # A container of MWAA begins with an empty home; the airflow.cfg in an old one names the old version's classes.
+            # A container of MWAA begins with an empty home; an airflow.cfg left in it names the old version's classes.
             shutil.rmtree(self._layout.homes, ignore_errors=True)
         if not keeper_client.runs(self._layout):
             return False, []

@@ -72,7 +72,8 @@ def until_healthy(
 
 
 def _refuse_hopeless(layout: Layout, name: str, one: Mapping[str, Any], since: float) -> None:
-    exits = [row for row in one["exits"] if row["at"] >= since]
+    # One that began before us read the files as they were: what is wrong with them may just have been mended.
+    exits = [row for row in one["exits"] if row["at"] - row["seconds"] >= since]
     if not exits:
         return
     last = exits[-1]
