@@ -131,6 +131,24 @@ def test_up_makes_every_service_healthy(running: Project) -> None:
 
 
 @pytest.mark.timeout(900)
+def test_docker_compose_ps_shows_them_healthy(running: Project) -> None:
+    """As a person would after `eval "$(mwaa-local env)"`, with or without a compose.yaml in the folder."""
+    addresses = running.engine.addresses()
+    assert addresses is not None
+    for folder in (running.folder, Path(__file__).parents[2]):
+        done = subprocess.run(
+            ["docker", "compose", "ps", "--format", "{{.Service}} {{.Health}}"],
+            cwd=folder,
+            env={**os.environ, **addresses.variables},
+            capture_output=True,
+            text=True,
+            timeout=60,
+            check=True,
+        )
+        shown = dict(line.split() for line in done.stdout.splitlines())
+        assert shown == dict.fromkeys(SERVICES, "healthy")
+
+
 def test_up_again_changes_nothing(running: Project) -> None:
     before = running.containers()
     began = time.monotonic()

@@ -236,6 +236,7 @@ def env(
         **client_variables(environment, addresses.aws),
         "MWAA_LOCAL_WEB_URL": addresses.web,
         "MWAA_LOCAL_BUCKET": addresses.bucket,
+        **addresses.variables,
     }
     if json:
         output.emit_json(variables)

@@ -166,7 +166,7 @@ class DockerEngine:
         found = verdicts(states)
         return UpResult(
             changes=[*notes, *changes],
-            addresses=_addresses(made.plan),
+            addresses=self._addresses(made.plan),
             components=states,
             seconds=seconds,
             verdicts=[] if allowed else found,
@@ -379,7 +379,12 @@ class DockerEngine:
         if made is None:
             return None
         words = ["ps", "--quiet", "--filter", f"label={PROJECT_LABEL}={self._project}"]
-        return _addresses(made) if self._docker.output(*words).strip() else None
+        return self._addresses(made) if self._docker.output(*words).strip() else None
+
+    def _addresses(self, made: Plan) -> Addresses:
+        # `docker compose ps`, `logs` and `exec` then mean this environment.
+        shell = {"COMPOSE_PROJECT_NAME": self._project}
+        return Addresses(web=made.facts["web"], aws=made.facts["aws"], bucket=made.facts["bucket"], variables=shell)
 
     def _container(self, component: str, *, jobs: bool = False) -> Container:
         """The container of a component.
@@ -460,7 +465,3 @@ def _timed(seconds: dict[str, float], name: str) -> Iterator[None]:
         yield
     finally:
         seconds[name] = round(time.monotonic() - began, 2)
-
-
-def _addresses(made: Plan) -> Addresses:
-    return Addresses(web=made.facts["web"], aws=made.facts["aws"], bucket=made.facts["bucket"])

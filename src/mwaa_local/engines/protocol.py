@@ -43,11 +43,19 @@ class ComponentState:
 
 @dataclass(frozen=True)
 class Addresses:
-    """Where a running environment answers: two URLs and the name of the environment's bucket."""
+    """Where a running environment answers.
+
+    Attributes:
+        web: URL of the web server.
+        aws: URL of the AWS endpoint.
+        bucket: Name of the environment's bucket.
+        variables: What else a shell needs so that the engine's own programs find it.
+    """
 
     web: str
     aws: str
     bucket: str
+    variables: Mapping[str, str] = field(default_factory=dict)
 
 
 @dataclass(frozen=True)
