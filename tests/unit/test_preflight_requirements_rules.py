@@ -145,7 +145,7 @@ def test_a_dependency_against_the_constraints_is_led_back_to_the_line(made) -> N
 
 def test_essential_pins_cannot_be_moved(made) -> None:  # type: ignore[no-untyped-def]
     found = one("REQ001", made("apache-airflow==3.1.0\n"))
-    assert "essential pins of MWAA fixes apache-airflow==3.2.1" in found.message
+    assert "apache-airflow==3.2.1 is fixed (essential pins of MWAA)" in found.message
 
 
 def test_two_lines_that_exclude_each_other(made) -> None:  # type: ignore[no-untyped-def]

@@ -202,7 +202,7 @@ def _versions(draft: _Draft, reading: Reading, outcome: Outcome, remaining: list
                 remaining.append(f"{place}: no version of it fits; remove it or name another package")
                 continue
             reason = (
-                (cause.pin and f"{cause.source} fixes {cause.pin}")
+                (cause.pin and f"{cause.pin} is fixed ({cause.source})")
                 or (cause.core and f"it needs {cause.core}")
                 or "it fits nothing else"
             )

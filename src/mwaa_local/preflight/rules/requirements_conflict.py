@@ -36,9 +36,9 @@ def _message(cause: Cause, number: int) -> str:
     entry = cause.entries[number]
     line = redact(entry.text)
     if cause.pin:
-        text = f"{line} cannot be installed: {cause.source} fixes {cause.pin}"
+        text = f"{line} cannot be installed: {cause.pin} is fixed ({cause.source})"
         if cause.requirers:
-            text += f", which {_some(cause.requirers)} of the image asks for"
+            text += f"; the image needs it for {_some(cause.requirers)}"
         if cause.detail and cause.pin.partition("==")[0] != entry.name:
             text += f" ({cause.detail})"
     elif len(cause.entries) > 1:
