@@ -124,7 +124,7 @@ def small_requirement(project: Project, runs: int) -> list[float]:
     """A running environment gets one small pure-Python requirement more: `up` until healthy. A new version each run."""
     path = project.folder / "requirements" / "requirements.txt"
     before = path.read_text()
-    versions = iter(("0.6.0", "0.5.0", "0.4.0", "0.3.0", "0.7.1", "0.7.0", "0.8.3"))
+    versions = iter(("0.6.0", "0.5.0", "0.4.0", "0.3.0", "0.8.3", "0.8.0", "0.2.0"))
     project.up()
 
     def once() -> float:
