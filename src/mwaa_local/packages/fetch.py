@@ -125,7 +125,7 @@ def _get(url: str, environment: Mapping[str, str], settings: PipSettings, connec
     opener = urllib.request.build_opener(
         urllib.request.ProxyHandler(proxies(environment, settings, host)), urllib.request.HTTPSHandler(context=context)
     )
-    request = _request(url)
+    request = request_of(url)
     with opener.open(request, timeout=connect_s) as answer:
         data: bytes = answer.read(_MAX_BYTES + 1)
     if len(data) > _MAX_BYTES:
@@ -133,7 +133,7 @@ def _get(url: str, environment: Mapping[str, str], settings: PipSettings, connec
     return data.decode("utf-8")
 
 
-def _request(url: str) -> urllib.request.Request:
+def request_of(url: str) -> urllib.request.Request:
     """The request, a login in the URL moved to the header (urllib would take it for a part of the host)."""
     parts = urllib.parse.urlsplit(url)
     login, sign, host = parts.netloc.rpartition("@")

@@ -2,16 +2,15 @@
 
 from __future__ import annotations
 
-import os
 import re
 import time
 from collections.abc import Callable, Sequence
-from datetime import UTC, date, datetime, timedelta
+from datetime import date
 from pathlib import Path
 
 from packaging.utils import InvalidSdistFilename, InvalidWheelFilename, parse_sdist_filename, parse_wheel_filename
 
-from mwaa_local.packages import child, explain, uv_tool
+from mwaa_local.packages import child, explain, pip_tool, uv_tool
 from mwaa_local.packages.failure import Conflict, UnmetRequirementsError
 from mwaa_local.packages.inputs import Inputs
 from mwaa_local.packages.listing import Change
@@ -139,40 +138,9 @@ def _pip(
     lock: int,
     emit: Emit,
 ) -> child.Finished:
-    settings, indexes = uv.settings, reading.indexes
-    env = uv.variables(None) | {
-        "PIP_CONFIG_FILE": os.devnull,
-        "PIP_CACHE_DIR": str(uv.cache / "pip"),
-        "PIP_DISABLE_PIP_VERSION_CHECK": "1",
-        "PIP_NO_INPUT": "1",
-        "PIP_NO_COLOR": "1",
-        "PIP_PROGRESS_BAR": "off",
-        "PIP_ROOT_USER_ACTION": "ignore",
-        "PIP_EXTRA_INDEX_URL": " ".join(indexes.extra),
-        "PIP_FIND_LINKS": " ".join(indexes.find_links),
-        "PIP_TRUSTED_HOST": " ".join(indexes.trusted_hosts),
-        "PIP_CERT": settings.cert or "",
-        "PIP_DEFAULT_TIMEOUT": str(int(settings.timeout)) if settings.timeout else "",
-        "PIP_RETRIES": str(settings.retries) if settings.retries is not None else "2",
-        "PIP_INDEX_URL": indexes.default or "",
-        "PIP_NO_INDEX": "1" if indexes.no_index else "",
-    }
-    argv: list[str | Path] = [prefix / "bin" / "python", "-m", "pip", "install"]
-    argv += [word for path in inputs.requirements for word in ("-r", str(path))]
-    argv += [word for path in inputs.constraints for word in ("-c", str(path))]
-    argv += ["--pre"] if reading.pre or settings.pre else []
-    argv += ["--prefer-binary"] if reading.prefer_binary else []
-    argv += ["--no-deps"] if settings.no_deps else []
-    argv += ["--upgrade"] if settings.upgrade else []
-    argv += ["--require-hashes"] if reading.require_hashes else []
-    argv += [word for value in reading.no_binary for word in ("--no-binary", value)]
-    argv += [word for value in reading.only_binary for word in ("--only-binary", value)]
-    if cut_off is not None and _pip_major(prefix) >= 26:
-        end = datetime(cut_off.year, cut_off.month, cut_off.day, tzinfo=UTC) + timedelta(days=1)
-        argv += ["--uploaded-prior-to", end.strftime("%Y-%m-%dT%H:%M:%SZ")]
     done = child.run(
-        argv,
-        env={name: value for name, value in env.items() if value},
+        pip_tool.install_words(prefix, reading, inputs, uv.settings, cut_off),
+        env=pip_tool.variables(uv, reading.indexes),
         cwd=inputs.requirements[0].parent,
         timeout_s=max(deadline - time.monotonic(), 0.1),
         keep_open=[lock],
@@ -223,10 +191,3 @@ def _translated(read: Callable[[str], None], inputs: Inputs) -> Callable[[str], 
 
 def _dateless(text: str) -> bool:
     return DATELESS in text or ("upload-time" in text and "--uploaded-prior-to" in text)
-
-
-def _pip_major(prefix: Path) -> int:
-    for folder in prefix.glob("lib/python*/site-packages/pip-*.dist-info"):
-        major = folder.name.removeprefix("pip-").split(".")[0]
-        return int(major) if major.isdigit() else 0
-    return 0

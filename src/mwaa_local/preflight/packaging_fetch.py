@@ -65,7 +65,7 @@ def archive(item: Archive, uv: Uv, *, total_s: float = _TOTAL_S) -> Path:
 
 def _copy(item: Archive, uv: Uv, stream: object, deadline: float) -> str:
     url = item.url.partition("#")[0]
-    request = fetch._request(url)
+    request = fetch.request_of(url)
     host = request.host.partition(":")[0]
     context = ssl.create_default_context()
     cert = uv.settings.cert

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import os
 import platform
 import tempfile
 import time
@@ -15,7 +14,7 @@ from urllib.parse import unquote, urlsplit
 from packaging.utils import canonicalize_name
 
 from mwaa_local.errors import MwaaLocalError
-from mwaa_local.packages import child, explain, fetch, inputs, uv_tool
+from mwaa_local.packages import child, explain, fetch, inputs, pip_tool, uv_tool
 from mwaa_local.packages.failure import UnmetRequirementsError
 from mwaa_local.packages.indexes import from_settings
 from mwaa_local.packages.requirements import Reading
@@ -37,23 +36,15 @@ def resolve(reading: Reading, situation: Situation, *, cut_off: date | None = No
     assert situation.base is not None, "the caller looked"
     begin = time.monotonic()
     newest = cut_off or uv_tool.cut_off_of(reading)
-    settings = situation.uv.settings
     with tempfile.TemporaryDirectory(prefix="mwaa-local-") as scratch:
         folder = Path(scratch)
         given = inputs.write(reading, folder)
         report = folder / "report.json"
-        argv: list[str | Path] = [situation.base.interpreter, "-m", "pip", "install", "--dry-run", "--report", report]
-        argv += [word for path in given.requirements for word in ("-r", path)]
-        argv += [word for path in given.constraints for word in ("-c", path)]
-        argv += ["--pre"] if reading.pre or settings.pre else []
-        argv += ["--prefer-binary"] if reading.prefer_binary else []
-        argv += ["--require-hashes"] if reading.require_hashes else []
-        argv += [word for value in reading.no_binary for word in ("--no-binary", value)]
-        argv += [word for value in reading.only_binary for word in ("--only-binary", value)]
-        argv += ["--uploaded-prior-to", f"{newest}T23:59:59Z"] if newest else []
+        argv = pip_tool.install_words(situation.base.path, reading, given, situation.uv.settings, newest)
+        argv += ["--dry-run", "--report", report]
         done = child.run(
             argv,
-            env=_variables(reading, situation),
+            env=pip_tool.variables(situation.uv, reading.indexes),
             cwd=folder,
             timeout_s=situation.timeout_s * 4,
         )
@@ -107,7 +98,7 @@ def prepares(package: Package, reading: Reading, situation: Situation) -> UnmetR
             "--ignore-installed",
             path,
         ]
-        done = child.run(argv, env=_variables(reading, situation), timeout_s=situation.timeout_s)
+        done = child.run(argv, env=pip_tool.variables(situation.uv, reading.indexes), timeout_s=situation.timeout_s)
         text = "" if done.code == 0 or done.timed_out else done.text
         if _network_failed(text):
             return None
@@ -135,28 +126,7 @@ def _network_failed(text: str) -> bool:
 
 def plain_variables(situation: Situation) -> dict[str, str]:
     """What pip is told where no requirements file takes part: this machine's own way to an index."""
-    return _variables(Reading(Path("requirements.txt"), "", indexes=from_settings(situation.uv.settings)), situation)
-
-
-def _variables(reading: Reading, situation: Situation) -> dict[str, str]:
-    """What pip is told by its environment: addresses may hold passwords, and other users can read commands."""
-    settings, indexes = situation.uv.settings, reading.indexes
-    env = situation.uv.variables(None) | {
-        "PIP_CONFIG_FILE": os.devnull,
-        "PIP_CACHE_DIR": str(situation.uv.cache / "pip"),
-        "PIP_DISABLE_PIP_VERSION_CHECK": "1",
-        "PIP_NO_INPUT": "1",
-        "PIP_NO_COLOR": "1",
-        "PIP_PROGRESS_BAR": "off",
-        "PIP_ROOT_USER_ACTION": "ignore",
-        "PIP_EXTRA_INDEX_URL": " ".join(indexes.extra),
-        "PIP_FIND_LINKS": " ".join(indexes.find_links),
-        "PIP_TRUSTED_HOST": " ".join(indexes.trusted_hosts),
-        "PIP_CERT": settings.cert or "",
-        "PIP_INDEX_URL": indexes.default or "",
-        "PIP_NO_INDEX": "1" if indexes.no_index else "",
-    }
-    return {name: value for name, value in env.items() if value}
+    return pip_tool.variables(situation.uv, from_settings(situation.uv.settings))
 
 
 def _package(item: dict[str, Any]) -> Package:
