@@ -8,12 +8,14 @@ import sys
 import tarfile
 from collections.abc import Mapping, Sequence
 from pathlib import Path
+from types import SimpleNamespace
 
 import pytest
+from packaging.requirements import Requirement
 from preflight_support import hits, outcomes, write
 
 from mwaa_local.packages import fetch
-from mwaa_local.preflight import registry, resolve
+from mwaa_local.preflight import registry, resolve, resolve_metadata
 from mwaa_local.preflight.findings import Hit, Severity, Unchecked
 from mwaa_local.preflight.resolve_types import Archive, Package, Resolution
 from mwaa_local.preflight.rules import requirements_duration
@@ -338,3 +340,28 @@ def test_the_stand_in_for_the_constraint_file_is_named(made, monkeypatch: pytest
     monkeypatch.setattr(resolve.resolve_uv, "resolve", lambda *_, **__: Resolution({}, {}))
     found = one("REQ021", space)
     assert "pins of MWAA's image for 3.2.1" in found.message and "does not answer" in found.message
+
+
+def test_what_only_a_dependency_brings_is_led_back_to_its_line(made, monkeypatch: pytest.MonkeyPatch) -> None:  # type: ignore[no-untyped-def]
+    """`top` on line 2 asks for `middle`, which asks for the package with the fault."""
+    from mwaa_local.preflight.rules import _requirements
+
+    asked = {"top": ["middle"], "middle": ["deep>=1"], "other": ["deep ; extra == 'x'"]}
+    outcome = SimpleNamespace(
+        file=Path("requirements.txt"),
+        place=lambda file: Path(file),
+        reading=SimpleNamespace(entries=[SimpleNamespace(name="top", file="requirements.txt", line=2)]),
+        resolution=SimpleNamespace(changes={}),
+        situation=None,
+    )
+    monkeypatch.setattr(
+        resolve_metadata,
+        "of",
+        lambda *_: {
+            name: resolve_metadata.Metadata(name, "1", tuple(map(Requirement, said))) for name, said in asked.items()
+        },
+    )
+    place = _requirements.place_of(outcome, "deep")  # type: ignore[arg-type]
+    assert (place.line, place.note) == (2, " (it comes with middle, asked for by top)")
+    assert _requirements.place_of(outcome, "top") == (Path("requirements.txt"), 2, "")  # type: ignore[arg-type]
+    assert _requirements.place_of(outcome, "nobodys").line == 0  # type: ignore[arg-type]

@@ -7,10 +7,13 @@ from collections.abc import Iterator
 from optparse import Values
 from pathlib import Path
 from threading import Lock
+from typing import NamedTuple
+
+from packaging.utils import canonicalize_name
 
 from mwaa_local.packages import lines
 from mwaa_local.packages.entries import Entry
-from mwaa_local.preflight import resolve, resolve_conflict
+from mwaa_local.preflight import resolve, resolve_conflict, resolve_metadata
 from mwaa_local.preflight.resolve import Outcome
 from mwaa_local.preflight.resolve_conflict import Cause
 from mwaa_local.preflight.workspace import Workspace
@@ -50,10 +53,49 @@ def entries_of(outcome: Outcome, name: str) -> list[Entry]:
     return [entry for entry in outcome.reading.entries if entry.name == name] if outcome.reading else []
 
 
-def place_of(outcome: Outcome, name: str) -> tuple[Path, int]:
-    """The line that asks for a package, or the file where another package asks for it."""
-    found = entries_of(outcome, name)
-    return (outcome.place(found[0].file), found[0].line) if found else (outcome.file, 0)
+class Place(NamedTuple):
+    """Where a package comes from.
+
+    Attributes:
+        line: 0 where no line can be made out.
+        note: How the line leads to the package, to end a message with; empty when it names it.
+    """
+
+    file: Path
+    line: int
+    note: str = ""
+
+
+def place_of(outcome: Outcome, name: str) -> Place:
+    """The line that asks for a package, or for another one that leads to it."""
+    if found := entries_of(outcome, name):
+        return Place(outcome.place(found[0].file), found[0].line)
+    chain = _chain(outcome, name)
+    if not chain:
+        return Place(outcome.file, 0)
+    entry = entries_of(outcome, chain[-1])[0]
+    return Place(outcome.place(entry.file), entry.line, f" (it comes with {', asked for by '.join(chain)})")
+
+
+def _chain(outcome: Outcome, name: str) -> list[str]:
+    """The packages that lead from one of the file's lines to a package, nearest to it first; the shortest way."""
+    if outcome.resolution is None:
+        return []
+    asked_by: dict[str, list[str]] = {}
+    for parent, metadata in resolve_metadata.of(outcome.resolution.changes.values(), outcome.situation).items():
+        for item in metadata.requires:
+            asked_by.setdefault(str(canonicalize_name(item.name)), []).append(parent)
+    ways, seen = [[name]], {name}
+    for way in ways:  # grows meanwhile
+        for parent in asked_by.get(way[-1], ()):
+            if parent in seen:
+                continue
+            seen.add(parent)
+            longer = [*way, parent]
+            if entries_of(outcome, parent):
+                return longer[1:]
+            ways.append(longer)
+    return []
 
 
 def private(workspace: Workspace) -> bool:

@@ -35,13 +35,13 @@ def check(workspace: Workspace) -> Iterator[Hit]:
                 or item.specifier.contains(package.version, prereleases=True)
             ):
                 continue
-            file, line = _requirements.place_of(outcome, package.name)
+            place = _requirements.place_of(outcome, package.name)
             yield Hit(
-                f"{package.name} goes from {found.present[package.name]} to {package.version}, "
+                f"{package.name}{place.note} goes from {found.present[package.name]} to {package.version}, "
                 f"and {other} {found.present.get(other, '')} of the image needs "
                 f"{item.name}{item.specifier}: pip installs it and only warns",
-                file,
-                line,
+                place.file,
+                place.line,
                 key=f"{package.name} {other}",
             )
 

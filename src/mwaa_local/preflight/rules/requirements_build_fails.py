@@ -19,21 +19,21 @@ def check(workspace: Workspace) -> Iterator[Hit]:
     if outcome is None or error is None or error.kind not in {"build", "other"}:
         return
     name = error.packages[0] if error.packages else ""
-    file, line = _requirements.place_of(outcome, name)
+    place = _requirements.place_of(outcome, name)
     asked = [word for word in _IN_IMAGE if word in f"{error.what} {' '.join(error.explanation)}"]
     tail = [text for text in error.explanation if text.strip()][-1:]
     text = error.what + (f" ({tail[0][:200]})" if tail else "")
     if asked and error.kind == "build":
         yield Hit(
             f"{text}; MWAA's image has {', '.join(asked)}, so it may build there",
-            file,
-            line,
+            place.file,
+            place.line,
             severity=Severity.WARNING,
             fix=error.hint,
             key=name,
         )
     else:
-        yield Hit(text, file, line, fix=error.hint, key=name)
+        yield Hit(text, place.file, place.line, fix=error.hint, key=name)
 
 
 RULE = Rule(

@@ -19,21 +19,21 @@ def check(workspace: Workspace) -> Iterator[Hit]:
     for name, package in outcome.resolution.changes.items():
         if package.archive is None or package.archive.wheel or name in system_needs():
             continue
-        file, line = _requirements.place_of(outcome, name)
+        place = _requirements.place_of(outcome, name)
         why = (
             f"its {len(package.wheels)} wheels are for other Pythons or machines"
             if package.wheels
             else "the release has no wheel at all"
         )
         text = (
-            f"{name} {package.version} is built from source in every container: {why}. The build "
+            f"{name} {package.version}{place.note} is built from source in every container: {why}. The build "
             "downloads its own build requirements"
         )
         text += ", which a private web server cannot" if _requirements.private(workspace) else ""
         yield Hit(
             f"{text}; MWAA's image has {packaging_facts().image_builds_with}, not {packaging_facts().image_lacks}",
-            file,
-            line,
+            place.file,
+            place.line,
             key=name,
         )
 

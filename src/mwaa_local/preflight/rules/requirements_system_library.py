@@ -23,7 +23,7 @@ def check(workspace: Workspace) -> Iterator[Hit]:
             continue
         if need.provides and all(word in script for word in need.provides.split()[:1]):
             continue
-        file, line = _requirements.place_of(outcome, name)
+        place = _requirements.place_of(outcome, name)
         verb = "needs" if need.when == "run" else "has no wheel here and its build needs"
         fix = (
             f"in the startup script: sudo dnf install -y {need.provides}"
@@ -32,9 +32,9 @@ def check(workspace: Workspace) -> Iterator[Hit]:
         )
         severity = Severity.ERROR if need.when == "build" else Severity.WARNING
         yield Hit(
-            f"{name} {package.version} {verb} {need.needs}, which MWAA's image does not have",
-            file,
-            line,
+            f"{name} {package.version}{place.note} {verb} {need.needs}, which MWAA's image does not have",
+            place.file,
+            place.line,
             fix=fix,
             severity=severity,
             key=name,

@@ -16,12 +16,12 @@ def check(workspace: Workspace) -> Iterator[Hit]:
         return
     for name, package in outcome.resolution.changes.items():
         if package.yanked is not None:
-            file, line = _requirements.place_of(outcome, name)
+            place = _requirements.place_of(outcome, name)
             yield Hit(
-                f"{name} {package.version} was withdrawn by its authors"
+                f"{name} {package.version}{place.note} was withdrawn by its authors"
                 + (f": {package.yanked}" if package.yanked else ""),
-                file,
-                line,
+                place.file,
+                place.line,
                 key=name,
             )
 
