@@ -113,6 +113,25 @@ error: Failed to build `mysqlclient==2.3.1`
     assert error.conflicts[0].line == 1
 
 
+def test_of_a_long_build_the_end_is_shown_and_what_uv_makes_of_it() -> None:
+    noise = "".join(f"         copying file {number}\n" for number in range(40))
+    text = f"""error: Failed to build `pygraphviz==1.14`
+  cause: The build backend returned an error
+{noise}         pygraphviz/graphviz_wrap.c:3023:10: fatal error: graphviz/cgraph.h: No such file or directory
+         compilation terminated.
+hint: This error likely indicates that you need to install a library that provides `graphviz/cgraph.h` for `pygraphviz@1.14`"""
+    why = explained(text, reading("pygraphviz==1.14")).why.splitlines()
+    assert len(why) == 13
+    assert "fatal error: graphviz/cgraph.h" in why[-3]
+    assert why[-1] == "you need to install a library that provides `graphviz/cgraph.h` for `pygraphviz@1.14`"
+
+
+def test_a_search_without_end_shows_its_last_lines() -> None:
+    text = "\n".join(f"trying version {number}" for number in range(40))
+    error = explain.failure(text, reading("pandas"), python="3.12", timed_out_s=540)
+    assert error.why.splitlines()[-1] == "trying version 39"
+
+
 @pytest.mark.parametrize(
     ("text", "host"),
     [

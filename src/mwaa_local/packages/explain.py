@@ -41,6 +41,7 @@ _NO_MATCH = re.compile(
 )
 _NEEDS = re.compile(r"depends on ([A-Za-z0-9][\w.-]*?)(?:\[[^\]]*\])?(?:\{[^}]*\})?((?:[<>=!~]=?=?[\w.*+!]+,?)+)")
 _WORD = re.compile(r"[A-Za-z0-9][\w.-]*")
+_MISSING = re.compile(r"hint: This error likely indicates that (you need to install [^\n]+)")
 _SHOWN_LINES = 12
 
 
@@ -54,13 +55,12 @@ def failure(text: str, reading: Reading, *, python: str, timed_out_s: float | No
         timed_out_s: The limit that ended it, in seconds.
     """
     lines = _shortened(text)
-    why = "\n".join(lines[:_SHOWN_LINES])
     if timed_out_s is not None:
         return UnmetRequirementsError(
             f"Installing requirements was stopped after {timed_out_s:.0f} s",
             kind="time",
             where=reading.shown,
-            why=f"MWAA stops pip after that time too; the last lines were:\n{why}",
+            why="\n".join(["MWAA stops pip after that time too; the last lines were:", *lines[-_SHOWN_LINES:]]),
             hint="pin versions so that nothing is searched, or put wheels into plugins.zip",
             explanation=lines,
         )
@@ -162,11 +162,14 @@ def _build(
     facts = packaging_facts()
     tools = sorted(set(_TOOLS.findall(text)))
     needs = f"its build asks for {', '.join(tools)}" if tools else "its build fails"
+    # What a compiler did last is why it failed; uv may have understood it.
+    shown = lines if len(lines) <= _SHOWN_LINES else [*lines[:1], "...", *lines[2 - _SHOWN_LINES :]]
+    shown = [*shown, *(redact(advice[1]) for advice in _MISSING.finditer(text))]
     return _make(
         "build", f"{name} {version}".strip() + f" has no wheel for Python {python} and does not build here ({needs})",
         reading, named, lines, (name,),
         f"MWAA's image has {facts.image_builds_with} (not {facts.image_lacks}): take a version of {name} with a wheel, "
-        "install what is missing here, or use the docker engine",
+        "install what is missing here, or use the docker engine", shown,
     )  # fmt: skip
 
 
@@ -192,12 +195,13 @@ def _make(
     lines: Sequence[str],
     packages: Sequence[str],
     hint: str,
+    shown: Sequence[str] = (),
 ) -> UnmetRequirementsError:
     return UnmetRequirementsError(
         what,
         kind=kind,
         where=", ".join(f"{entry.file}, line {entry.line}" for entry in named) or reading.shown,
-        why="\n".join(lines[:_SHOWN_LINES]),
+        why="\n".join(shown or lines[:_SHOWN_LINES]),
         hint=hint,
         conflicts=[Conflict(entry.file, entry.line, redact(entry.text)) for entry in named],
         explanation=lines,
