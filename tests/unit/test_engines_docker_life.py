@@ -184,9 +184,9 @@ def test_a_failure_from_before_up_does_not_count(fake: FakeDocker, environment: 
     show(fake, *(container(name) for name in SERVICES if name != "worker"), broken)
     error = {"id": "startup-script", "what": "the startup script lost it", "where": "", "why": "", "hint": ""}
     fake.answer("cp", status_file(state="failed", error=error, started_epoch=time.time() - 5))
-    fake.answer("compose --progress", seconds=3)
-    with pytest.raises(EngineError, match="worker did not become healthy within 4 s"):
-        up(fake, environment, timeout_s=4)
+    fake.answer("compose --progress", seconds=1.2)
+    with pytest.raises(EngineError, match="worker did not become healthy within 2 s"):
+        up(fake, environment, timeout_s=2)
 
 
 def test_nor_when_nothing_else_changed(fake: FakeDocker, environment: Environment) -> None:

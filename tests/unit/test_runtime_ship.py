@@ -187,7 +187,11 @@ def test_a_deaf_endpoint_does_not_hold_the_exit() -> None:
         assert time.monotonic() - began < 3
 
 
-def test_lines_of_an_outage_arrive_when_the_endpoint_is_back(server: LogsServer) -> None:
+def test_lines_of_an_outage_arrive_when_the_endpoint_is_back(
+    server: LogsServer, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(ship, "_RETRY_SECONDS", 0.1)
+    monkeypatch.setattr(ship, "_BATCH_SECONDS", 0.5)
     port = free_port()
     said: list[str] = []
     sender = shipper(f"http://127.0.0.1:{port}", said)
