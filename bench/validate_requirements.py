@@ -4,8 +4,8 @@ python bench/validate_requirements.py [RUNS]
 
 The three figures: the whole question as a rule asks it (read, resolve with the index asked again, all checks), the same
 question once more within ten minutes (index pages still count), and pip in the version's base set with the same
-constraints. Medians; pip is asked once to warm its cache and then as often as it takes less than ten seconds, else once.
-The goal, an eighth of pip, is for the warm verdict: index pages of the last ten minutes count, as the public index says.
+constraints. Medians; pip is asked once to warm its cache and then as often when it is quick, else once.
+The goal, an eighth of pip, is for the warm verdict: index pages count for ten minutes, as the public index says.
 """
 
 from __future__ import annotations

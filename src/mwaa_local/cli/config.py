@@ -45,9 +45,7 @@ def config(
         raise UsageError(
             f"no component {component!r}", why=f"components: {', '.join(COMPONENTS)}", hint="name one of them"
         )
-    chosen = settings(context)
-    environment = chosen.environment()
-    engine = chosen.choose(environment).engine
+    environment, engine = settings(context).running()
     running = engine.exports(component)
     merged = planned(environment, component, running)
     whole = with_defaults(merged.values, environment.version.airflow)

@@ -30,9 +30,7 @@ def register(app: typer.Typer) -> None:
 
 
 def _engine(context: typer.Context) -> tuple[Environment, Engine]:
-    chosen = settings(context)
-    environment = chosen.environment()
-    return environment, chosen.choose(environment).engine
+    return settings(context).running()
 
 
 def status(

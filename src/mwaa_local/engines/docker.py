@@ -384,7 +384,8 @@ class DockerEngine:
     def _addresses(self, made: Plan) -> Addresses:
         # `docker compose ps`, `logs` and `exec` then mean this environment.
         shell = {"COMPOSE_PROJECT_NAME": self._project}
-        return Addresses(web=made.facts["web"], aws=made.facts["aws"], bucket=made.facts["bucket"], variables=shell)
+        names = ("web", "aws", "bucket", "airflow_version")
+        return Addresses(**{name: str(made.facts[name]) for name in names}, variables=shell)
 
     def _container(self, component: str, *, jobs: bool = False) -> Container:
         """The container of a component.

@@ -381,7 +381,7 @@ def _timed(seconds: dict[str, float], name: str) -> Iterator[None]:
 
 
 def _addresses(made: Plan) -> Addresses:
-    return Addresses(web=made.facts["web"], aws=made.facts["aws"], bucket=made.facts["bucket"])
+    return Addresses(**{name: str(made.facts[name]) for name in ("web", "aws", "bucket", "airflow_version")})
 
 
 def _changes(before: Plan, made: Plan) -> list[str]:

@@ -49,12 +49,14 @@ class Addresses:
         web: URL of the web server.
         aws: URL of the AWS endpoint.
         bucket: Name of the environment's bucket.
+        airflow_version: What runs, which need not be what the definition says by now.
         variables: What else a shell needs so that the engine's own programs find it.
     """
 
     web: str
     aws: str
     bucket: str
+    airflow_version: str
     variables: Mapping[str, str] = field(default_factory=dict)
 
 
