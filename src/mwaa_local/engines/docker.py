@@ -384,8 +384,8 @@ class DockerEngine:
     def _addresses(self, made: Plan) -> Addresses:
         # `docker compose ps`, `logs` and `exec` then mean this environment.
         shell = {"COMPOSE_PROJECT_NAME": self._project}
-        names = ("web", "aws", "bucket", "airflow_version")
-        return Addresses(**{name: str(made.facts[name]) for name in names}, variables=shell)
+        facts = made.facts
+        return Addresses(facts["web"], facts["aws"], facts["bucket"], facts["airflow_version"], shell)
 
     def _container(self, component: str, *, jobs: bool = False) -> Container:
         """The container of a component.

@@ -381,7 +381,8 @@ def _timed(seconds: dict[str, float], name: str) -> Iterator[None]:
 
 
 def _addresses(made: Plan) -> Addresses:
-    return Addresses(**{name: str(made.facts[name]) for name in ("web", "aws", "bucket", "airflow_version")})
+    facts = made.facts
+    return Addresses(facts["web"], facts["aws"], facts["bucket"], facts["airflow_version"])
 
 
 def _changes(before: Plan, made: Plan) -> list[str]:
