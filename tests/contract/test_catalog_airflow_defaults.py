@@ -49,7 +49,6 @@ def told(version: str) -> dict[str, str]:
     return {name: "" if name.endswith(("secret_key", "fernet_key")) else value for name, value in values.items()}
 
 
-@pytest.mark.contract
 @pytest.mark.parametrize("version", catalog.version_names())
 def test_the_table_is_what_airflow_says(version: str) -> None:
     assert dict(airflow_defaults(version)) == told(version)

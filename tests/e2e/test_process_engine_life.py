@@ -174,7 +174,7 @@ def test_another_major_version_has_its_own_database(env: Running) -> None:
     assert "made an empty database of Airflow 2.10.3; that of Airflow 3.2.1 stays as it is" in other.up().changes
     assert {dag.id for dag in other.api.dags()} <= {"two_tasks", "late"}
     # What looks at a running environment looks at what runs, whatever the definition says.
-    looked, _ = Settings(env.project, {"Local.Engine": "process"}, dict(os.environ)).running()
+    looked, *_ = Settings(env.project, {"Local.Engine": "process"}, dict(os.environ)).running()
     assert (looked.version.airflow, env.environment.version.airflow) == ("2.10.3", "3.2.1")
     second = other.run_dag("two_tasks")
     assert "back on the database of Airflow 3.2.1; that of Airflow 2.10.3 stays as it is" in env.up().changes

@@ -77,7 +77,8 @@ def test_config_shows_layers_and_hides_secrets(tmp_path: Path) -> None:
     below = [{"layer": "airflow", "value": "32"}, {"layer": "container", "value": "38"}]
     assert values["core.parallelism"]["overrode"] == below
     assert values["core.load_examples"]["value"] == "False"
-    assert {"layer": "options", "value": "True"} in values["core.load_examples"]["overrode"]
+    beaten = [{"layer": "airflow", "value": "True"}, {"layer": "options", "value": "True"}]
+    assert values["core.load_examples"]["overrode"] == beaten
     assert (values["core.dag_ignore_file_syntax"]["layer"], values["celery.worker_umask"]["value"]) == ("airflow", "")
     assert values["core.fernet_key"]["value"] == "(secret)"
 

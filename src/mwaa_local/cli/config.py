@@ -45,7 +45,7 @@ def config(
         raise UsageError(
             f"no component {component!r}", why=f"components: {', '.join(COMPONENTS)}", hint="name one of them"
         )
-    environment, engine = settings(context).running()
+    environment, engine, _ = settings(context).running()
     running = engine.exports(component)
     merged = planned(environment, component, running)
     whole = with_defaults(merged.values, environment.version.airflow)

@@ -11,7 +11,7 @@ import typer
 
 from mwaa_local import model
 from mwaa_local.engines.choose import Choice, choose
-from mwaa_local.engines.protocol import Engine
+from mwaa_local.engines.protocol import Addresses, Engine
 from mwaa_local.model import Environment
 
 
@@ -31,14 +31,17 @@ class Settings:
         """The engine for it, and why."""
         return choose(environment, self.variables)
 
-    def running(self) -> tuple[Environment, Engine]:
-        """The environment as it runs, and its engine: ``up`` may have been told another version than the file says."""
+    def running(self) -> tuple[Environment, Engine, Addresses | None]:
+        """The environment as it runs, its engine, and where it answers; ``None`` where it does not run.
+
+        ``up`` may have been told another version than the definition says.
+        """
         environment = self.environment()
         engine = self.choose(environment).engine
         addresses = engine.addresses()
         if addresses is not None and addresses.airflow_version != environment.version.airflow:
             environment = self.environment(AirflowVersion=addresses.airflow_version)
-        return environment, engine
+        return environment, engine, addresses
 
 
 def settings(context: typer.Context) -> Settings:

@@ -13,7 +13,7 @@ from mwaa_local import catalog
 from mwaa_local.cli import output
 from mwaa_local.cli.context import settings
 from mwaa_local.cli.lifecycle import component_document
-from mwaa_local.engines.protocol import ComponentState, Engine
+from mwaa_local.engines.protocol import Addresses, ComponentState, Engine
 from mwaa_local.errors import EngineError, MwaaLocalError, UsageError
 from mwaa_local.model import Environment
 from mwaa_local.observability.airflow_api import AirflowApi, ImportFailure
@@ -29,10 +29,6 @@ def register(app: typer.Typer) -> None:
     app.command()(versions)
 
 
-def _engine(context: typer.Context) -> tuple[Environment, Engine]:
-    return settings(context).running()
-
-
 def status(
     context: typer.Context,
     json: Annotated[bool, typer.Option("--json", help="The result as one JSON document.")] = False,
@@ -41,8 +37,7 @@ def status(
 
     Exit codes: 0 everything is healthy, 1 not, or nothing runs.
     """
-    environment, engine = _engine(context)
-    addresses = engine.addresses()
+    environment, engine, addresses = settings(context).running()
     components = engine.components()
     errors: list[ImportFailure] | None = None
     if addresses is not None:
@@ -133,10 +128,10 @@ def logs(
     ] = None,
 ) -> None:
     """Output of a component, of all components, or of a task's tries as the UI shows them."""
-    environment, engine = _engine(context)
+    environment, engine, addresses = settings(context).running()
     words = list(what or ())
     if words[:1] == ["task"]:
-        _task_logs(environment, engine, words[1:], try_number)
+        _task_logs(environment, addresses, words[1:], try_number)
         return
     if len(words) > 1:
         raise UsageError("logs takes one component, or: task DAG [RUN] [TASK]", hint="mwaa-local logs worker")
@@ -174,10 +169,9 @@ def _follow_all(engine: Engine, names: list[str], lines: int) -> None:
         output.out.print(arrived.get(), markup=False)
 
 
-def _task_logs(environment: Environment, engine: Engine, words: list[str], try_number: int | None) -> None:
+def _task_logs(environment: Environment, addresses: Addresses | None, words: list[str], try_number: int | None) -> None:
     if not words or len(words) > 3:
         raise UsageError("which task?", hint="mwaa-local logs task DAG [RUN] [TASK]")
-    addresses = engine.addresses()
     if addresses is None:
         raise EngineError(f"{environment.name} does not run", where=str(environment.project), hint="mwaa-local up")
     api = AirflowApi(addresses.web, environment.version.major)
@@ -226,8 +220,7 @@ def env(
     json: Annotated[bool, typer.Option("--json", help="The result as one JSON document.")] = False,
 ) -> None:
     """Shell exports that point AWS clients at the environment: eval "$(mwaa-local env)"."""
-    environment, engine = _engine(context)
-    addresses = engine.addresses()
+    environment, _, addresses = settings(context).running()
     if addresses is None:
         raise EngineError(f"{environment.name} does not run", where=str(environment.project), hint="mwaa-local up")
     variables = {

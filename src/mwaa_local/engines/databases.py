@@ -11,8 +11,17 @@ from pathlib import Path
 from packaging.version import Version as PackageVersion
 
 from mwaa_local.engines import files
+from mwaa_local.engines.plan import Plan
 from mwaa_local.errors import EngineError
 from mwaa_local.model import Environment
+
+#: What running tasks get, in seconds, when ``up`` ends one version to start another.
+SWITCH_SECONDS = 100.0
+
+
+def version_of(plan: Plan | None) -> str | None:
+    """The Airflow version that a plan runs; ``None`` without a plan."""
+    return plan.facts.get("airflow_version") if plan else None
 
 
 def major(version: str) -> str:

@@ -15,7 +15,7 @@ from typing import IO, Any
 from mwaa_local.engines import docker_commands as commands
 from mwaa_local.engines import docker_image, docker_plan, docker_state, files, plan, ports
 from mwaa_local.engines import inputs as workflow
-from mwaa_local.engines.databases import Databases, switch_notes
+from mwaa_local.engines.databases import SWITCH_SECONDS, Databases, switch_notes, version_of
 from mwaa_local.engines.docker_client import Docker, translate
 from mwaa_local.engines.docker_plan import Made, Parts, project_name
 from mwaa_local.engines.docker_state import AIRFLOW, PROJECT_LABEL, Container
@@ -35,7 +35,6 @@ _LOCK_SECONDS = 900.0
 _BUSY = "another command is changing this environment"
 _CHECK_SECONDS = 2.5
 _QUICK_STOP_SECONDS = 20
-_SWITCH_SECONDS = 100.0
 _COMPOSE_SECONDS = 30.0
 _NEIGHBOURS = ("postgres", "aws", "control")
 # Tasks end first; on Airflow 3 they talk to the web server until then, and all of them need queue and database.
@@ -127,11 +126,11 @@ class DockerEngine:
         self._databases.refuse_older(environment)
         before = self._plan()
         there = docker_state.look(self._docker, self._project)
-        was = _version_of(before)
+        was = version_of(before)
         if was is not None and was != environment.version.airflow and any(item.lives for item in there):
             # No process of the old version may meet the new one's database, queue or API.
             with progress.step(f"stopping Airflow {was}"):
-                self._stop(there, timeout_s=_SWITCH_SECONDS)
+                self._stop(there, timeout_s=SWITCH_SECONDS)
             there = []
         with _timed(seconds, "plan"):
             made, notes = self._make(environment, images, before, there)
@@ -180,7 +179,7 @@ class DockerEngine:
         if not self._layout.secrets.exists():
             self._refuse_orphaned_data()
             notes.append(f"its containers: docker compose --project-name {self._project} ps")
-        notes = [*switch_notes(environment, self._databases, _version_of(before)), *notes]
+        notes = [*switch_notes(environment, self._databases, version_of(before)), *notes]
         secrets = keys.load_or_create(self._layout.secrets)
         chosen, told = self._ports(environment, before, there)
         parts = Parts(
@@ -453,10 +452,6 @@ class DockerEngine:
         text = docker_state.read(self._docker, item.id, f"{docker_state.RUN_DIR}/{ENVIRONMENT_FILE}")
         value: Any = json.loads(text) if text else {}
         return dict(value.get("variables") or {})
-
-
-def _version_of(before: Plan | None) -> str | None:
-    return str(before.facts["airflow_version"]) if before else None
 
 
 @contextmanager

@@ -25,7 +25,7 @@ from mwaa_local.engines import (
     template,
 )
 from mwaa_local.engines import inputs as workflow
-from mwaa_local.engines.databases import Databases, major, switch_notes
+from mwaa_local.engines.databases import SWITCH_SECONDS, Databases, major, switch_notes, version_of
 from mwaa_local.engines.layout import Layout
 from mwaa_local.engines.plan import Plan
 from mwaa_local.engines.process_plan import Parts
@@ -40,7 +40,6 @@ from mwaa_local.runtime.execute import TERMINAL
 
 _MIGRATION_SECONDS = 180.0
 _LOCK_SECONDS = 600.0
-_SWITCH_SECONDS = 100.0
 _BUSY = "another command is changing this environment"
 
 
@@ -150,12 +149,12 @@ class ProcessEngine:
 
     def _adopt(self, before: Plan | None, environment: Environment, progress: Progress) -> tuple[bool, list[str]]:
         """Whether a keeper runs that may go on; one of another version, of the tool or of Airflow, is ended."""
-        was = _version_of(before)
+        was = version_of(before)
         if was is not None and was != environment.version.airflow:
             # No process of the old version may meet the new one's database, queue or API.
             if keeper_client.runs(self._layout):
                 with progress.step(f"stopping Airflow {was}"):
-                    keeper_client.stop(self._layout, timeout_s=_SWITCH_SECONDS)
+                    keeper_client.stop(self._layout, timeout_s=SWITCH_SECONDS)
             # A container of MWAA begins with an empty home; an airflow.cfg left in it names the old version's classes.
             shutil.rmtree(self._layout.homes, ignore_errors=True)
         if not keeper_client.runs(self._layout):
@@ -182,7 +181,7 @@ class ProcessEngine:
             host=self._host,
             nonces={item.name: item.nonce for item in before.components} if before else {},
         )
-        notes += switch_notes(environment, self._databases, _version_of(before))
+        notes += switch_notes(environment, self._databases, version_of(before))
         cluster = postgres.describe(self._database(environment))
         if cluster is None:
             with _timed(seconds, "database"), progress.step("database"):
@@ -397,8 +396,3 @@ def _changes(before: Plan, made: Plan) -> list[str]:
         what = {"added": "started", "removed": "stopped"}.get(reason)
         lines.append(f"{what} {', '.join(names)}" if what else f"{reason}: restarted {', '.join(names)}")
     return lines
-
-
-def _version_of(before: Plan | None) -> str | None:
-    """The Airflow version whose database the environment holds."""
-    return before.facts.get("airflow_version") if before else None
