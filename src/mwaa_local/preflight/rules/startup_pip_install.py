@@ -3,12 +3,21 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 
 from packaging.utils import canonicalize_name
 
 from mwaa_local.preflight.findings import Area, Hit, Rule, Severity
+from mwaa_local.preflight.readings.shell import Command
 from mwaa_local.preflight.workspace import Workspace
+
+# Where MWAA's own pip and Python lie; a program named with any other folder is a virtual environment's.
+_OWN_FOLDERS = re.compile(
+    r"(/usr)?(/local)?/s?bin|(~|\$\{?(HOME|AIRFLOW_HOME|AIRFLOW_USER_HOME)\}?|/usr/local/airflow)/\.local/bin"
+)
+_PYTHON, _PIP = re.compile(r"python[\d.]*"), re.compile(r"pip[\d.]*")
+# Packages land in a folder of their own, out of Airflow's way.
+_ELSEWHERE = re.compile(r"-t|--target|--prefix|--root|--python")
 
 
 def check(workspace: Workspace) -> Iterator[Hit]:
@@ -16,19 +25,13 @@ def check(workspace: Workspace) -> Iterator[Hit]:
     if script is None:
         return
     essential = {canonicalize_name(name) for name in workspace.version.essential}
-    active = False
-    for command in script.commands:
-        if command.name in ("source", ".") and any(word.endswith("/activate") for word in command.arguments):
-            active = True
-        elif command.name == "deactivate":
-            active = False
-        words = command.arguments
-        if command.name in ("python", "python3") and words[:2] == ["-m", "pip"]:
-            words = words[2:]
-        elif command.name not in ("pip", "pip3"):
-            continue
-        if "install" not in words or active or re.search(r"(venv|virtualenv|env)[^ ]*/bin/", command.plain[0]):
+    constrained = any(export.name == "PIP_CONSTRAINT" for export in script.exports)
+    for command, active in _with_environment(script.commands):
+        words = _pip_words(command)
+        if "install" not in words or active or _of_environment(command.plain[0]):
             continue  # a virtual environment is the user's own
+        if any(_ELSEWHERE.fullmatch(word.partition("=")[0]) for word in words):
+            continue
         names = [
             canonicalize_name(re.split(r"[\[=<>!~; ]", word)[0])
             for word in words[words.index("install") + 1 :]
@@ -46,8 +49,56 @@ def check(workspace: Workspace) -> Iterator[Hit]:
                 )
                 break
         else:
-            if not any(word in ("-c", "--constraint") or word.startswith("--constraint=") for word in words):
+            if not constrained and not _constrained(command, words):
                 yield Hit("pip install here knows nothing of MWAA's constraints", script.source.path, command.line)
+
+
+def _pip_words(command: Command) -> list[str]:
+    """What a command gives to pip; empty for any other command."""
+    words = command.arguments
+    if _PIP.fullmatch(command.name):
+        return words
+    if _PYTHON.fullmatch(command.name) and "pip" in words:
+        at = words.index("pip")
+        if words[at - 1] == "-m" and all(word.startswith("-") for word in words[:at]):
+            return words[at + 1 :]
+    return []
+
+
+def _of_environment(program: str) -> bool:
+    folder = program.rpartition("/")[0]
+    return bool(folder) and not _OWN_FOLDERS.fullmatch(folder)
+
+
+def _with_environment(commands: Sequence[Command]) -> Iterator[tuple[Command, bool]]:
+    """Each command, and whether a virtual environment is active there: activated, or first on PATH."""
+    active: int | None = None  # how many subshells deep it was activated: it ends with them
+    for command in commands:
+        if active is not None and command.subshell < active:
+            active = None
+        if command.name in ("source", ".") and any(word.endswith("/activate") for word in command.arguments):
+            active = command.subshell
+        elif command.name == "deactivate":
+            active = None
+        pairs = [*command.assignments, *(_pair(word) for word in command.arguments if command.name == "export")]
+        first = next((value.partition(":")[0] for name, value in pairs if name == "PATH"), "")
+        if re.search(r"/bin$|VIRTUAL_?ENV", first) and not _OWN_FOLDERS.fullmatch(first):
+            if command.words and command.name != "export":
+                yield command, True  # PATH=... for this command alone
+                continue
+            active = command.subshell
+        yield command, active is not None
+
+
+def _pair(word: str) -> tuple[str, str]:
+    name, _, value = word.partition("=")
+    return name, value
+
+
+def _constrained(command: Command, words: Sequence[str]) -> bool:
+    return any(word.startswith(("--constraint", "-c")) for word in words) or any(
+        name == "PIP_CONSTRAINT" for name, _ in command.assignments
+    )
 
 
 RULE = Rule(
