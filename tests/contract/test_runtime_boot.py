@@ -121,6 +121,7 @@ def test_a_worker_boots_drains_and_says_everything(component: Component) -> None
     seen = component.seen
     assert seen["argv"] == ["-P", "-m", "airflow", "celery", "worker", "--skip-serve-logs"]
     assert seen["environment"]["ENVIRONMENT_STAGE"] == "dev"
+    assert seen["environment"]["MWAA_ENV_NAME"] == "local"
     assert seen["environment"]["AIRFLOW__CORE__EXECUTOR"] == "CeleryExecutor"
     assert seen["environment"]["AIRFLOW__FOO__A"] == "option"
     home = component.folder / "home"
@@ -131,12 +132,14 @@ def test_a_worker_boots_drains_and_says_everything(component: Component) -> None
     assert sorted(path.name for path in python.iterdir()) == ["mwaa", "mwaa_airflow"]
     code, output = component.end()
     assert code == 0
-    lines = [line for line in output.splitlines() if not line.startswith("Finished")]
-    assert lines[:4] == [
+    lines = [line for line in output.splitlines() if not line.startswith("Startup script execution time: ")]
+    assert lines[:6] == [  # spec/10 section 3.6
+        "Executing customer startup script",
         "Printing Apache Airflow component",
         "worker",
-        "Running verification",
-        "Verification completed",
+        "Exiting customer startup script",
+        "Executing post startup script verification",
+        "Post startup script verification completed",
     ]
     assert "worker says hello" in lines
     assert component.status["state"] == "stopped"

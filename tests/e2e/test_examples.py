@@ -97,10 +97,10 @@ def test_the_log_groups_hold_the_guides_streams(up: Tool) -> None:  # spec/08 se
         ]
         text = "\n".join(event["message"] for event in events)
         for line in (
-            f"Starting component: {component}",
-            "Finished running startup script. Execution time:",
-            "Running verification",
-            "Verification completed",
+            f"[INFO] - Starting component: {component}",
+            "[INFO] - Startup script execution time: ",
+            "[INFO] - Executing post startup script verification",
+            "[INFO] - Post startup script verification completed",
         ):
             assert line in text, text
         assert logs.describe_log_streams(logGroupName=group, logStreamNamePrefix="requirements_install_ip")[

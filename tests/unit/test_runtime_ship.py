@@ -125,6 +125,26 @@ def test_startup_lines_are_published_whatever_the_components_level() -> None:
     assert found["startup"].level == found["requirements"].level == 20
 
 
+@pytest.mark.parametrize(
+    ("version", "level", "tag"),
+    [("3.2.1", "ERROR", "INFO"), ("2.10.3", "ERROR", "ERROR"), ("2.11.0", "WARNING", "WARNING"), ("2.10.3", "DEBUG", "INFO"),
+     ("2.10.3", "CRITICAL", "INFO"), ("2.10.3", "INFO", "INFO")],
+)  # fmt: skip
+def test_the_tag_before_lines_of_script_and_pip(version: str, level: str, tag: str) -> None:
+    """spec/10 sections 3.6, 4.3 and 7.3; a component's own lines go as they are."""
+    found = ship.streams(inputs("worker", version, MWAA__LOGGING__AIRFLOW_WORKER_LOG_LEVEL=level), "h")
+    assert found["startup"].event("hello") == found["requirements"].event("hello") == f"[{tag}] - hello"
+    assert found["worker"].event("hello") == "hello"
+
+
+def test_tagged_lines_arrive_tagged(server: LogsServer) -> None:
+    given = inputs(MWAA_LOCAL__AWS_ENDPOINT=server.start())
+    sender = Shipper({"startup": Stream("g", "s.log", 20, "INFO")}, lambda: ship.connect(given), print)
+    sender.line("startup", "50 % of {it}", 20)
+    sender.close(10)
+    assert server.events == {"s.log": ["[INFO] - 50 % of {it}"]}
+
+
 def test_levels_of_lines_in_both_styles() -> None:
     levels = Levels()
     assert levels.of("plain first line") == 20

@@ -174,11 +174,14 @@ def test_commands_that_change_the_machine_are_refused(tmp_path: Path) -> None:
 
 
 def test_verification_names_what_is_not_as_in_the_image(tmp_path: Path) -> None:
-    """spec/10 section 3.5, with the guide's wording of the lines around it (spec/04 section 8.2)."""
+    """spec/10 sections 3.5 and 3.6."""
     site = tmp_path / "lib" / "python3.12" / "site-packages"
     for name in ("apache_airflow-3.2.1.dist-info", "watchtower-3.4.0.dist-info"):
         (site / name).mkdir(parents=True)
-    assert startup.verify(version("3.2.1"), tmp_path) == ["Running verification", "Verification completed"]
+    assert startup.verify(version("3.2.1"), tmp_path) == [
+        "Executing post startup script verification",
+        "Post startup script verification completed",
+    ]
     assert startup.verify(version("2.10.3"), tmp_path)[1:-1] == [
         "Validation Error: Python version 3.11 expected",
         "Validation Error: apache-airflow version 2.10.3 expected",
@@ -186,8 +189,8 @@ def test_verification_names_what_is_not_as_in_the_image(tmp_path: Path) -> None:
     ]
 
 
-def test_the_guides_last_line() -> None:
-    assert startup.finished_line(0.0041) == "Finished running startup script. Execution time: 0.004s."
+def test_the_images_line_about_the_time() -> None:
+    assert startup.time_line(0.0041) == "Startup script execution time: 0.00 seconds."
 
 
 def test_status_holds_names_not_values(tmp_path: Path) -> None:

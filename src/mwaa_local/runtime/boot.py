@@ -137,6 +137,7 @@ class _Boot:
             return None
         emit = self._emit("startup")
         with self._record.phase("startup script") as detail:
+            emit(startup.BEGIN_LINE)
             allowed = limits().startup_script_seconds - limits().startup_script_patience_seconds
             self._result = startup.run(
                 inputs.visible_home / "startup" / "startup.sh",
@@ -149,7 +150,9 @@ class _Boot:
                 refuse_commands=not inputs.in_image,
             )
             self._record.set(startup_script=self._result.as_dict())
-            emit(startup.finished_line(self._result.seconds))
+            if self._result.exports is not None:
+                emit(startup.END_LINE)
+            emit(startup.time_line(self._result.seconds))
             for line in startup.verify(inputs.version, base.folder):
                 emit(line)
             for note in self._result.notes:

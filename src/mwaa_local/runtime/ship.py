@@ -39,11 +39,21 @@ _DROPPED = "The basic metric validator will be deprecated"  # spec/10 section 7.
 
 @dataclass(frozen=True)
 class Stream:
-    """One log stream: where lines of one process go, and from which level on."""
+    """One log stream: where lines of one process go, and from which level on.
+
+    Attributes:
+        tag: For ``startup`` and ``requirements``: the level's name that MWAA writes before each line (spec/10 section
+            7.3); empty for the raw line.
+    """
 
     group: str
     name: str
     level: int
+    tag: str = ""
+
+    def event(self, line: str) -> str:
+        """A line as CloudWatch Logs gets it."""
+        return f"[{self.tag}] - {line}" if self.tag else line
 
 
 def streams(inputs: RuntimeInputs, host: str) -> dict[str, Stream]:
@@ -64,11 +74,26 @@ def streams(inputs: RuntimeInputs, host: str) -> dict[str, Stream]:
     if inputs.component == "scheduler":
         wanted["triggerer"] = ("TRIGGERER", f"triggerer_{host}_{now}.log", None)
         wanted["dag-processor"] = ("DAGPROCESSOR", manager, None)
+    tag = _script_tag(inputs, own)
     return {
-        process: Stream(target.group, name, level if level is not None else LEVELS.get(target.level, LEVELS["INFO"]))
+        process: Stream(
+            target.group,
+            name,
+            level if level is not None else LEVELS.get(target.level, LEVELS["INFO"]),
+            tag if process in ("startup", "requirements") else "",
+        )
         for process, (source, name, level) in wanted.items()
         if (target := inputs.logs[source]).publishes
     }
+
+
+def _script_tag(inputs: RuntimeInputs, source: str) -> str:
+    """The level's name before lines of the startup script and of pip: the component's own before 3.2, INFO since.
+
+    The older images know three of them (spec/10 sections 3.6 and 7.4).
+    """
+    level = inputs.logs[source].level
+    return level if inputs.version.matches("<3.2") and level in ("ERROR", "WARNING") else "INFO"
 
 
 class Levels:
@@ -178,7 +203,8 @@ class Shipper:
                 self._waiting.popleft()
             except IndexError:
                 return
-            record = logging.LogRecord(process, logging.INFO, "", 0, text, None, None)
+            event = self._streams[process].event(text)
+            record = logging.LogRecord(process, logging.INFO, "", 0, event, None, None)
             record.created = created
             handler.emit(record)
 
