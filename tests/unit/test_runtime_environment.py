@@ -214,6 +214,15 @@ def test_class_values_are_container_values() -> None:
     assert "AIRFLOW__CORE__PARALLELISM" not in unknown
 
 
+def test_the_environments_name_is_there_and_may_be_replaced() -> None:
+    """spec/06 E4: the guide's sample fails without MWAA_ENV_NAME."""
+    given = inputs()
+    assert environment.effective(given).values["MWAA_ENV_NAME"].value == "local"
+    exports = {**environment.script_environment(given), "MWAA_ENV_NAME": "mine"}
+    assert environment.effective(given, exports).values["MWAA_ENV_NAME"].value == "mine"
+    assert environment.service_variables(given)["MWAA_ENV_NAME"] == "local"
+
+
 def test_another_image_is_given_what_the_service_injects() -> None:
     """With them as plain variables, the effective values are the same."""
     given = inputs()

@@ -158,6 +158,7 @@ def variables(request: Request, home: Path) -> dict[str, str]:
         )
     }
     return {
+        "MWAA_ENV_NAME": environment.name,
         **startup_variables(request.startup, environment.version.airflow),
         **kept,
         "PATH": request.path,
@@ -178,6 +179,7 @@ def variables(request: Request, home: Path) -> dict[str, str]:
         "AIRFLOW__LOGGING__BASE_LOG_FOLDER": str(home / "logs"),
         "AIRFLOW__USAGE_DATA_COLLECTION__ENABLED": "False",
         "AIRFLOW_VERSION": environment.version.airflow,
+        "AIRFLOW_ENV_NAME": environment.name,
         "AWS_EXECUTION_ENV": f"Amazon_MWAA_{environment.version.digits}",
         "MWAA_AIRFLOW_COMPONENT": "scheduler",
         # A client made at import finds a Region and credentials on MWAA; here they lead nowhere.

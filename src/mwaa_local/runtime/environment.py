@@ -248,6 +248,7 @@ def _options(inputs: RuntimeInputs) -> dict[str, str]:
 def _names(inputs: RuntimeInputs) -> dict[str, str]:
     """What fills the ``{places}`` of catalog rows; a name that is not known is left out."""
     names: dict[str, str | None] = {
+        "environment_name": inputs.environment_name,
         "executor": inputs.executor,
         "queue_name": inputs.queue_name,
         "visibility_timeout": str(limits().visibility_timeout_seconds),
