@@ -297,3 +297,12 @@ def test_an_empty_folder_has_no_findings(tmp_path: Path) -> None:
         if rule.id[:3] in ("DAG", "PLG", "SUP", "DEF")
         for item in outcomes(rule.id, space)
     ]
+
+
+def test_advice_about_a_removed_import_reads_as_a_sentence(tmp_path: Path) -> None:
+    text = DAG + "from airflow.utils.decorators import apply_defaults\nfrom airflow.utils.dates import days_ago\n"
+    found = hits("DAG009", workspace(tmp_path, {"dags/a.py": text}))
+    assert [item.fix for item in found] == [
+        "leave it out: nothing takes its place",
+        "use a fixed start_date: datetime(2024, 1, 1)",
+    ]

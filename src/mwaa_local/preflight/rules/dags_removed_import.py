@@ -18,7 +18,7 @@ def check(workspace: Workspace) -> Iterator[Hit]:
     for file, place in files:
         for item in _v3.removals(file):
             if item.kind == "import":
-                fix = f"use {item.instead}" if item.instead else "there is nothing in its place"
+                fix = f"use {item.instead}" if item.instead else "leave it out: nothing takes its place"
                 yield Hit(f"{item.name} is gone in Airflow 3", place, item.line, fix=fix, key=item.name)
 
 
