@@ -219,3 +219,9 @@ def test_lines_before_installing_tell_what_is_there_and_what_is_not() -> None:
         f"Collecting d (from -r {FILE} (line 4))",
         "Ignoring e: markers 'python_version < \"3\"' don't match your environment",
     ]
+
+
+def test_a_limit_of_ours_is_not_told_as_mwaas() -> None:
+    short = explain.failure("Resolving", reading("x"), python="3.12", timed_out_s=120)
+    assert "120 s" in short.what and "on MWAA pip has 9 minutes" in short.why
+    assert "stops pip after that time too" in explain.failure("", reading("x"), python="3.12", timed_out_s=540).why

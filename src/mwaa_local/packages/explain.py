@@ -12,6 +12,7 @@ from packaging.specifiers import InvalidSpecifier, SpecifierSet
 from packaging.utils import canonicalize_name
 from packaging.version import InvalidVersion, Version
 
+from mwaa_local import catalog
 from mwaa_local.catalog.packaging_facts import packaging_facts
 from mwaa_local.packages.entries import Entry
 from mwaa_local.packages.failure import Conflict, Kind, UnmetRequirementsError
@@ -56,11 +57,15 @@ def failure(text: str, reading: Reading, *, python: str, timed_out_s: float | No
     """
     lines = _shortened(text)
     if timed_out_s is not None:
+        limit = catalog.limits().requirements_seconds
+        also = (
+            "MWAA stops pip after that time too" if timed_out_s >= limit else f"on MWAA pip has {limit // 60} minutes"
+        )
         return UnmetRequirementsError(
-            f"Installing requirements was stopped after {timed_out_s:.0f} s",
+            f"Resolving and installing the requirements was stopped after {timed_out_s:.0f} s",
             kind="time",
             where=reading.shown,
-            why="\n".join(["MWAA stops pip after that time too; the last lines were:", *lines[-_SHOWN_LINES:]]),
+            why="\n".join([f"{also}; the last lines were:", *lines[-_SHOWN_LINES:]]),
             hint="pin versions so that nothing is searched, or put wheels into plugins.zip",
             explanation=lines,
         )
