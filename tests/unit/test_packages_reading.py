@@ -220,3 +220,30 @@ def test_the_key_knows_a_constraint_files_content(home: Home) -> None:
     first = home.key(home.read(text))
     file.write_text("b==2\n")
     assert home.key(home.read(text)) != first
+
+
+@pytest.mark.parametrize("text", ["", "# nothing yet\n\n", "   \n"])
+def test_an_empty_constraint_file_constrains_nothing(home: Home, text: str) -> None:
+    (home.path / "dags/constraints.txt").write_text(text)
+    found = home.read("-c /usr/local/airflow/dags/constraints.txt\nrequests\n")
+    assert not found.injected and not found.constrained
+    assert not home.read("--constraint /dev/null\nrequests\n").constrained
+    assert home.read("requests\n").constrained
+
+
+@pytest.mark.parametrize(
+    ("target", "helps", "never"),
+    [
+        ("/usr/local/airflow/plugins/c/nope.txt", "put the file at plugins/c/nope.txt", "under /usr/local/airflow"),
+        ("/usr/local/airflow/dags/nope.txt", "put the file at dags/nope.txt", "under /usr/local/airflow"),
+        ("/usr/local/airflow/include/nope.txt", "/usr/local/airflow/dags or /usr/local/airflow/plugins", "put the"),
+        ("nope.txt", "/usr/local/airflow/dags or /usr/local/airflow/plugins", "put the file"),
+    ],
+)
+def test_advice_about_a_missing_file_is_not_what_the_line_does_already(
+    home: Home, target: str, helps: str, never: str
+) -> None:
+    with pytest.raises(UnmetRequirementsError) as caught:
+        home.read(f"--constraint {target}\nrequests\n")
+    assert helps in caught.value.hint and never not in caught.value.hint
+    assert str(home.path) not in str(caught.value), "paths are MWAA's"

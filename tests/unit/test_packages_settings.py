@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from datetime import date
 from itertools import pairwise
 from pathlib import Path
@@ -155,3 +156,29 @@ def test_pips_options_become_uvs() -> None:
         assert pair in pairs
     assert {"--no-index", "--no-deps", "--upgrade"} <= set(found)
     assert ("--no-binary", "a") not in pairs
+
+
+@pytest.mark.parametrize(
+    "line",
+    [
+        "constraint = {root}/capped.txt",
+        "no-deps = true",
+        "pre = true",
+        "upgrade = true",
+        "require-hashes = true",
+        "only-binary = :all:",
+        "no-binary = :all:",
+    ],
+)
+def test_what_this_machine_says_about_the_choice_of_packages_does_not_count(machine: Path, line: str) -> None:
+    """MWAA has the file and what the startup script exports, spec/10 section 4.1, and nothing of this machine."""
+    text = f"[global]\n{line.format(root=machine)}\nindex-url = https://main.example/\n"
+    variables = {"XDG_CONFIG_DIRS": str(machine)}
+    before = pip_settings.read(variables)
+    write(machine / "account/.config/pip/pip.conf", text)
+    found = pip_settings.read(variables)
+    assert found == replace(before, index_url="https://main.example/")
+    name, value = (word.strip() for word in text.splitlines()[1].split("="))
+    exported = {**variables, f"PIP_{name.upper().replace('-', '_')}": value}
+    assert pip_settings.read(exported) != found
+    assert pip_settings.of_machine(exported) == variables

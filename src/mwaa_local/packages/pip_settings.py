@@ -2,6 +2,9 @@
 
 On MWAA pip runs with the environment the startup script exported (spec/10 section 4.1), so ``PIP_INDEX_URL`` and its
 like decide where packages come from. uv does not know these names: they are read here and translated.
+
+This machine's own configuration has a say in how packages are reached, because here they come over this machine's
+network. In which of them are taken it has none: MWAA does not have it.
 """
 
 from __future__ import annotations
@@ -16,6 +19,11 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 
 _TRUE = frozenset({"y", "yes", "t", "true", "on", "1"})
+# What decides which packages are taken: on MWAA only the file and the startup script's exports do.
+_CHOOSING = frozenset({
+    "constraint", "no-binary", "only-binary", "prefer-binary", "pre", "no-deps", "upgrade", "upgrade-strategy",
+    "require-hashes", "uploaded-prior-to",
+})  # fmt: skip
 
 
 @dataclass(frozen=True)
@@ -52,7 +60,7 @@ def read(environment: Mapping[str, str], prefix: Path | None = None) -> PipSetti
             for indexes where pip's configuration says nothing.
         prefix: The environment pip would run in; its ``pip.conf`` is the site-wide one.
     """
-    values = _from_files(environment, prefix)
+    values = {name: value for name, value in _from_files(environment, prefix).items() if name not in _CHOOSING}
     for name, value in environment.items():
         if name.startswith("PIP_") and value:
             values[name[4:].lower().replace("_", "-")] = value
@@ -92,6 +100,15 @@ def read(environment: Mapping[str, str], prefix: Path | None = None) -> PipSetti
         timeout=_number(values.get("default-timeout") or values.get("timeout")),
         retries=_whole(values.get("retries")),
     )
+
+
+def of_machine(variables: Mapping[str, str]) -> dict[str, str]:
+    """A process environment of this machine without the ``PIP_*`` variables that choose packages."""
+    return {
+        name: value
+        for name, value in variables.items()
+        if not (name.startswith("PIP_") and name[4:].lower().replace("_", "-") in _CHOOSING)
+    }
 
 
 def _from_files(environment: Mapping[str, str], prefix: Path | None) -> dict[str, str]:

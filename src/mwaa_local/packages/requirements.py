@@ -73,6 +73,11 @@ class Reading:
         """The constraint source in words."""
         return "; ".join(part.source.label for part in self.parts[1:]) or "none besides the essential pins"
 
+    @property
+    def constrained(self) -> bool:
+        """Whether anything beside the essential pins holds versions: an empty file does not."""
+        return any(part.lines for part in self.parts[1:])
+
     def pin(self, name: str) -> tuple[str, str] | None:
         """The first exact pin of a package and where it is from."""
         for part in self.parts:
@@ -275,9 +280,20 @@ class _Reader:
                 f"Could not open requirements file: {target}",
                 kind="syntax",
                 where=f"{at[0]}, line {at[1]}",
-                why=str(error),
-                hint="name a path under /usr/local/airflow/dags or /usr/local/airflow/plugins",
+                why=error.strerror or str(error) if isinstance(error, OSError) else str(error),
+                hint=self._opening(plain, error),
             ) from error
+
+    def _opening(self, target: str, error: Exception) -> str:
+        """What helps when a file that a line names cannot be read; never what the line does already."""
+        if not isinstance(error, OSError):
+            return "save it as UTF-8"
+        home = catalog.limits().home
+        for name, where in (("dags", "the DAGs folder of the bucket"), ("plugins", "plugins.zip")):
+            inside = target.removeprefix(f"{home}/{name}/")
+            if inside != target:
+                return f"put the file at {name}/{inside} (on MWAA: in {where}), or name one that is there"
+        return f"ship it in the DAGs folder or in plugins.zip, and name its path under {home}/dags or {home}/plugins"
 
     def _lines(self, text: str, name: str) -> Iterable[lines.Line]:
         try:

@@ -221,7 +221,8 @@ def _unchecked(error: UnmetRequirementsError) -> Unchecked:
 def prepare(workspace: Workspace) -> Situation:
     """What resolving for a workspace needs: its version, this machine's way to an index, the base set."""
     version = workspace.version
-    variables = {**workspace.variables, **imports.startup_variables(workspace.startup, version.airflow)}
+    exported = imports.startup_variables(workspace.startup, version.airflow)
+    variables = {**pip_settings.of_machine(workspace.variables), **exported}
     return situation(version, variables)
 
 

@@ -14,12 +14,15 @@ def check(workspace: Workspace) -> Iterator[Hit]:
     if outcome is None or outcome.reading is None or source is None:
         return
     reading = outcome.reading
-    if reading.injected or len(reading.parts) > 1 or not reading.entries or reading.indexes.no_index:
+    if reading.injected or reading.constrained or not reading.entries or reading.indexes.no_index:
         return
     for number, line in enumerate(source.lines, start=1):
         if "-c " in line or "--constraint " in line:
+            given = ", ".join(part.source.label for part in reading.parts[1:])
+            what = f"; {given} holds no constraint" if given else ""
             yield Hit(
-                "this line makes MWAA believe that constraints are given, and none are: packages come in any version",
+                "this line makes MWAA believe that constraints are given, and none are"
+                f"{what}: packages come in any version",
                 source.path,
                 number,
                 key="off",

@@ -26,7 +26,7 @@ def check(workspace: Workspace) -> Iterator[Hit]:
             fix=f"--constraint {url(workspace)}",
             key="missing",
         )
-    elif len(reading.parts) < 2 and Version(workspace.version.airflow) < Version(since):
+    elif not reading.constrained and Version(workspace.version.airflow) < Version(since):
         yield Hit(
             "no --constraint line: pip takes the newest versions, which need not fit this Airflow",
             outcome.file,
