@@ -7,6 +7,7 @@ import threading
 import xml.etree.ElementTree as ET
 from collections.abc import Iterator
 from contextlib import contextmanager
+from datetime import UTC, datetime, timedelta
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 from typing import Any
@@ -152,6 +153,16 @@ def test_a_failed_run_carries_its_log(major: int) -> None:
     assert result.state == "failed"
     assert "boom" in result.failed_tasks[0].log_tail[-1]
     assert not SmokeResult(runs=(result,)).passed
+
+
+def test_a_run_is_triggered_with_a_logical_date_of_now() -> None:
+    fake = FakeAirflow(3)
+    fake.add("daily")
+    before = datetime.now(UTC) - timedelta(milliseconds=1)
+    with served(fake) as api:
+        api.trigger("daily", {})
+    asked = datetime.fromisoformat(fake.triggered[0][1]["logical_date"])
+    assert before <= asked <= datetime.now(UTC), "never in the future: Airflow 3 would wait for it"
 
 
 def test_a_run_that_never_ends_is_a_timeout() -> None:
