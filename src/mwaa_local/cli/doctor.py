@@ -5,9 +5,8 @@ from __future__ import annotations
 import platform
 import shutil
 import socket
-import subprocess
 import sys
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Annotated
@@ -18,6 +17,7 @@ from mwaa_local import catalog
 from mwaa_local.cli import output
 from mwaa_local.cli.context import Settings, settings
 from mwaa_local.errors import MwaaLocalError
+from mwaa_local.packages import child
 
 _GIB = 2**30
 _NEEDED_DISK = 4 * _GIB
@@ -71,7 +71,7 @@ def _look(chosen: Settings) -> Iterator[Finding]:
     yield from _definition(chosen)
     yield _process_engine(chosen)
     yield _docker_engine(chosen)
-    yield from _tools()
+    yield from _tools(chosen.variables)
 
 
 def _disk(project: Path) -> Finding:
@@ -154,27 +154,24 @@ def _docker_engine(chosen: Settings) -> Finding:
     return Finding("docker engine", "ok", "a daemon answers and the images exist or can be built")
 
 
-def _tools() -> Iterator[Finding]:
+def _tools(variables: Mapping[str, str]) -> Iterator[Finding]:
     wanted: tuple[tuple[str, list[str], Callable[[str], str]], ...] = (
         ("docker compose", ["docker", "compose", "version", "--short"], str.strip),
         ("aws", ["aws", "--version"], lambda text: text.split()[0] if text else ""),
         ("shellcheck", ["shellcheck", "--version"], lambda text: " ".join(text.split()[5:7])),
     )
     for name, argv, read in wanted:
-        if shutil.which(argv[0]) is None:
+        program = child.program(argv[0])
+        if program is None:
             yield Finding(name, "warning", "not installed", "optional")
             continue
         try:
-            done = subprocess.run(argv, capture_output=True, text=True, timeout=10, check=False)
-        except (OSError, subprocess.TimeoutExpired) as error:
+            done = child.ask([program, *argv[1:]], env=variables, timeout_s=10)
+        except OSError as error:
             yield Finding(name, "warning", str(error), "optional")
             continue
+        said = (done.stdout if done.returncode == 0 else done.stderr or done.stdout).decode("utf-8", "replace")
         if done.returncode:
-            yield Finding(
-                name,
-                "warning",
-                (done.stderr or done.stdout).strip().splitlines()[-1:][0] if done.stderr or done.stdout else "fails",
-                "optional",
-            )
+            yield Finding(name, "warning", (said.strip().splitlines() or ["fails"])[-1], "optional")
         else:
-            yield Finding(name, "ok", read(done.stdout))
+            yield Finding(name, "ok", read(said))

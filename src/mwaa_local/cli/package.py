@@ -36,7 +36,7 @@ def package(
 
     Exit codes: 0 made (and proved), 1 it cannot be made or the proof failed.
     """
-    from mwaa_local.preflight import packaging, packaging_build
+    from mwaa_local.preflight import packaging, packaging_build, resolve
     from mwaa_local.preflight.workspace import Workspace
 
     chosen = settings(context)
@@ -46,7 +46,7 @@ def package(
     with Workspace(chosen.project, flags=flags, variables=chosen.variables) as workspace:
         environment = workspace.environment
         name = environment.local.image or f"mwaa-local:{environment.version.airflow}-{environment.local.base}"
-        image = packaging_build.docker_image(name) if build else None
+        image = packaging_build.docker_image(name, resolve.prepare(workspace)) if build else None
         folder = out if out.is_absolute() else workspace.project / out
         made = packaging.package(
             workspace, folder, wheels=wheels, build=build, check=prove, image=image, emit=output.note,

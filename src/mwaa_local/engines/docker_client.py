@@ -101,6 +101,7 @@ class Docker:
             return subprocess.run(
                 [self.program, *words],
                 env=dict(self.variables),
+                cwd="/",
                 stdin=subprocess.DEVNULL,
                 capture_output=True,
                 timeout=timeout_s,

@@ -60,7 +60,7 @@ def execute(
     # Ctrl-C is for the command: it decides whether to end, and its exit code is the answer.
     before = signal.signal(signal.SIGINT, signal.SIG_IGN) if interactive else None
     try:
-        code = subprocess.Popen([*whole, container, *words], env=dict(docker.variables), stdin=source).wait()
+        code = subprocess.Popen([*whole, container, *words], env=dict(docker.variables), cwd="/", stdin=source).wait()
     finally:
         if interactive:
             signal.signal(signal.SIGINT, before)
@@ -76,6 +76,7 @@ def logs(docker: Docker, project: str, item: Container, *, follow: bool, lines: 
     done = subprocess.run(
         [docker.program, "logs", "--tail", str(lines), item.id],
         env=dict(docker.variables),
+        cwd="/",
         stdin=subprocess.DEVNULL,
         stdout=subprocess.PIPE,
         stderr=subprocess.STDOUT,  # one pipe for both, or their order would be lost
@@ -101,6 +102,7 @@ def _lines(docker: Docker, words: Sequence[str]) -> Iterator[str]:
     child = subprocess.Popen(
         [docker.program, *words],
         env=dict(docker.variables),
+        cwd="/",
         stdin=subprocess.DEVNULL,
         stdout=subprocess.PIPE,
         stderr=subprocess.STDOUT,

@@ -276,6 +276,7 @@ def _run_long(docker: Docker, words: list[str], step: Step, *, images: tuple[str
     child = subprocess.Popen(
         [docker.program, *words],
         env={**docker.variables, "DOCKER_BUILDKIT": "1"},
+        cwd="/",
         stdin=subprocess.DEVNULL,
         stdout=subprocess.PIPE,
         stderr=subprocess.STDOUT,

@@ -6,7 +6,6 @@ import contextlib
 import os
 import signal
 import subprocess
-import sys
 import time
 from collections.abc import Mapping
 from typing import Any
@@ -14,6 +13,7 @@ from typing import Any
 from mwaa_local.engines import console, files, processes
 from mwaa_local.engines.layout import Layout
 from mwaa_local.errors import EngineError
+from mwaa_local.packages import child
 
 _MODULE = "mwaa_local.engines.keeper"
 _START_SECONDS = 20.0
@@ -62,8 +62,8 @@ def start(layout: Layout, host: Mapping[str, str]) -> None:
     if log.exists() and log.stat().st_size > console.LIMIT_BYTES:
         log.replace(log.with_name(f"{log.name}.1"))
     with log.open("ab") as output:
-        child = subprocess.Popen(
-            [sys.executable, "-m", _MODULE, "--state", str(layout.state)],
+        keeper = subprocess.Popen(
+            [*child.own_python("-m"), _MODULE, "--state", str(layout.state)],
             stdin=subprocess.DEVNULL,
             stdout=output,
             stderr=output,
@@ -72,8 +72,8 @@ def start(layout: Layout, host: Mapping[str, str]) -> None:
             start_new_session=True,
         )
     end = time.monotonic() + _START_SECONDS
-    while pid(layout) != child.pid:
-        if child.poll() is not None or time.monotonic() > end:
+    while pid(layout) != keeper.pid:
+        if keeper.poll() is not None or time.monotonic() > end:
             raise gone(layout)
         time.sleep(0.01)
 

@@ -28,6 +28,7 @@ SERIES = 16  # inside what Airflow 2.7 to 3.2 support
 LAUNCH = Path(__file__).with_name("launch.py")
 _DESCRIPTION = "cluster.json"
 _INITDB_SECONDS = 60.0
+_PLAIN = {"PATH": "/usr/bin:/bin", "LC_ALL": "C", "TZ": "UTC"}
 
 # Small: one developer's database. JIT costs more than it gives on short queries; no replicas, so the least WAL.
 SETTINGS = {
@@ -88,7 +89,12 @@ def working_identity() -> str:
     answers = []
     for identity in ("namespace", "nobody"):
         done = subprocess.run(
-            launched(identity, ["/bin/sh", "-c", "id -u"]), capture_output=True, text=True, timeout=10
+            launched(identity, ["/bin/sh", "-c", "id -u"]),
+            capture_output=True,
+            text=True,
+            timeout=10,
+            env=_PLAIN,
+            cwd="/",
         )
         if done.returncode == 0 and done.stdout.strip() not in ("", "0"):
             return identity
@@ -240,7 +246,12 @@ def _programs_for(identity: str, beside: Path) -> tuple[Path, bool]:
     if identity != "nobody":
         return programs, False
     done = subprocess.run(
-        launched(identity, [str(programs / "postgres"), "--version"]), capture_output=True, text=True, timeout=20
+        launched(identity, [str(programs / "postgres"), "--version"]),
+        capture_output=True,
+        text=True,
+        timeout=20,
+        env=_PLAIN,
+        cwd="/",
     )
     if done.returncode == 0:
         return programs, False
@@ -283,7 +294,7 @@ def _run(argv: Sequence[str], *, stdin: str, what: str) -> None:
             capture_output=True,
             text=True,
             timeout=_INITDB_SECONDS,
-            env={"PATH": "/usr/bin:/bin", "LC_ALL": "C", "TZ": "UTC"},
+            env=_PLAIN,
             cwd="/",
         )
     except subprocess.TimeoutExpired as error:

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import hashlib
 import signal
-import sys
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -17,6 +16,7 @@ from mwaa_local.engines.layout import Layout
 from mwaa_local.engines.plan import Component, Plan
 from mwaa_local.engines.ports import HOST, Wish
 from mwaa_local.model import Environment, Secrets
+from mwaa_local.packages import child
 from mwaa_local.runtime import namespace
 from mwaa_local.runtime.inputs import Wiring, host_variables, variables_for
 
@@ -183,7 +183,7 @@ def execute_words(component: str, argv: Sequence[str]) -> list[str]:
 
 
 def _module(*words: str) -> tuple[str, ...]:
-    return (sys.executable, "-m", *words)
+    return tuple(child.own_python("-m", *words))
 
 
 def _postgres(parts: Parts) -> Component:

@@ -98,6 +98,7 @@ def _migrated(
             stderr=subprocess.STDOUT,
             start_new_session=True,
             env={"PATH": "/usr/bin:/bin", "LC_ALL": "C", "TZ": "UTC"},
+            cwd="/",
         )
     try:
         _wait(server, port, password, log)

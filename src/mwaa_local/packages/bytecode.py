@@ -122,5 +122,5 @@ def _compile(python: Path, options: Sequence[str], targets: Sequence[Path]) -> f
     # A file that does not compile is no failure: templates and tests for other Pythons are among them, nothing
     # imports them. Nor is the time limit: Python compiles at first use what is missing.
     return child.run(
-        [python, "-I", "-c", _SCRIPT, *options, *targets], env={"PATH": os.defpath}, timeout_s=_TIMEOUT_S
+        child.python(python, "-c", _SCRIPT, *options, *targets), env={"PATH": os.defpath}, timeout_s=_TIMEOUT_S
     ).seconds

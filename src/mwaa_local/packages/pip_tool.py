@@ -9,6 +9,7 @@ import os
 from datetime import UTC, date, datetime, timedelta
 from pathlib import Path
 
+from mwaa_local.packages import child
 from mwaa_local.packages.indexes import Indexes
 from mwaa_local.packages.inputs import Inputs
 from mwaa_local.packages.pip_settings import PipSettings
@@ -32,7 +33,7 @@ def install_words(
         settings: pip's configuration.
         cut_off: Newest upload date; one more than pip itself can respect is left out.
     """
-    words: list[str | Path] = [prefix / "bin" / "python", "-m", "pip", "install"]
+    words = child.python(prefix / "bin" / "python", "-m", "pip", "install")
     words += [word for path in inputs.requirements for word in ("-r", str(path))]
     words += [word for path in inputs.constraints for word in ("-c", str(path))]
     words += ["--pre"] if reading.pre or settings.pre else []

@@ -11,7 +11,6 @@ import json
 import os
 import pwd
 import shutil
-import subprocess
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -115,16 +114,11 @@ def find(
 def probe(candidate: Path, source: str) -> Interpreter | None:
     """Run an interpreter and ask it what it is; ``None`` if it does not answer or lacks parts Airflow needs."""
     try:
-        answer = subprocess.run(
-            [str(candidate), "-I", "-c", _PROBE],
-            capture_output=True,
-            text=True,
-            timeout=_PROBE_S,
-            check=False,
-            env={"PATH": os.defpath},
+        answer = child.ask(
+            child.python(candidate.absolute(), "-c", _PROBE), env={"PATH": os.defpath}, timeout_s=_PROBE_S
         )
         told = json.loads(answer.stdout)
-    except (OSError, ValueError, subprocess.TimeoutExpired):
+    except (OSError, ValueError):
         return None
     if told["implementation"] != "CPython":
         return None
@@ -155,7 +149,7 @@ def _candidates(minor: str, environment: Mapping[str, str]) -> Iterator[tuple[Pa
 
 def _on_path(minor: str, environment: Mapping[str, str]) -> Iterator[tuple[Path, str]]:
     for folder in (environment.get("PATH") or os.defpath).split(os.pathsep):
-        if folder:
+        if Path(folder).is_absolute():
             for name in (f"python{minor}", "python3", "python"):
                 if (found := shutil.which(name, path=folder)) and _may_be(Path(found), minor):
                     yield Path(found), "PATH"

@@ -5,7 +5,6 @@ from __future__ import annotations
 import contextlib
 import os
 import pwd
-import shutil
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import UTC, date, datetime, timedelta
@@ -13,6 +12,7 @@ from functools import cache
 from pathlib import Path
 
 from mwaa_local.errors import MachineError
+from mwaa_local.packages import child
 from mwaa_local.packages.indexes import Indexes
 from mwaa_local.packages.pip_settings import PipSettings
 from mwaa_local.packages.requirements import Reading
@@ -43,8 +43,8 @@ def binary() -> Path:
 
         return Path(find_uv_bin())
     except (ImportError, FileNotFoundError) as error:
-        if found := shutil.which("uv"):
-            return Path(found)
+        if found := child.program("uv"):
+            return found
         raise MachineError(
             "uv is not installed",
             why="packages are resolved and installed with it",

@@ -11,20 +11,23 @@ import json
 import os
 import queue
 import shutil
-import subprocess
 import tempfile
 import threading
 import time
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from mwaa_local.catalog import configuration_rows, is_protected, limits, reserved_variables
 from mwaa_local.model import Environment
+from mwaa_local.packages import child
 from mwaa_local.preflight.findings import Unchecked
 from mwaa_local.preflight.readings.startup import StartupScript
 from mwaa_local.preflight.sets import PackageSet
+
+if TYPE_CHECKING:
+    from subprocess import Popen
 
 COMPONENTS = ("scheduler", "worker", "webserver")
 QUEUE = "mwaa-local-validate-queue"
@@ -166,7 +169,6 @@ def variables(request: Request, home: Path) -> dict[str, str]:
         "LANG": "C.UTF-8",
         "TMPDIR": str(home),
         "AIRFLOW_HOME": str(home),
-        "PYTHONPATH": str(home / "config"),
         "PYTHONDONTWRITEBYTECODE": "1",
         "AIRFLOW_CONFIG": str(home / "airflow.cfg"),
         "AIRFLOW__CORE__DAGS_FOLDER": str(request.dags),
@@ -236,6 +238,7 @@ class _Answers:
             "dags": str(request.dags),
             "plugins": str(request.plugins),
             "home": str(home),
+            "python_path": [str(home / "config")],
             "mwaa_home": limits().home,
             "files": None if request.files is None else [str(path) for path in request.files],
             "components": list(COMPONENTS) if request.with_plugins else [],
@@ -246,39 +249,26 @@ class _Answers:
         }
         script = Path(__file__).parent / "inside" / "check.py"
         log = home / "stderr.log"
-        with log.open("wb") as errors:
-            child = subprocess.Popen(
-                [str(package_set.python), str(script)],
-                stdin=subprocess.PIPE,
-                stdout=subprocess.PIPE,
-                stderr=errors,
-                env=variables(request, home),
-                start_new_session=True,
-                text=True,
-            )
-            try:
-                self._listen(child, json.dumps(document), progress)
-            finally:
-                with contextlib.suppress(ProcessLookupError, PermissionError):
-                    os.killpg(child.pid, 9)
-                child.wait()
+        words = child.python(package_set.python, "-B", script)
+        with child.conversation(words, env=variables(request, home), cwd=home, errors=log) as talk:
+            self._listen(talk, json.dumps(document), progress)
         self.stderr = log.read_text(encoding="utf-8", errors="replace")[-4000:]
 
-    def _listen(self, child: subprocess.Popen[str], document: str, progress: Callable[[str], None] | None) -> None:
+    def _listen(self, talk: Popen[str], document: str, progress: Callable[[str], None] | None) -> None:
         lines: queue.Queue[str | None] = queue.Queue()
 
         def pump() -> None:
-            assert child.stdout is not None
-            with child.stdout:
-                for line in child.stdout:
+            assert talk.stdout is not None
+            with talk.stdout:
+                for line in talk.stdout:
                     lines.put(line)
             lines.put(None)
 
         threading.Thread(target=pump, daemon=True).start()
-        assert child.stdin is not None
+        assert talk.stdin is not None
         with contextlib.suppress(BrokenPipeError):
-            child.stdin.write(document)
-            child.stdin.close()
+            talk.stdin.write(document)
+            talk.stdin.close()
         patience = START_SECONDS
         while not self.ended:
             try:

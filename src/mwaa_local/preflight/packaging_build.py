@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import platform
 import shutil
-import subprocess
 import tempfile
 from collections.abc import Callable
 from pathlib import Path
@@ -18,16 +17,18 @@ _TIMEOUT_S = 900.0
 _DOCKER_S = 15.0
 
 
-def docker_image(name: str) -> str | None:
+def docker_image(name: str, situation: Situation) -> str | None:
     """The image to build in, if a Docker daemon answers and has it; ``None`` otherwise."""
-    if shutil.which("docker") is None:
+    docker = child.program("docker", situation.uv.environment.get("PATH"))
+    if docker is None:
         return None
     try:
-        done = subprocess.run(
-            ["docker", "image", "inspect", "--format", "{{.Id}}", name],
-            capture_output=True, text=True, timeout=_DOCKER_S, check=False,
-        )  # fmt: skip
-    except (OSError, subprocess.TimeoutExpired):
+        done = child.ask(
+            [docker, "image", "inspect", "--format", "{{.Id}}", name],
+            env=situation.uv.environment,
+            timeout_s=_DOCKER_S,
+        )
+    except OSError:
         return None
     return name if done.returncode == 0 else None
 
@@ -102,7 +103,7 @@ def _in_image(image: str, given: Path | None, source: str, out: Path, situation:
     if given is not None:
         words += ["-v", f"{given}:/in/{given.name}:ro"]
         asked = f"/in/{given.name}"
-    words += [image, "-m", "pip", "wheel", "--no-deps", "--disable-pip-version-check", "-w", "/out", asked]
+    words += [image, "-I", "-m", "pip", "wheel", "--no-deps", "--disable-pip-version-check", "-w", "/out", asked]
     return child.run(words, env=dict(situation.uv.environment), timeout_s=_TIMEOUT_S)
 
 
@@ -115,6 +116,6 @@ def _here(given: Path | None, source: str, out: Path, situation: Situation) -> c
             f"{situation.version.python} are here",
             hint="run `mwaa-local up` once, or start Docker",
         )
-    argv: list[str | Path] = [base.interpreter, "-m", "pip", "wheel", "--no-deps", "-w", out, given or source]
+    argv = child.python(base.interpreter, "-m", "pip", "wheel", "--no-deps", "-w", out, given or source)
     env = resolve_pip.plain_variables(situation)
     return child.run(argv, env=env, timeout_s=_TIMEOUT_S)

@@ -5,7 +5,6 @@ from __future__ import annotations
 import os
 import platform
 import shutil
-import subprocess
 import tempfile
 import time
 from collections.abc import Mapping
@@ -45,8 +44,8 @@ class Proof:
 def can_isolate() -> bool:
     """Whether a process without network can be made here."""
     try:
-        return subprocess.run([*_ISOLATION, "true"], capture_output=True, timeout=10, check=False).returncode == 0
-    except (OSError, subprocess.TimeoutExpired):
+        return child.ask([*_ISOLATION, "true"], env={"PATH": os.defpath}, timeout_s=10).returncode == 0
+    except OSError:
         return False
 
 
@@ -100,15 +99,7 @@ def prove(
         python = folder / "bin" / "python"
         argv: list[str | Path] = [
             *(_ISOLATION if off else ()),
-            python,
-            "-m",
-            "pip",
-            "install",
-            "--no-compile",
-            "-c",
-            essential,
-            "-r",
-            given,
+            *child.python(python, "-m", "pip", "install", "--no-compile", "-c", essential, "-r", given),
         ]
         begin = time.monotonic()
         done = child.run(argv, env=env, cwd=home, timeout_s=_TIMEOUT_S)

@@ -88,16 +88,8 @@ def prepares(package: Package, reading: Reading, situation: Situation) -> UnmetR
             path = packaging_fetch.archive(archive, situation.uv)
         except (MwaaLocalError, OSError):
             return None
-        argv: list[str | Path] = [
-            base.interpreter,
-            "-m",
-            "pip",
-            "install",
-            "--dry-run",
-            "--no-deps",
-            "--ignore-installed",
-            path,
-        ]
+        argv = child.python(base.interpreter, "-m", "pip", "install", "--dry-run", "--no-deps")
+        argv += ["--ignore-installed", path]
         done = child.run(argv, env=pip_tool.variables(situation.uv, reading.indexes), timeout_s=situation.timeout_s)
         text = "" if done.code == 0 or done.timed_out else done.text
         if _network_failed(text):

@@ -107,6 +107,7 @@ def _migrate(words: list[str], variables: dict[str, str]) -> None:
         done = subprocess.run(
             words,
             env=variables,
+            cwd="/",
             stdin=subprocess.DEVNULL,
             stdout=subprocess.PIPE,
             stderr=subprocess.STDOUT,

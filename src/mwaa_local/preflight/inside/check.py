@@ -12,7 +12,7 @@ user's file prints goes to stderr.
 # It runs on the Pythons of every Airflow version, without types and with what the standard library had long ago; user
 # code may raise anything, and everything it raises is a result.
 # mypy: ignore-errors
-# ruff: noqa: PTH100, PTH113, PTH118, PTH119, PTH122, PTH123
+# ruff: noqa: PTH100, PTH113, PTH118, PTH119, PTH120, PTH122, PTH123
 # ruff: noqa: UP031, BLE001, N813
 
 import contextlib
@@ -27,8 +27,13 @@ import sys
 import time
 import traceback
 
-# Beside this file, which is the first folder on the path until `main` takes it off: a user's helper may have any name.
-from mwaa_inside_guards import Recorder, enter_container_view, guard_sockets, guard_values
+# Python was started by itself (-I): the folder of this file is on the path only while its neighbours are imported,
+# since a user's helper may have any name.
+HERE = os.path.dirname(os.path.abspath(__file__))
+sys.path.insert(0, HERE)
+from mwaa_inside_guards import Recorder, enter_container_view, guard_sockets, guard_values  # noqa: E402
+
+sys.path.remove(HERE)
 
 
 def frames(text, folders):
@@ -342,11 +347,13 @@ def finish(kind, name, data, status, seconds, late):
 
 
 def main():
-    sys.path.pop(0)
     out = os.fdopen(os.dup(1), "w", buffering=1)
     os.dup2(2, 1)
     request = json.load(sys.stdin)
     os.chdir(request["home"])
+    # What PYTHONPATH does where nobody isolates: for this process, and for those that a user's file starts.
+    sys.path[0:0] = request["python_path"]
+    os.environ["PYTHONPATH"] = os.pathsep.join(request["python_path"])
 
     def emit(document):
         out.write(json.dumps(document) + "\n")

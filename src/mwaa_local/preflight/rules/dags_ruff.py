@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 import json
-import shutil
-import subprocess
+import os
 import sys
 from collections.abc import Iterator
 from pathlib import Path
 
+from mwaa_local.packages import child
 from mwaa_local.preflight.findings import Area, Hit, Rule, Severity, Unchecked
 from mwaa_local.preflight.rules import _v3
 from mwaa_local.preflight.workspace import Workspace
@@ -21,11 +21,11 @@ _HARD = ("AIR301", "AIR302")
 def check(workspace: Workspace) -> Iterator[Hit | Unchecked]:
     files = {str(file.path): file for file in workspace.dags.parsed}
     # Optional: where ruff is not installed, DAG008, DAG009 and the real import stand alone.
-    program = shutil.which("ruff") or shutil.which("ruff", path=str(Path(sys.executable).parent))
+    program = child.program("ruff") or child.program("ruff", str(Path(sys.executable).parent))
     if workspace.version.major < 3 or not files or program is None:
         return
     try:
-        result = subprocess.run(
+        result = child.ask(
             [
                 program,
                 "check",
@@ -38,14 +38,13 @@ def check(workspace: Workspace) -> Iterator[Hit | Unchecked]:
                 "--quiet",
                 *sorted(files),
             ],
-            capture_output=True,
-            timeout=_SECONDS,
-            check=False,
+            env={"PATH": os.defpath, "LC_ALL": "C.UTF-8"},
+            timeout_s=_SECONDS,
         )
         if result.returncode:
             raise ValueError
         notes = json.loads(result.stdout)
-    except subprocess.TimeoutExpired:
+    except TimeoutError:
         yield Unchecked(
             "ruff's Airflow rules", f"ruff did not end in {_SECONDS} s", "run `ruff check --select AIR3 dags` by hand"
         )

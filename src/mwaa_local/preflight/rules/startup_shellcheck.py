@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 import json
-import shutil
-import subprocess
+import os
 import sys
 from collections.abc import Iterator
 from pathlib import Path
 
+from mwaa_local.packages import child
 from mwaa_local.preflight.findings import Area, Hit, Rule, Severity, Unchecked
 from mwaa_local.preflight.workspace import Workspace
 
@@ -21,21 +21,20 @@ _EXCLUDED = "SC2148,SC1017,SC1091,SC1090"
 def check(workspace: Workspace) -> Iterator[Hit | Unchecked]:
     script = workspace.startup
     # Optional: where it is not installed the other rules stand alone.
-    program = shutil.which("shellcheck") or shutil.which("shellcheck", path=str(Path(sys.executable).parent))
+    program = child.program("shellcheck") or child.program("shellcheck", str(Path(sys.executable).parent))
     if script is None or program is None or b"\r\n" in script.source.data:
         return
     try:
-        result = subprocess.run(
-            [program, "--shell=bash", "--format=json", "--severity=warning", f"--exclude={_EXCLUDED}", "-"],
-            input=script.source.data,
-            capture_output=True,
-            timeout=_SECONDS,
-            check=False,
+        result = child.ask(
+            [program, "--norc", "--shell=bash", "--format=json", "--severity=warning", f"--exclude={_EXCLUDED}", "-"],
+            env={"PATH": os.defpath, "LC_ALL": "C.UTF-8"},
+            stdin=script.source.data,
+            timeout_s=_SECONDS,
         )
         if result.returncode not in (0, 1):  # 0 nothing found, 1 something found
             raise ValueError
         notes = json.loads(result.stdout)
-    except subprocess.TimeoutExpired:
+    except TimeoutError:
         yield Unchecked("the startup script with ShellCheck", f"it did not end in {_SECONDS} s", "run it by hand")
         return
     except ValueError:

@@ -3,10 +3,9 @@
 from __future__ import annotations
 
 import re
-import shutil
-import subprocess
 from collections.abc import Iterator
 
+from mwaa_local.packages import child
 from mwaa_local.preflight.findings import Area, Hit, Rule, Severity, Unchecked
 from mwaa_local.preflight.workspace import Workspace
 
@@ -19,21 +18,14 @@ def check(workspace: Workspace) -> Iterator[Hit | Unchecked]:
         return
     if b"\r\n" in script.source.data:
         return  # bash would stumble over every line end: SUP002 says it once
-    bash = shutil.which("bash")
+    bash = child.program("bash")
     if bash is None:
         yield Unchecked("the startup script's syntax", "there is no bash on this machine", "install bash")
         return
     try:
         # -n reads and parses; nothing of the script is run.
-        result = subprocess.run(
-            [bash, "-n"],
-            input=script.source.data,
-            capture_output=True,
-            timeout=_SECONDS,
-            env={"LC_ALL": "C"},
-            check=False,
-        )
-    except subprocess.TimeoutExpired:
+        result = child.ask([bash, "-n"], stdin=script.source.data, timeout_s=_SECONDS, env={"LC_ALL": "C"})
+    except TimeoutError:
         yield Unchecked("the startup script's syntax", f"bash -n did not end in {_SECONDS} s", "shorten the script")
         return
     if result.returncode:
