@@ -298,7 +298,19 @@ def test_an_archive_that_is_not_the_folder(tmp_path: Path) -> None:
     archive(tmp_path / "plugins.zip", {"p.py": PLUGIN})
     assert not hits("PLG017", workspace(tmp_path, {}))
     archive(tmp_path / "plugins.zip", {"x.py": ""})
-    assert "does not hold p.py" in hits("PLG017", workspace(tmp_path, {}))[0].message
+    assert "lacks p.py of plugins, which is used here" in hits("PLG017", workspace(tmp_path, {}))[0].message
+    archive(tmp_path / "plugins.zip", {"p.py": PLUGIN, "more.py": "", "w.whl": ""})
+    assert "holds more.py, unlike plugins" in hits("PLG017", workspace(tmp_path, {}))[0].message
+
+
+def test_two_archives_that_are_not_the_same(tmp_path: Path) -> None:
+    (tmp_path / "plugins").mkdir()
+    archive(tmp_path / "plugins.zip", {"p.py": PLUGIN})
+    archive(tmp_path / "plugins/plugins.zip", {"p.py": PLUGIN})
+    assert not hits("PLG017", workspace(tmp_path, {}))
+    archive(tmp_path / "plugins/plugins.zip", {"p.py": ""})
+    (found,) = hits("PLG017", workspace(tmp_path, {}))
+    assert "plugins/plugins.zip holds another p.py than plugins.zip, which is used here" in found.message
 
 
 def test_findings_in_an_archive_name_the_file_in_it(tmp_path: Path) -> None:

@@ -60,6 +60,8 @@ def bring_up(chosen: Settings, environment: Environment, *, timeout_s: float) ->
     output.note(
         f"{environment.name}: Airflow {environment.version.airflow}, {choice.engine.name} engine ({choice.reason})"
     )
+    if environment.workflow.plugins_choice:
+        output.warn(environment.workflow.plugins_choice)
     progress = output.StepProgress()
     choice.engine.prepare(environment, progress)
     result = choice.engine.up(environment, progress, timeout_s=timeout_s)
@@ -99,7 +101,7 @@ def up_document(environment: Environment, engine: Engine, result: UpResult, seco
         "bucket": result.addresses.bucket,
         "components": [component_document(component) for component in result.components],
         "verdicts": [verdict.as_dict() for verdict in result.verdicts],
-        "warnings": result.warnings,
+        "warnings": [*filter(None, [environment.workflow.plugins_choice]), *result.warnings],
     }
 
 

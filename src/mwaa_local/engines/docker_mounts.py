@@ -31,7 +31,7 @@ def mounts(
     empty.mkdir(parents=True, exist_ok=True)
     extra: dict[str, str] = {}
     found = [_mount(workflow.dags if workflow.dags.is_dir() else empty, f"{home}/dags")]
-    if workflow.plugins.suffix == ".zip" and workflow.plugins.is_file():
+    if workflow.plugins.is_file():
         # The runtime unpacks it, so the folder must be the container's own: a nameless volume takes the mount's place.
         found.append(_mount(workflow.plugins, str(_PLACE / "plugins.zip")))
         found.append({"type": "volume", "target": f"{home}/plugins"})

@@ -11,6 +11,7 @@ from pathlib import Path
 from mwaa_local.catalog import limits
 from mwaa_local.engines import files
 from mwaa_local.model import Environment
+from mwaa_local.model.plugins import ARCHIVE_NAME
 
 _INCLUDE = re.compile(r"^\s*(?:-r|-c|--requirement|--constraint)[\s=]+['\"]?([^'\"#]+?)['\"]?\s*(?:#.*)?$")
 _NOISE = {"__pycache__", ".git", ".mypy_cache", ".ruff_cache", ".pytest_cache", ".ipynb_checkpoints", ".DS_Store"}
@@ -116,6 +117,8 @@ def _tree(root: Path) -> Iterator[tuple[str, Path]]:
         for name in sorted(names):
             path = Path(folder, name)
             if name in _NOISE or name.endswith((".pyc", "~", ".swp")) or not path.is_file():
+                continue
+            if path == root / ARCHIVE_NAME:  # made of the folder: it is not among what counts
                 continue
             executable = "x" if os.access(path, os.X_OK) else "-"  # modes are part of what a plugin is
             yield f"{path.relative_to(root)}:{executable}", path

@@ -11,6 +11,7 @@ from typing import Any
 from mwaa_local.catalog import CountRange, Field, default_version, environment_class, fields, limits, log_types, version
 from mwaa_local.errors import DefinitionError
 from mwaa_local.model import document
+from mwaa_local.model import plugins as plugin_files
 from mwaa_local.model.document import Value
 from mwaa_local.model.environment import Environment, LocalSettings, LogSetting, Ports, SmokeSettings, Source, Workflow
 
@@ -196,13 +197,35 @@ def load(
         ),
         local=_local(reader),
         project=project,
-        workflow=Workflow(
-            dags=project / reader.get("Local.Paths.Dags"),
-            plugins=project / reader.get("Local.Paths.Plugins"),
-            requirements=project / reader.get("Local.Paths.Requirements"),
-            startup_script=project / reader.get("Local.Paths.StartupScript"),
+        workflow=workflow(
+            project,
+            dags=reader.get("Local.Paths.Dags"),
+            plugins=reader.get("Local.Paths.Plugins"),
+            requirements=reader.get("Local.Paths.Requirements"),
+            startup_script=reader.get("Local.Paths.StartupScript"),
+            plugins_named=bool(reader.place(plugin_files.FIELD)),
         ),
         sources=MappingProxyType(sources),
+    )
+
+
+def workflow(
+    project: Path, *, dags: str, plugins: str, requirements: str, startup_script: str, plugins_named: bool
+) -> Workflow:
+    """The workflow files of a project, from paths that may be relative to it.
+
+    Args:
+        project: Absolute.
+        plugins_named: Whether somebody gave ``plugins``, or it is the default.
+    """
+    source = plugin_files.find(project, plugins, named=plugins_named)
+    return Workflow(
+        dags=project / dags,
+        plugins=source.path,
+        requirements=project / requirements,
+        startup_script=project / startup_script,
+        plugins_choice=source.choice(project),
+        plugins_unused=source.passed_over,
     )
 
 

@@ -44,12 +44,20 @@ class Ports:
 
 @dataclass(frozen=True)
 class Workflow:
-    """The workflow files of a workspace; absolute paths that may not exist."""
+    """The workflow files of a workspace; absolute paths that may not exist.
+
+    Attributes:
+        plugins: The folder or the archive that counts, see :mod:`mwaa_local.model.plugins`.
+        plugins_choice: What the user should know about that choice; empty where there was none.
+        plugins_unused: Other plugins of the project, which do not count.
+    """
 
     dags: Path
     plugins: Path
     requirements: Path
     startup_script: Path
+    plugins_choice: str = ""
+    plugins_unused: tuple[Path, ...] = ()
 
 
 @dataclass(frozen=True)

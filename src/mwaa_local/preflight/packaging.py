@@ -10,7 +10,8 @@ from pathlib import Path
 from packaging.requirements import InvalidRequirement, Requirement
 
 from mwaa_local import catalog
-from mwaa_local.errors import MwaaLocalError, RequirementsError
+from mwaa_local.errors import MwaaLocalError, RequirementsError, WorkflowFileError
+from mwaa_local.model.plugins import ARCHIVE_NAME
 from mwaa_local.packages import base as base_sets
 from mwaa_local.packages.entries import Entry as Line
 from mwaa_local.packages.paths import redact
@@ -23,7 +24,7 @@ from mwaa_local.preflight.resolve import Outcome
 from mwaa_local.preflight.resolve_types import Package, Resolution, Situation
 from mwaa_local.preflight.workspace import Workspace
 
-ARCHIVE = "plugins.zip"
+ARCHIVE = ARCHIVE_NAME
 REQUIREMENTS = "packaged-requirements.txt"
 # Inside plugins.zip, so that it needs no network and travels with the wheels it was made for.
 CONSTRAINTS = "packaged-constraints.txt"
@@ -114,13 +115,18 @@ def package(
     Raises:
         UnmetRequirementsError: pip would refuse the requirements on MWAA.
         NoWheelError: requirements have no wheel and none was to be built.
-        WorkflowFileError: the plugins cannot be archived.
+        WorkflowFileError: the plugins cannot be archived, or the archive they come from would be overwritten.
         OSError: nothing can be written there.
     """
-    plugins = workspace.environment.workflow.plugins
-    source = plugins if plugins.exists() else workspace.plugins_archive
-    content = packaging_archive.entries(source) if source else []
-    notes: list[str] = []
+    workflow = workspace.environment.workflow
+    archive = out / ARCHIVE
+    if archive.resolve() == workflow.plugins.resolve():
+        raise WorkflowFileError(
+            f"{archive.name} would be written over the archive it is made from", where=str(archive),
+            hint="name another folder with --out",
+        )  # fmt: skip
+    content = packaging_archive.entries(workflow.plugins) if workflow.plugins.exists() else []
+    notes = [workflow.plugins_choice] if workflow.plugins_choice else []
     found: dict[str, str] = {}
     built: list[str] = []
     outcome: Outcome | None = None
@@ -135,7 +141,6 @@ def package(
             found = {name: path.name for name, path in files.items()}
         content.append(Entry(CONSTRAINTS, _constraints(outcome.resolution).encode()))
         text = _requirements(outcome.reading, outcome.resolution)
-    archive = out / ARCHIVE
     digest = packaging_archive.write(archive, content)
     written: Path | None = None
     proof: Proof | None = None

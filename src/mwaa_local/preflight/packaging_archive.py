@@ -10,6 +10,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from mwaa_local.errors import WorkflowFileError
+from mwaa_local.model.plugins import ARCHIVE_NAME
 from mwaa_local.preflight.readings.plugins import is_junk
 
 # The earliest time a zip can hold; a real one would make each archive another.
@@ -37,6 +38,8 @@ class Entry:
 def entries(plugins: Path) -> list[Entry]:
     """What belongs into the archive, from a plugins folder or from a ``plugins.zip`` that is made anew.
 
+    An archive made earlier that lies in the folder does not belong into the next one.
+
     Raises:
         WorkflowFileError: an archive cannot be read, or a link leads out of the folder.
     """
@@ -49,7 +52,7 @@ def entries(plugins: Path) -> list[Entry]:
         for name in sorted(names):
             path = Path(folder) / name
             inside = path.relative_to(plugins).as_posix()
-            if is_junk(inside) or not path.is_file():
+            if is_junk(inside) or inside == ARCHIVE_NAME or not path.is_file():
                 continue
             if not path.resolve().is_relative_to(root):
                 raise WorkflowFileError(

@@ -138,7 +138,7 @@ def _areas_of(workspace: Workspace) -> tuple[Area, ...]:
         for path in workspace.only
         if path == place or path.is_relative_to(place) or place.is_relative_to(path)
     }
-    if workspace.plugins_archive is not None and workspace.plugins_archive in workspace.only:
+    if workspace.only.intersection(flow.plugins_unused):
         found.add(Area.PLUGINS)
     # A file that belongs to no area is looked at by no rule; `definition` keeps the choice from meaning "all".
     return tuple(found) or (Area.DEFINITION,)

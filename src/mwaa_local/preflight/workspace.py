@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import dataclasses
 import os
 import shutil
 import tempfile
@@ -130,28 +131,18 @@ class Workspace:
 
     @cached_property
     def plugins(self) -> Plugins | None:
-        """The plugins: the archive that would be uploaded where one lies in the project, else the folder."""
+        """The plugins that count (``mwaa_local.model.plugins``), whether a folder or an archive."""
         with self._lock:
             path = self.environment.workflow.plugins
-            if path.suffix == ".zip":
-                return plugins.read_archive(path) if path.is_file() else None
-            if path.is_dir() and any(path.iterdir()):
-                return plugins.read_folder(path)
-            archive = self.plugins_archive
-            return plugins.read_archive(archive) if archive else None
-
-    @cached_property
-    def plugins_archive(self) -> Path | None:
-        """A ``plugins.zip`` in the project folder."""
-        path = self.project / plugins.ZIP_NAME
-        return path if path.is_file() else None
+            if path.is_file():
+                return plugins.read_archive(path)
+            return plugins.read_folder(path) if path.is_dir() and any(path.iterdir()) else None
 
     @cached_property
     def plugin_sources(self) -> tuple[Plugins, ...]:
-        """The folder and a ``plugins.zip`` beside it, whichever there are: archive rules look at both."""
+        """The plugins that count, and archives beside them: archive rules look at all, for any may be uploaded."""
         found = [self.plugins] if self.plugins else []
-        if self.plugins_archive and not any(item.path == self.plugins_archive for item in found):
-            found.append(plugins.read_archive(self.plugins_archive))
+        found += [plugins.read_archive(path) for path in self.environment.workflow.plugins_unused]
         return tuple(
             item
             for item in found
@@ -225,8 +216,12 @@ class Workspace:
             )
         self.progress(f"package set of Airflow {self.version.airflow}")
         try:
+            # Wheels and constraints of an archive lie where pip finds them only once it is unpacked.
+            workflow = dataclasses.replace(self.environment.workflow, plugins=self.plugins_folder)
             package_set = self._locate(
-                self.environment, self.variables, imports_module.startup_variables(self.startup, self.version.airflow)
+                dataclasses.replace(self.environment, workflow=workflow),
+                self.variables,
+                imports_module.startup_variables(self.startup, self.version.airflow),
             )
         except MwaaLocalError as error:
             return Imports(

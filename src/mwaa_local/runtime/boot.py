@@ -104,7 +104,7 @@ class _Boot:
         self._shipper = ship.Shipper(ship.streams(inputs, host_name(inputs)), lambda: ship.connect(inputs), self._say)
         try:
             with self._record.phase("files") as detail:
-                detail += files.place(inputs)
+                detail += files.place(inputs, self._record.note)
                 base = package_set.base(inputs)
             exports = self._startup(base)
             found = self._requirements(exports, base)

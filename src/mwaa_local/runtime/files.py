@@ -9,10 +9,11 @@ import os
 import re
 import shlex
 import shutil
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from pathlib import Path
 
 from mwaa_local.errors import MachineError, WorkflowFileError
+from mwaa_local.model.plugins import ARCHIVE_NAME, holds_something
 from mwaa_local.runtime import plugins
 from mwaa_local.runtime.inputs import RuntimeInputs
 from mwaa_local.runtime.namespace import Bind
@@ -31,8 +32,12 @@ def binds(inputs: RuntimeInputs) -> list[Bind]:
     return [Bind(dags, "dags")] if dags and dags.is_dir() else []
 
 
-def place(inputs: RuntimeInputs) -> list[str]:
+def place(inputs: RuntimeInputs, note: Callable[[str], None] = lambda _text: None) -> list[str]:
     """Put plugins, requirements and startup script under the home; in an image they are mounted there already.
+
+    Args:
+        inputs: Of the component.
+        note: Told what a user should know though MWAA would say nothing.
 
     Returns:
         What was done, for the phase's detail.
@@ -46,11 +51,20 @@ def place(inputs: RuntimeInputs) -> list[str]:
             (home / folder).mkdir(parents=True, exist_ok=True)
     archive = inputs.plugins_zip
     source = inputs.workflow.get("plugins")
-    if archive is None and source is not None and source.suffix == ".zip" and source.is_file():
+    if archive is None and source is not None and source.is_file():
         archive = source
     if archive is not None and archive.exists():
-        done.append(
-            f"{plugins.unpack(archive, home / 'plugins', cap_bytes=inputs.max_plugins_bytes)} entries of plugins.zip"
+        count = plugins.unpack(archive, home / "plugins", cap_bytes=inputs.max_plugins_bytes)
+        done.append(f"{count} entries of plugins.zip")
+        if [entry.name for entry in (home / "plugins").iterdir()] == ["plugins"]:
+            note(
+                "everything in plugins.zip lies below plugins/, so it ends up in plugins/plugins/ as on MWAA, where no "
+                "import finds it; zip the content of the folder: cd plugins && zip -r ../plugins.zip ."
+            )
+    elif source is None and (home / "plugins" / ARCHIVE_NAME).is_file() and not holds_something(home / "plugins"):
+        note(
+            "the folder plugins/ holds plugins.zip only, and that is not unpacked when containers are started without "
+            "the tool: start with `mwaa-local up`, or unpack it"
         )
     elif source is not None and (changed := plugins.mirror(source, home / "plugins")):
         done.append(f"{changed} plugin files")

@@ -16,6 +16,7 @@ import zlib
 from pathlib import Path
 
 from mwaa_local.errors import WorkflowFileError
+from mwaa_local.model.plugins import ARCHIVE_NAME
 
 _CHUNK_BYTES = 1 << 20
 _MAX_ENTRIES = 500_000
@@ -58,7 +59,7 @@ def mirror(source: Path, destination: Path) -> int:
     """Make a folder the same as a workspace's plugins folder; only what changed is copied.
 
     Airflow and a startup script may write beside plugins (byte code, execute bits), which must not reach the user's
-    own files. Links are kept as links.
+    own files. Links are kept as links. An archive made of the folder that lies in it stays where it is.
 
     Returns:
         How many files were copied or removed.
@@ -67,18 +68,19 @@ def mirror(source: Path, destination: Path) -> int:
         WorkflowFileError: a file cannot be read or written.
     """
     try:
-        return _mirror(source, destination)
+        return _mirror(source, destination, leave_out=ARCHIVE_NAME)
     except OSError as error:
         raise WorkflowFileError(
             "the plugins folder cannot be put in place", where=str(error.filename or source), why=str(error)
         ) from error
 
 
-def _mirror(source: Path, destination: Path) -> int:
+def _mirror(source: Path, destination: Path, *, leave_out: str = "") -> int:
     if destination.is_symlink() or (destination.exists() and not destination.is_dir()):
         destination.unlink()
     destination.mkdir(parents=True, exist_ok=True)
-    wanted = {entry.name: entry for entry in os.scandir(source)} if source.is_dir() else {}
+    there = os.scandir(source) if source.is_dir() else ()
+    wanted = {entry.name: entry for entry in there if entry.name != leave_out}
     changed = 0
     for entry in list(os.scandir(destination)):
         if entry.name not in wanted and entry.name not in _IGNORED_FOLDERS:

@@ -19,7 +19,7 @@ import yaml
 
 from mwaa_local.catalog import locked_options
 from mwaa_local.errors import DefinitionError
-from mwaa_local.model import Environment, Source, Workflow, definition, document
+from mwaa_local.model import Environment, Source, definition, document, plugins
 from mwaa_local.model.document import Value
 
 
@@ -151,13 +151,18 @@ def _load(
         else source
         for field, source in loaded.sources.items()
     }
-    workflow = Workflow(
-        **{
-            item.name: project / getattr(loaded.workflow, item.name).relative_to(base)
-            if getattr(loaded.workflow, item.name).is_relative_to(base)
-            else getattr(loaded.workflow, item.name)
-            for item in dataclasses.fields(Workflow)
-        }
+    told = loaded.workflow
+
+    def moved(path: Path) -> str:
+        return str(path.relative_to(base) if path.is_relative_to(base) else path)
+
+    workflow = definition.workflow(
+        project,
+        dags=moved(told.dags),
+        plugins=moved(told.plugins),
+        requirements=moved(told.requirements),
+        startup_script=moved(told.startup_script),
+        plugins_named=sources[plugins.FIELD].kind != "default",
     )
     return dataclasses.replace(loaded, project=project, workflow=workflow, sources=sources)
 

@@ -10,10 +10,10 @@ from dataclasses import dataclass, field
 from functools import cached_property
 from pathlib import Path, PurePosixPath
 
+from mwaa_local.model.plugins import ARCHIVE_NAME
 from mwaa_local.preflight.readings.python import PythonFile
 from mwaa_local.preflight.readings.text import MAX_BYTES, TextFile
 
-ZIP_NAME = "plugins.zip"
 # Names that archive makers and tools leave behind.
 JUNK_FOLDERS = frozenset(
     {"__MACOSX", ".git", ".idea", ".vscode", ".mypy_cache", ".pytest_cache", ".venv", "node_modules"}
@@ -105,8 +105,8 @@ def is_junk(name: str) -> bool:
 
 
 def read_folder(path: Path) -> Plugins:
-    """The plugins of a folder."""
-    return Plugins(path, False, tuple(_walk(path)), 0)
+    """The plugins of a folder; an archive made of it that lies in it is not one of them."""
+    return Plugins(path, False, tuple(entry for entry in _walk(path) if entry.name != ARCHIVE_NAME), 0)
 
 
 def _walk(root: Path) -> Iterator[PluginEntry]:
