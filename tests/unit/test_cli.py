@@ -74,7 +74,7 @@ def test_config_shows_layers_and_hides_secrets(tmp_path: Path) -> None:
     values = {item["option"]: item for item in json.loads(done.stdout)["values"]}
     assert values["core.parallelism"]["value"] == "7"
     assert values["core.parallelism"]["layer"] == "options"
-    below = [{"layer": "airflow", "value": "32"}, {"layer": "container", "value": "38"}]
+    below = [{"layer": "airflow", "value": "32"}, {"layer": "container", "value": "75"}]
     assert values["core.parallelism"]["overrode"] == below
     assert values["core.load_examples"]["value"] == "False"
     beaten = [{"layer": "airflow", "value": "True"}, {"layer": "options", "value": "True"}]

@@ -25,7 +25,7 @@ def test_an_empty_folder_gives_mwaa_defaults(tmp_path: Path) -> None:
     assert environment.version.airflow == "3.2.1"
     assert environment.environment_class.name == "mw1.small"
     assert (environment.min_workers, environment.max_workers, environment.schedulers) == (1, 10, 2)
-    assert environment.parallelism == 38  # (10 x 5) / 2 x 1.5, rounded up
+    assert environment.parallelism == 75  # two schedulers of MWAA's with (10 x 5) / 2 x 1.5 each; here one runs
     assert environment.logging["TaskLogs"].enabled
     assert environment.local.ports.web == 8080
     assert environment.workflow.requirements == tmp_path.resolve() / "requirements/requirements.txt"
@@ -48,6 +48,23 @@ def test_flag_beats_variable_beats_file_beats_default(tmp_path: Path) -> None:
     assert environment.sources["Local.Ports.Aws"].place.endswith("mwaa.yaml:3")
     assert environment.local.ports.explicit == {"web", "aws"}
     assert environment.sources["Local.Engine"].kind == "default"
+
+
+@pytest.mark.parametrize(
+    ("text", "expected"),
+    [
+        ("MaxWorkers: 10\nSchedulers: 5\n", 75),
+        ('MaxWorkers: 10\nAirflowConfigurationOptions: {celery.worker_autoscale: "5,5"}\n', 75),
+        ('MaxWorkers: 10\nAirflowConfigurationOptions: {celery.worker_autoscale: "20,20"}\n', 300),
+        ('MaxWorkers: 1\nAirflowConfigurationOptions: {celery.worker_autoscale: " 3 , 1 "}\n', 5),
+        ("EnvironmentClass: mw1.micro\n", 5),
+        ('MaxWorkers: 10\nAirflowConfigurationOptions: {celery.worker_autoscale: "many"}\n', 75),
+    ],
+)
+def test_parallelism_lets_every_worker_be_filled(tmp_path: Path, text: str, expected: int) -> None:
+    """spec/07 B1.5 and its BP-3: as many tasks at once as all workers take, whatever the number of schedulers is."""
+    environment = load(definition(tmp_path, text))
+    assert environment.parallelism == expected >= environment.max_workers * environment.tasks_per_worker
 
 
 def test_variable_names() -> None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import math
+import re
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -11,6 +12,11 @@ from pathlib import Path
 from mwaa_local.catalog import EnvironmentClass, Version
 
 STATE_FOLDER = ".mwaa"
+
+# MWAA runs `Schedulers` of them; here one does the work of all (docs/explanation/differences.md).
+RUNNING_SCHEDULERS = 1
+
+_AUTOSCALE = re.compile(r"\s*(\d+)\s*,\s*(\d+)\s*")
 
 
 @dataclass(frozen=True)
@@ -135,9 +141,24 @@ class Environment:
         return self.project / STATE_FOLDER / self.name
 
     @property
+    def worker_autoscale(self) -> str:
+        """``celery.worker_autoscale``, ``max,min``: the user's own, else the class's (spec/04 section 1.1)."""
+        return self.options.get("celery.worker_autoscale", self.environment_class.worker_autoscale)
+
+    @property
+    def tasks_per_worker(self) -> int:
+        """Most tasks that one worker runs at once (spec/04 section 1.2); the class's where the option is unreadable."""
+        match = _AUTOSCALE.fullmatch(self.worker_autoscale)
+        return int(match.group(1)) if match else self.environment_class.tasks_per_worker
+
+    @property
     def parallelism(self) -> int:
-        """MWAA's default ``core.parallelism`` (spec/07 B1.5); rounded up, which the guide leaves open."""
-        return math.ceil(self.max_workers * self.environment_class.tasks_per_worker / self.schedulers * 1.5)
+        """MWAA's default ``core.parallelism``: workers x tasks per worker / schedulers x 1.5 (spec/07 B1.5).
+
+        Airflow counts it per scheduler, so the divisor is the number that really runs: what all schedulers of an
+        environment may run together is then MWAA's sum. Rounded up, which the guide leaves open.
+        """
+        return math.ceil(self.max_workers * self.tasks_per_worker / RUNNING_SCHEDULERS * 1.5)
 
     @property
     def parsing_processes(self) -> int:

@@ -15,7 +15,7 @@ def check(workspace: Workspace) -> Iterator[Hit]:
     class_ = workspace.environment.environment_class
     path, line = workspace.definition.path, workspace.definition.option_line(_OPTION)
     text = workspace.environment.options.get(_OPTION)
-    value = text if text is not None else class_.worker_autoscale
+    value = workspace.environment.worker_autoscale
     match = re.fullmatch(r"\s*(\d+)\s*,\s*(\d+)\s*", value)
     if match is None:
         yield Hit(
