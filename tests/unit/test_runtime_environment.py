@@ -315,6 +315,19 @@ class TestInputs:
         with pytest.raises(DefinitionError, match=words.replace("(", r"\(").replace(")", r"\)")):
             inputs(**change)
 
+    @pytest.mark.parametrize("component", ["scheduler", "worker", "webserver"])
+    def test_a_component_does_not_start_without_its_own_log_level(self, component: str) -> None:
+        """spec/10 section 1.3 step 4; the levels of the other sources are INFO where they are missing."""
+        given = variables()
+        levels = {name for name in given if name.endswith("_LOG_LEVEL")}
+        own = f"MWAA__LOGGING__AIRFLOW_{component.upper()}_LOG_LEVEL"
+        with pytest.raises(DefinitionError, match=f"{own} is not set"):
+            RuntimeInputs.parse(component, {name: value for name, value in given.items() if name != own})
+        left = {name: value for name, value in given.items() if name not in levels or name == own}
+        assert {target.level for target in RuntimeInputs.parse(component, left).logs.values()} == {"INFO"}
+        bare = {name: value for name, value in given.items() if name not in levels}
+        assert RuntimeInputs.parse("migrate-db", bare).component == "migrate-db"
+
     def test_unreadable_json_is_ignored_with_a_warning(self) -> None:
         found = inputs(MWAA__CORE__CUSTOM_AIRFLOW_CONFIGS="{", MWAA__WEBSERVER__SECRET="{}")
         assert found.options == {}

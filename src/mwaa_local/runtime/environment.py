@@ -23,7 +23,7 @@ from mwaa_local.catalog import (
     migrate_db_options,
     reserved_variables,
 )
-from mwaa_local.runtime.inputs import CELERY, RuntimeInputs
+from mwaa_local.runtime.inputs import CELERY, CONSOLE_LEVELS, RuntimeInputs
 
 CONTAINER, OPINIONATED, STARTUP, OPTIONS, PROTECTED, ESSENTIAL = (
     "container",
@@ -327,7 +327,7 @@ def _default_metrics(merged: dict[str, Value]) -> None:
 def _image_variables(inputs: RuntimeInputs) -> dict[str, Value]:
     """What MWAA's image sets for every process (spec/10 section 2.5), and ours for the local AWS endpoint."""
     home, given = str(inputs.visible_home), inputs.container
-    component = {"scheduler": "SCHEDULER", "worker": "WORKER", "webserver": "WEBSERVER"}.get(inputs.component)
+    source = CONSOLE_LEVELS.get(inputs.component)
     path = [f"{home}/.local/bin", *given.get("PATH", "/usr/local/bin:/usr/bin:/bin").split(":")]
     image = {
         "AIRFLOW_HOME": home,
@@ -340,7 +340,7 @@ def _image_variables(inputs: RuntimeInputs) -> dict[str, Value]:
         "MWAA_HOME": given.get("MWAA_HOME", "/usr/local/mwaa"),
         "AIRFLOW_CONSTRAINTS_FILE": f"{home}/.local/etc/airflow_constraints.txt",
         "MWAA_ESSENTIAL_CONSTRAINTS_FILE": f"{home}/.local/etc/mwaa_essential_constraints.txt",
-        "AIRFLOW_CONSOLE_LOG_LEVEL": inputs.logs[component].level if component else "INFO",
+        "AIRFLOW_CONSOLE_LOG_LEVEL": inputs.logs[source].level if source else "INFO",
         "AIRFLOW__CORE__DAGS_FOLDER": given.get("AIRFLOW__CORE__DAGS_FOLDER", f"{home}/dags"),
         "AIRFLOW__CORE__PLUGINS_FOLDER": given.get("AIRFLOW__CORE__PLUGINS_FOLDER", f"{home}/plugins"),
     }

@@ -26,6 +26,9 @@ CELERY, LOCAL = "CeleryExecutor", "LocalExecutor"
 # 7.1).
 LOG_SOURCES = ("DAGPROCESSOR", "SCHEDULER", "TRIGGERER", "TASK", "WEBSERVER", "WORKER")
 
+# Components whose console follows the level of a log source; every other one's is INFO (spec/10 section 1.3 step 4).
+CONSOLE_LEVELS = {"scheduler": "SCHEDULER", "worker": "WORKER", "webserver": "WEBSERVER"}
+
 # Variables of the user's machine that every child needs to reach the outside: proxies, trust, locale, time zone.
 _HOST_NAMES = (
     "PATH", "LANG", "LC_ALL", "LC_CTYPE", "TZ", "TMPDIR",

@@ -10,7 +10,16 @@ from urllib.parse import urlsplit
 
 from mwaa_local.catalog import environment_class, limits, version
 from mwaa_local.errors import DefinitionError
-from mwaa_local.runtime.inputs import CELERY, COMPONENTS, LOCAL, LOG_SOURCES, Database, LogTarget, RuntimeInputs
+from mwaa_local.runtime.inputs import (
+    CELERY,
+    COMPONENTS,
+    CONSOLE_LEVELS,
+    LOCAL,
+    LOG_SOURCES,
+    Database,
+    LogTarget,
+    RuntimeInputs,
+)
 
 
 class Reader:
@@ -61,6 +70,7 @@ class Reader:
         named = {name.lower(): name for name in (CELERY, LOCAL)}.get(executor.lower())
         if named is None:
             raise DefinitionError(f"Executor type {executor} is not supported.", why=f"one of: {CELERY}, {LOCAL}")
+        self._require_level()
         home = self.path("MWAA_LOCAL__HOME", limits().home)
         run_dir = self.path("MWAA_LOCAL__RUN_DIR", "/usr/local/mwaa/run")
         in_image = not self.text("MWAA_LOCAL__WORKFLOW")
@@ -120,6 +130,21 @@ class Reader:
             console_prefix=self.flag("MWAA_LOCAL__CONSOLE_PREFIX", False),
             warnings=tuple(self.warnings),
         )
+
+    def _require_level(self) -> None:
+        """Refuse to start a component that is not told its own log level, as MWAA's image does.
+
+        Raises:
+            DefinitionError: the variable is missing (spec/10 section 1.3 step 4).
+        """
+        source = CONSOLE_LEVELS.get(self.component)
+        name = f"MWAA__LOGGING__AIRFLOW_{source}_LOG_LEVEL"
+        if source is not None and name not in self.variables:
+            raise DefinitionError(
+                f"{name} is not set",
+                why=f"MWAA's image does not start its {self.component} without the level of its log",
+                hint=f"set {name}=INFO; LoggingConfiguration of mwaa.yaml sets it by itself",
+            )
 
     def _secrets_file(self) -> Mapping[str, str]:
         """Secrets of a start without the command line (``docker compose`` alone), kept in a file."""
