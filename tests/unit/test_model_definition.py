@@ -2,15 +2,18 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
+import botocore.session
 import pytest
 
 from mwaa_local.catalog import fields
 from mwaa_local.errors import DefinitionError
 from mwaa_local.model import load
 from mwaa_local.model.definition import variable_name
+from mwaa_local.model.document import allowed_values
 from mwaa_local.model.secrets import load_or_create
 
 
@@ -117,6 +120,27 @@ def test_variable_names() -> None:
         ("- a\n", 1, ["mapping of fields"]),
         ("AirflowVersion: 2.10.3\nWebserverAccessMode: PUBLIC_AND_PRIVATE\n", 2, ["3.2.1"]),
         ("NetworkConfiguration: {SubnetIds: [subnet-1]}\n", 1, ["1 items", "2 to 2"]),
+        ("NetworkConfiguration: {}\n", 1, ["lacks SubnetIds"]),
+        ("NetworkConfiguration:\n", 1, ["must be a mapping"]),
+        ("NetworkConfiguration: {SecurityGroupIds: [sg-1]}\n", 1, ["lacks SubnetIds"]),
+        (f"NetworkConfiguration: {{SubnetIds: [subnet-1, subnet-{'a' * 1020}]}}\n", 1, ["longer than 1024"]),
+        ("KmsKey: alias/mine\n", 1, ["is an alias", "by its id or its ARN"]),
+        ("KmsKey: arn:aws:kms:us-east-1:123456789012:alias/mine\n", 1, ["is an alias"]),
+        ("KmsKey: mrk-1234abcd12ab34cd56ef1234567890ab\n", 1, ["multi-Region"]),
+        ("KmsKey: arn:aws:kms:us-east-1:123456789012:key/mrk-1234abcd12ab34cd56ef1234567890ab\n", 1, ["multi-Region"]),
+        ("KmsKey: mine\n", 1, ["form MWAA refuses"]),
+        ("Tags:\n" + "".join(f"  t{number}: x\n" for number in range(60)), 1, ["60 members", "at most 50"]),
+        ("Tags: {a: ''}\n", 1, ["needs a text value"]),
+        ("Tags: {'': a}\n", 1, ["form MWAA refuses"]),
+        ("Tags: {'a;b': x}\n", 1, ["form MWAA refuses", "letters, numbers, spaces"]),
+        ("Tags: {a: 'x;y'}\n", 1, ["holds characters MWAA refuses"]),
+        (f"Tags: {{{'k' * 129}: x}}\n", 1, ["longer than 128"]),
+        (f"Tags: {{k: {'x' * 257}}}\n", 1, ["longer than 256"]),
+        (
+            "AirflowConfigurationOptions:\n  secrets.backend_kwargs: {a: b}\n",
+            2,
+            ["""write it as one text: '{"a": "b"}'"""],
+        ),
     ],
 )
 def test_bad_definitions_name_file_line_and_what_is_allowed(
@@ -129,6 +153,35 @@ def test_bad_definitions_name_file_line_and_what_is_allowed(
     assert caught.value.where.endswith(f"mwaa.yaml:{line}"), str(caught.value)
     for word in words:
         assert word in str(caught.value)
+
+
+def test_every_limit_of_the_api_is_held() -> None:
+    """botocore's service model says what the API takes; each of its limits stands in the catalog's fields."""
+    model = botocore.session.get_session().get_service_model("mwaa").operation_model("CreateEnvironment").input_shape
+
+    def walk(shape: Any, path: str) -> Iterator[tuple[str, str, Any]]:
+        limits = shape.metadata
+        if shape.type_name == "structure":
+            for name, member in shape.members.items():
+                yield from walk(member, f"{path}.{name}".lstrip("."))
+        elif shape.type_name == "list":
+            yield path, "min_items", limits["min"]
+            yield path, "max_items", limits["max"]
+            yield path, "max_length", shape.member.metadata["max"]
+        elif shape.type_name == "map":
+            yield path, "max_items", limits.get("max")
+            yield path, "key_max_length", shape.key.metadata["max"]
+            yield path, "value_max_length", shape.value.metadata["max"]
+        elif shape.type_name == "integer":
+            yield path, "minimum", limits.get("min", 1)
+        elif shape.type_name == "string" and "enum" not in limits and not allowed_values(fields()[path]):
+            yield path, "max_length", limits["max"]
+
+    wanted = [
+        (path, name, value) for path, name, value in walk(model, "") if not path.startswith("LoggingConfiguration.")
+    ]
+    assert [(path, name, getattr(fields()[path], name)) for path, name, _ in wanted] == wanted
+    assert len(wanted) >= 29
 
 
 def test_get_environment_output_can_be_pasted_in(tmp_path: Path) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from pathlib import Path
 
 import pytest
@@ -32,7 +33,10 @@ CASES = [
     ("DEF014", "", "PluginsS3Path: plugins.zip\n", 1, "without PluginsS3ObjectVersion", "PluginsS3Path: plugins.zip\nPluginsS3ObjectVersion: abc\n"),
     ("DEF014", "", "RequirementsS3ObjectVersion: abc\n", 1, "without RequirementsS3Path", ""),
     ("DEF015", "", "KmsKey: alias/mine\n", 1, "is an alias", "KmsKey: 1234abcd-12ab-34cd-56ef-1234567890ab\n"),
-    ("DEF015", "", "KmsKey: mrk-1234\n", 1, "multi-Region", ""),
+    ("DEF015", "", "KmsKey: mrk-1234abcd12ab34cd56ef1234567890ab\n", 1, "multi-Region", ""),
+    ("DEF015", "", "KmsKey: arn:aws:kms:eu-west-1:123456789012:alias/mine\n", 1, "is an alias", "KmsKey: arn:aws:kms:eu-west-1:123456789012:key/1234abcd-12ab-34cd-56ef-1234567890ab\n"),
+    ("DEF003", "", "NetworkConfiguration: {}\n", 1, "lacks SubnetIds", "NetworkConfiguration: {SubnetIds: [subnet-1, subnet-2]}\n"),
+    ("DEF003", "", "Tags: {a: 'x;y'}\n", 1, "holds characters MWAA refuses", "Tags: {a: 'x: y/é', Größe: '1'}\n"),
     ("DEF018", "", "Local:\n  Paths: {Dags: nowhere}\n", 2, "does not exist", "Name: local\n"),
 ]  # fmt: skip
 
@@ -83,6 +87,25 @@ def test_rule_about_options(
     assert words in found[0].message
     assert found[0].line >= 2
     assert not hits(rule, workspace(tmp_path / "good", options(**good) if good else {}, version or "2.10.3"))
+
+
+@pytest.mark.parametrize(
+    ("text", "mended"),
+    [
+        ("{'connections_prefix': 'a'}", "write double quotes for single quotes"),
+        ('{"a": False, "b": None}', "write false for False, null for None"),
+        ("{'a': True, 'b': 'None'}", "write true for True, double quotes for single quotes"),
+        ('{"a": "it\'s False",}', "write no comma after the last member"),
+        ('{"a"; 1}', ""),
+    ],
+)
+@pytest.mark.parametrize("name", ["secrets.backend_kwargs", "workers.secrets_backend_kwargs"])
+def test_arguments_that_are_python_are_said_to_be_dropped(tmp_path: Path, name: str, text: str, mended: str) -> None:
+    """Airflow warns and goes on with no arguments; it does not stop."""
+    given = f"AirflowConfigurationOptions:\n  secrets.backend: a.B\n  {name}: {json.dumps(text)}\n"
+    (found,) = hits("DEF010", workspace(tmp_path, {"mwaa.yaml": given}, "3.2.1"))
+    assert "Airflow goes on without any of it" in found.message
+    assert found.fix == mended
 
 
 def test_the_default_autoscale_is_a_hint_only(tmp_path: Path) -> None:

@@ -10,12 +10,24 @@ from mwaa_local.catalog import _data
 
 
 @dataclass(frozen=True)
+class Refused:
+    """A form of a value that MWAA does not take: ``pattern`` matches it whole, ``what`` says what it is."""
+
+    pattern: str
+    what: str
+    why: str
+
+
+@dataclass(frozen=True)
 class Field:
     """The rule of one field; ``None`` and empty values mean no such rule.
+
+    Lengths and the pattern of a list are those of its items, its ``max_items`` counts them, as a map's does.
 
     Attributes:
         path: Dotted path; ``*`` stands for any member name.
         type: ``string``, ``integer``, ``number``, ``boolean``, ``map``, ``list``, ``object`` or ``any``.
+        refused: Forms the pattern would admit and the service does not take.
         ignored: Part of GetEnvironment's answer: accepted, not used.
     """
 
@@ -30,6 +42,7 @@ class Field:
     min_items: int | None = None
     max_items: int | None = None
     pattern: str = ""
+    refused: tuple[Refused, ...] = ()
     key_pattern: str = ""
     key_max_length: int | None = None
     value_pattern: str = ""
@@ -42,6 +55,13 @@ class Field:
 def fields() -> dict[str, Field]:
     """All fields by dotted path."""
     return {
-        path: Field(path=path, **{**raw, "allowed": tuple(raw.get("allowed", ()))})
+        path: Field(
+            path=path,
+            **{
+                **raw,
+                "allowed": tuple(raw.get("allowed", ())),
+                "refused": tuple(Refused(**form) for form in raw.get("refused", ())),
+            },
+        )
         for path, raw in _data.read("fields.toml").items()
     }

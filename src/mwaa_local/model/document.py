@@ -15,6 +15,9 @@ import yaml
 from mwaa_local.catalog import Field, environment_classes, fields, locked_options, version_names
 from mwaa_local.errors import DefinitionError
 
+_OPTIONS = "AirflowConfigurationOptions"
+_TAG_FORM = "letters, numbers, spaces and _ . : / = + - @ are allowed"
+
 _Loader = getattr(yaml, "CSafeLoader", yaml.SafeLoader)
 
 
@@ -115,7 +118,7 @@ def _walk(path: str, node: yaml.Node, place: str, result: dict[str, Value], file
             head, _, leaf = field.path.rpartition(".")
             if field.required and head == re.sub(r"\.\w+$", ".*", path) and leaf not in given:
                 raise DefinitionError(
-                    f"{path} lacks {leaf}", where=place, why="MWAA requires both members", hint=f"add {leaf}"
+                    f"{path} lacks {leaf}", where=place, why=f"MWAA requires it in every {path}", hint=f"add {leaf}"
                 )
         for key, child, child_place in members:
             _walk(f"{path}.{key}", child, child_place, result, file)
@@ -177,7 +180,7 @@ def check(path: str, given: Value) -> None:
         raise _unknown(path, given.place)
     value = given.value
     if rule.type == "map":
-        _check_map(path, value, rule)
+        _check_map(path, value, rule, given.place)
         return
     expected = _TYPES.get(rule.type)
     if expected and (not isinstance(value, expected) or (isinstance(value, bool) and bool not in expected)):
@@ -210,6 +213,11 @@ def _check_range(path: str, value: Any, rule: Field, place: str) -> None:
     if isinstance(value, str):
         if rule.max_length is not None and len(value) > rule.max_length:
             raise DefinitionError(f"{path} is longer than {rule.max_length} characters", where=place)
+        for form in rule.refused:
+            if re.fullmatch(form.pattern, value):
+                raise DefinitionError(
+                    f"{path} {value} {form.what}", where=place, why=form.why, hint="write the key's id or its ARN"
+                )
         if rule.pattern and not re.fullmatch(rule.pattern, value):
             raise DefinitionError(
                 f"{path} {value!r} has a form MWAA refuses", where=place, why=f"it must match {rule.pattern}"
@@ -226,6 +234,8 @@ def _check_items(path: str, value: list[Any], rule: Field, place: str) -> None:
             f"{path} has {len(value)} items", where=place, why=f"allowed: {rule.min_items} to {rule.max_items}"
         )
     for item in value:
+        if isinstance(item, str) and rule.max_length is not None and len(item) > rule.max_length:
+            raise DefinitionError(f"{path} item is longer than {rule.max_length} characters", where=place)
         if not isinstance(item, str) or (rule.pattern and not re.fullmatch(rule.pattern, item)):
             raise DefinitionError(
                 f"{path} item {item!r} has a form MWAA refuses",
@@ -234,29 +244,41 @@ def _check_items(path: str, value: list[Any], rule: Field, place: str) -> None:
             )
 
 
-def _check_map(path: str, value: Mapping[str, Value], rule: Field) -> None:
+def _check_map(path: str, value: Mapping[str, Value], rule: Field, place: str) -> None:
+    if rule.max_items is not None and len(value) > rule.max_items:
+        raise DefinitionError(
+            f"{path} has {len(value)} members", where=place, why=f"at most {rule.max_items} are allowed"
+        )
+    options = path == _OPTIONS
     for key, item in value.items():
         if rule.key_max_length is not None and len(key) > rule.key_max_length:
             raise DefinitionError(
                 f"{path} key {key!r} is longer than {rule.key_max_length} characters", where=item.place
             )
-        if rule.key_pattern and not re.fullmatch(rule.key_pattern, key):
+        if not key or (rule.key_pattern and not re.fullmatch(rule.key_pattern, key)):
             raise DefinitionError(
                 f"{path} key {key!r} has a form MWAA refuses",
                 where=item.place,
-                why="keys are lower case, section.option",
-                hint=f"did you mean {key.lower()}?" if key.lower() != key else "write section.option",
+                why="keys are lower case, section.option" if options else _TAG_FORM,
+                hint=(f"did you mean {key.lower()}?" if key.lower() != key else "write section.option")
+                if options
+                else "",
             )
         text = item.value
         if not isinstance(text, str) or not text:
             raise DefinitionError(
-                f"{path} {key} needs a text value", where=item.place, why="MWAA's API carries non-empty strings only"
+                f"{path} {key} needs a text value",
+                where=item.place,
+                why="MWAA's API carries non-empty strings only",
+                hint=f"write it as one text: '{json.dumps(text, default=str)}'" if isinstance(text, dict) else "",
             )
         if rule.value_max_length is not None and len(text) > rule.value_max_length:
             raise DefinitionError(f"{path} {key} is longer than {rule.value_max_length} characters", where=item.place)
         if rule.value_pattern and not re.fullmatch(rule.value_pattern, text):
             raise DefinitionError(
-                f"{path} {key} holds characters MWAA refuses", where=item.place, why="printable ASCII only"
+                f"{path} {key} holds characters MWAA refuses",
+                where=item.place,
+                why="printable ASCII only" if options else _TAG_FORM,
             )
 
 

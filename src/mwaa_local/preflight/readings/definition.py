@@ -22,13 +22,17 @@ from mwaa_local.errors import DefinitionError
 from mwaa_local.model import Environment, Source, definition, document, plugins
 from mwaa_local.model.document import Value
 
+# Fields whose bad values have a rule of their own.
+_KINDS = {"KmsKey": "key"}
+
 
 @dataclass(frozen=True)
 class Issue:
     """One fault of the definition.
 
     Attributes:
-        kind: ``unreadable``, ``unknown``, ``value``, ``locked``, ``count`` or ``access``; one rule reports each kind.
+        kind: ``unreadable``, ``unknown``, ``value``, ``key``, ``locked``, ``domain``, ``count`` or ``access``; one rule
+            reports each kind.
         field: Dotted field, empty where there is none.
         line: 1-based line in ``mwaa.yaml``; 0 when it came from a flag or variable.
     """
@@ -250,7 +254,8 @@ def _walk(field: str, node: yaml.Node, place: str, path: Path, values: dict[str,
     try:
         document._walk(field, node, place, found, str(path))
     except DefinitionError as error:
-        issues.append(_issue("unknown" if error.what.startswith("unknown field") else "value", error, field))
+        kind = "unknown" if error.what.startswith("unknown field") else _KINDS.get(field, "value")
+        issues.append(_issue(kind, error, field))
     else:
         values.update(found)
 

@@ -5,19 +5,12 @@ from __future__ import annotations
 from collections.abc import Iterator
 
 from mwaa_local.preflight.findings import Area, Hit, Rule, Severity
+from mwaa_local.preflight.rules import _issues
 from mwaa_local.preflight.workspace import Workspace
 
 
 def check(workspace: Workspace) -> Iterator[Hit]:
-    reading = workspace.definition
-    value = reading.values.get("KmsKey")
-    if value is None:
-        return
-    key = str(value.value)
-    if key.startswith("alias/") or ":alias/" in key:
-        yield Hit(f"KmsKey {key} is an alias", reading.path, reading.line("KmsKey"))
-    elif key.rpartition("/")[2].startswith("mrk-"):
-        yield Hit(f"KmsKey {key} is a multi-Region key", reading.path, reading.line("KmsKey"))
+    return _issues.hits(workspace, "key")
 
 
 RULE = Rule(

@@ -3,10 +3,14 @@
 from __future__ import annotations
 
 import json
+import re
 from collections.abc import Iterator
 
 from mwaa_local.preflight.findings import Area, Hit, Rule, Severity
 from mwaa_local.preflight.workspace import Workspace
+
+# Python's constants, which are none in JSON, to JSON's.
+_WORDS = {"True": "true", "False": "false", "None": "null"}
 
 _BACKEND, _KWARGS = "secrets.backend", "secrets.backend_kwargs"
 
@@ -21,10 +25,19 @@ def check(workspace: Workspace) -> Iterator[Hit]:
         try:
             value = json.loads(text)
         except ValueError as error:
-            yield Hit(f"{name} is not valid JSON: {error}", reading.path, reading.option_line(name))
+            yield Hit(
+                f"{name} is not valid JSON ({error}), so Airflow goes on without any of it",
+                reading.path,
+                reading.option_line(name),
+                fix=_mend(text),
+            )
             continue
         if not isinstance(value, dict):
-            yield Hit(f"{name} is JSON, but no object", reading.path, reading.option_line(name))
+            yield Hit(
+                f"{name} is JSON, but no object, so Airflow goes on without any of it",
+                reading.path,
+                reading.option_line(name),
+            )
             continue
         for key, item in value.items():
             if key.endswith("_prefix") and item == "":
@@ -53,14 +66,28 @@ def check(workspace: Workspace) -> Iterator[Hit]:
         )
 
 
+def _mend(text: str) -> str:
+    """What makes JSON of it: Python's spelling is the usual fault, and each such word is named."""
+    outside = re.sub(r'"(?:[^"\\]|\\.)*"', '""', text)
+    single = "'" in outside
+    outside = re.sub(r"'(?:[^'\\]|\\.)*'", "''", outside)
+    words = [f"{json_word} for {word}" for word, json_word in _WORDS.items() if re.search(rf"\b{word}\b", outside)]
+    if single:
+        words.append("double quotes for single quotes")
+    if re.search(r",\s*[}\]]", outside):
+        words.append("no comma after the last member")
+    return f"write {', '.join(words)}" if words else ""
+
+
 RULE = Rule(
     id="DEF010",
     severity=Severity.ERROR,
     area=Area.DEFINITION,
     title="Secrets backend settings",
     why=(
-        "a secrets backend that cannot be built stops every component; the guide names it as a cause of 5xx "
-        "answers of the web server and of updates that roll back"
+        "arguments that are no JSON object are dropped with one warning in the log: Airflow builds the backend without "
+        "any, asks for other names than those meant, and finds nothing; a class path that does not exist stops every "
+        "component"
     ),
     source="spec/05 T-01, T-05, PF-05",
     fix=(
