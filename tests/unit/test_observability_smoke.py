@@ -24,6 +24,9 @@ from mwaa_local.observability.smoke import RunResult, SmokeResult
 JUNIT = Path(__file__).parents[1] / "fixtures/preflight/junit-10.xsd"
 
 
+DAG_FILE = "/usr/local/airflow/dags/load.py"
+
+
 class FakeAirflow:
     """State of a small Airflow, served over HTTP in the shape of one API version."""
 
@@ -85,8 +88,11 @@ class FakeAirflow:
             return {"task_instances": tasks, "total_entries": 1}
         if "logs" in parts:
             if self.major >= 3:
-                return {"content": [{"event": "boom \x07", "level": "error", "timestamp": "t"}]}
-            return "first\nboom"
+                frame = {"filename": DAG_FILE, "lineno": 12, "name": "month"}
+                detail = [{"exc_type": "KeyError", "exc_value": "'month'", "frames": [frame]}]
+                return {"content": [{"event": "boom \x07", "level": "error", "timestamp": "t", "error_detail": detail}]}
+            trace = f'Traceback (most recent call last):\n  File "{DAG_FILE}", line 12, in month'
+            return f"boom \x07\n{trace}\n    values['month']\nKeyError: 'month'"
         return None
 
 
@@ -151,7 +157,10 @@ def test_a_failed_run_carries_its_log(major: int) -> None:
     with served(fake) as api:
         (result,) = smoke.run(api, api.dags(), {}, timeout_s=5)
     assert result.state == "failed"
-    assert "boom" in result.failed_tasks[0].log_tail[-1]
+    (task,) = result.failed_tasks
+    assert "boom" in task.log_tail[0]
+    assert f'File "{DAG_FILE}", line 12' in "\n".join(task.log_tail), "the traceback"
+    assert (task.where, task.error) == ("dags/load.py:12 in month", "KeyError: 'month'")
     assert not SmokeResult(runs=(result,)).passed
 
 
@@ -209,7 +218,8 @@ def test_waiting_for_a_dag_that_never_comes_is_bounded(tmp_path: Path) -> None:
 
 
 def test_junit_holds_failures_and_survives_control_characters(tmp_path: Path) -> None:
-    failed = RunResult("bad", "r", "failed", 1.5, (smoke.FailedTask("t", "failed", 1, ("boom \x07 <&>",)),))
+    task = smoke.FailedTask("t", "failed", 1, ("boom \x07 <&>",), "KeyError: '\x07'", "dags/load.py:12")
+    failed = RunResult("bad", "r", "failed", 1.5, (task,))
     result = SmokeResult(
         (ImportFailure("/dags/x.py", "Traceback"),), (failed, RunResult("ok", "r", "success", 2.0)), ("no environment",)
     )
@@ -218,7 +228,11 @@ def test_junit_holds_failures_and_survives_control_characters(tmp_path: Path) ->
     xmlschema.XMLSchema(str(JUNIT)).validate(path)
     suite = ET.parse(path).getroot()
     assert (suite.get("tests"), suite.get("failures")) == ("4", "3")
-    assert "boom ? <&>" in (suite.find("testcase[@name='bad']/failure").text or "")  # type: ignore[union-attr]
+    failure = suite.find("testcase[@name='bad']/failure")
+    assert failure is not None and failure.text is not None
+    assert failure.text.startswith("task t (try 1) dags/load.py:12: KeyError: '?'"), "the user's line comes first"
+    assert "boom ? <&>" in failure.text
+    assert failure.get("message") == "task t (try 1) dags/load.py:12: KeyError: '?'; run r ended failed"
     assert [entry.name for entry in path.parent.iterdir()] == ["smoke.xml"]
 
 

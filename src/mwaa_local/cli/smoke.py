@@ -103,7 +103,8 @@ def _conf(text: str) -> dict[str, Any]:
 def _show_run(run: RunResult) -> None:
     output.note(f"  {run.dag_id}: {run.state} after {run.seconds:.1f} s")
     for task in run.failed_tasks:
-        output.note(f"    task {task.task_id} (try {task.try_number}) {task.state}; its last lines:")
+        output.note(f"    {task.cause}")
+        output.note(f"    {task.task_id} is {task.state}; its last lines:")
         for line in task.log_tail:
             output.note(f"      {line}")
 
@@ -120,3 +121,8 @@ def _show(result: SmokeResult, *, quiet: bool) -> None:
         output.out.print(
             f"smoke {words}: {good} of {len(result.runs)} runs succeeded, {len(result.import_errors)} import errors"
         )
+        for run in result.runs:
+            if run.state != "success":
+                causes = [task.cause for task in run.failed_tasks] or [f"ended {run.state}"]
+                for cause in causes:
+                    output.out.print(f"  {run.dag_id}: {cause}", markup=False)

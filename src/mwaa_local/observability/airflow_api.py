@@ -11,6 +11,7 @@ from typing import Any
 from urllib.parse import quote, urlencode, urlsplit
 
 from mwaa_local.errors import EngineError
+from mwaa_local.observability import tracebacks
 
 _PAGE = 100
 
@@ -134,13 +135,18 @@ class AirflowApi:
 
     def task_log(self, dag_id: str, run_id: str, task: TaskInstance, *, try_number: int | None = None) -> list[str]:
         """The lines of one try's log, as the UI shows them."""
+        events = self.task_events(dag_id, run_id, task, try_number=try_number)
+        return [line for event in events for line in tracebacks.render(event)]
+
+    def task_events(self, dag_id: str, run_id: str, task: TaskInstance, *, try_number: int | None = None) -> list[Any]:
+        """One try's log as Airflow keeps it: structured events on Airflow 3, lines of text on Airflow 2."""
         number = try_number or max(task.try_number, 1)
         query = urlencode({"full_content": "true", "map_index": task.map_index})
         run = f"{self._prefix}/dags/{quote(dag_id)}/dagRuns/{quote(run_id)}"
         path = f"{run}/taskInstances/{quote(task.task_id)}/logs/{number}?{query}"
         if self._major < 3:
-            return self._send("GET", path, accept="text/plain").decode(errors="replace").splitlines()
-        return [_line(event) for event in self._json(self._send("GET", path))["content"]]
+            return list(self._send("GET", path, accept="text/plain").decode(errors="replace").splitlines())
+        return list(self._json(self._send("GET", path))["content"])
 
     def _pages(self, path: str, key: str, query: Mapping[str, str] | None = None) -> Iterator[dict[str, Any]]:
         offset = 0
@@ -201,14 +207,3 @@ class AirflowApi:
             ) from error
         finally:
             connection.close()
-
-
-def _line(event: Any) -> str:
-    """One structured event of an Airflow 3 task log as a line."""
-    if not isinstance(event, Mapping):
-        return str(event)
-    parts = [str(event[key]) for key in ("timestamp", "level") if event.get(key)]
-    text = str(event.get("event", ""))
-    for detail in event.get("error_detail") or ():
-        text += f"\n{detail.get('exc_type', '')}: {detail.get('exc_value', '')}"
-    return " ".join([*parts, text])

@@ -11,6 +11,7 @@ from typing import Any
 
 from mwaa_local.errors import EngineError, UsageError
 from mwaa_local.model import SmokeSettings
+from mwaa_local.observability import tracebacks
 from mwaa_local.observability.airflow_api import AirflowApi, Dag, ImportFailure, TaskInstance
 
 _POLL_S = 0.3
@@ -21,12 +22,26 @@ _TAIL_LINES = 20
 
 @dataclass(frozen=True)
 class FailedTask:
-    """A task that failed and the last lines of its log."""
+    """A task that failed and the last lines of its log.
+
+    Attributes:
+        error: The exception that ended it; empty where its log holds none.
+        where: The user's own file and line that it came through, ``dags/load.py:12 in month``, or empty.
+    """
 
     task_id: str
     state: str
     try_number: int
     log_tail: tuple[str, ...]
+    error: str = ""
+    where: str = ""
+
+    @property
+    def cause(self) -> str:
+        """Where it failed and why, in one line; its state where nothing more is known."""
+        return f"task {self.task_id} (try {self.try_number}) " + (
+            ": ".join(filter(None, (self.where, self.error))) or self.state
+        )
 
 
 @dataclass(frozen=True)
@@ -168,19 +183,22 @@ def run(
 
 
 def _failed_tasks(api: AirflowApi, dag_id: str, run_id: str) -> tuple[FailedTask, ...]:
-    failed = []
-    for task in api.task_instances(dag_id, run_id):
-        if task.state in ("success", "skipped", "removed", "upstream_failed", None):
-            continue
-        failed.append(FailedTask(task.task_id, str(task.state), task.try_number, _log_tail(api, dag_id, run_id, task)))
-    return tuple(failed)
+    return tuple(
+        _failed_task(api, dag_id, run_id, task)
+        for task in api.task_instances(dag_id, run_id)
+        if task.state not in ("success", "skipped", "removed", "upstream_failed", None)
+    )
 
 
-def _log_tail(api: AirflowApi, dag_id: str, run_id: str, task: TaskInstance) -> tuple[str, ...]:
+def _failed_task(api: AirflowApi, dag_id: str, run_id: str, task: TaskInstance) -> FailedTask:
     try:
-        return tuple(api.task_log(dag_id, run_id, task)[-_TAIL_LINES:])
+        events = api.task_events(dag_id, run_id, task)
     except EngineError as error:
-        return (f"(no log: {error.what}: {error.why})",)
+        return FailedTask(task.task_id, str(task.state), task.try_number, (f"(no log: {error.what}: {error.why})",))
+    lines = [line for event in events for line in tracebacks.render(event)]
+    failure = tracebacks.failure(events) or tracebacks.Failure("")
+    tail = tuple(lines[-_TAIL_LINES:])
+    return FailedTask(task.task_id, str(task.state), task.try_number, tail, failure.error, failure.where)
 
 
 def write_junit(result: SmokeResult, path: Path) -> None:
@@ -193,11 +211,8 @@ def write_junit(result: SmokeResult, path: Path) -> None:
     for item in result.runs:
         case = ET.SubElement(suite, "testcase", classname="runs", name=item.dag_id, time=str(item.seconds))
         if item.state != "success":
-            failure = ET.SubElement(case, "failure", message=f"run {item.run_id} ended {item.state}")
-            failure.text = "\n\n".join(
-                f"task {task.task_id} (try {task.try_number}): {task.state}\n" + "\n".join(task.log_tail)
-                for task in item.failed_tasks
-            )
+            failure = ET.SubElement(case, "failure", message=_message(item))
+            failure.text = "\n\n".join("\n".join((task.cause, *task.log_tail)) for task in item.failed_tasks)
     for problem in result.problems:
         case = ET.SubElement(suite, "testcase", classname="smoke", name="environment", time="0")
         ET.SubElement(case, "failure", message=problem)
@@ -212,10 +227,22 @@ def write_junit(result: SmokeResult, path: Path) -> None:
     partial.replace(path)
 
 
+def _message(run: RunResult) -> str:
+    """What a CI page shows of a failed run before anyone opens it: the first cause."""
+    causes = [task.cause for task in run.failed_tasks]
+    return "; ".join([*causes[:1], f"run {run.run_id} ended {run.state}"])
+
+
 def _xml(element: ET.Element) -> bytes:
     # Log lines may hold control characters, which XML 1.0 has no way to carry.
     for node in element.iter():
         if node.text:
-            node.text = "".join(c if c in "\t\n" or ord(c) >= 0x20 else "?" for c in node.text)
+            node.text = _printable(node.text)
+        for name, value in node.items():
+            node.set(name, _printable(value))
     text: bytes = ET.tostring(element, encoding="utf-8", xml_declaration=True)
     return text
+
+
+def _printable(text: str) -> str:
+    return "".join(c if c in "\t\n" or (ord(c) >= 0x20 and c not in "\ufffe\uffff") else "?" for c in text)

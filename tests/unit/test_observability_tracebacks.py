@@ -1,0 +1,110 @@
+"""Tracebacks in task logs: shown as the UI shows them, and read for the user's own line."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+
+from mwaa_local.observability.tracebacks import Failure, failure, render
+
+LIBRARY = "/usr/local/airflow/.local/lib/python3.12/site-packages/airflow/sdk/execution_time/task_runner.py"
+STANDARD = "/root/.pyenv/versions/3.12.1/lib/python3.12/json/decoder.py"
+DAG = "/usr/local/airflow/dags/team/load.py"
+
+
+def stack(kind: str, value: str, *frames: tuple[str, int, str], **more: Any) -> dict[str, Any]:
+    shown = [{"filename": file, "lineno": line, "name": name} for file, line, name in frames]
+    return {"exc_type": kind, "exc_value": value, "frames": shown, "exc_notes": [], "syntax_error": None, **more}
+
+
+def event(*stacks: dict[str, Any], text: str = "Task failed with exception") -> dict[str, Any]:
+    return {"timestamp": "T", "level": "error", "event": text, "logger": "task", "error_detail": list(stacks)}
+
+
+def test_an_event_is_shown_as_the_ui_shows_it() -> None:
+    lines = render(event(stack("KeyError", "'month'", (LIBRARY, 1112, "run"), (DAG, 12, "month"))))
+    assert lines == [
+        "[T] ERROR - Task failed with exception",
+        "KeyError: 'month'",
+        f'    File "{LIBRARY}", line 1112 in run',
+        f'    File "{DAG}", line 12 in month',
+    ]
+
+
+def test_values_of_an_event_are_shown_and_its_source_is_not() -> None:
+    shown = render({"event": "Filling up\nthe bag", "level": "info", "path": "/x", "logger": "a", "lineno": 3})
+    assert shown == ["INFO - Filling up", "the bag path=/x"]
+    assert render("plain\ntext") == ["plain", "text"]
+
+
+def test_causes_notes_and_members_of_a_group_are_shown() -> None:
+    inner = stack("ValueError", "no", (DAG, 3, "inner"), exc_notes=["look at the bucket"])
+    group = stack("ExceptionGroup", "two", (DAG, 9, "outer"), is_group=True, exceptions=[{"stacks": [inner]}])
+    lines = render(event(group, stack("OSError", "why")))
+    assert "OSError: why" in lines
+    assert "    ValueError: no" in lines
+    assert "        look at the bucket" in lines
+
+
+@pytest.mark.parametrize(
+    ("events", "expected"),
+    [
+        ([], None),
+        ([event(stack("KeyError", "'m'", (LIBRARY, 1, "run"), (DAG, 12, "month"), (STANDARD, 3, "loads")))],
+         Failure("KeyError: 'm'", "dags/team/load.py:12 in month")),
+        # What was raised last counts; a cause lends its place where the last has none of the user's.
+        ([event(stack("ValueError", "bad", (DAG, 20, "outer")), stack("KeyError", "'m'", (DAG, 5, "inner")))],
+         Failure("ValueError: bad", "dags/team/load.py:20 in outer")),
+        ([event(stack("ValueError", "bad", (LIBRARY, 20, "outer")), stack("KeyError", "'m'", (DAG, 5, "inner")))],
+         Failure("ValueError: bad", "dags/team/load.py:5 in inner")),
+        # A handled exception that was logged before is not the one that ended the task.
+        ([event(stack("OSError", "handled", (DAG, 1, "f"))), event(stack("KeyError", "'m'", (DAG, 2, "g")))],
+         Failure("KeyError: 'm'", "dags/team/load.py:2 in g")),
+        # No line of the user's took part.
+        ([event(stack("AirflowException", "Bash command failed.\nmore", (LIBRARY, 1, "run")))],
+         Failure("AirflowException: Bash command failed.")),
+        ([event(stack("SystemExit", "", (DAG, 4, "stop")))], Failure("SystemExit", "dags/team/load.py:4 in stop")),
+        ([event(stack("SyntaxError", "invalid", (LIBRARY, 1, "run"),
+                      syntax_error={"filename": DAG, "lineno": 7, "line": "x = ("}))],
+         Failure("SyntaxError: invalid", "dags/team/load.py:7")),
+        ([{"event": "end", "level": "info", "error_detail": None}], None),
+    ],
+)  # fmt: skip
+def test_the_failure_of_a_structured_log(events: list[Any], expected: Failure | None) -> None:
+    assert failure(events) == expected
+
+
+TEXT = f"""\
+[2026-11-25] {{taskinstance.py:3311}} ERROR - Task failed with exception
+Traceback (most recent call last):
+  File "{DAG}", line 5, in inner
+    return values["month"]
+           ~~~~~~^^^^^^^^^
+KeyError: 'month'
+
+The above exception was the direct cause of the following exception:
+
+Traceback (most recent call last):
+  File "{LIBRARY}", line 767, in _execute_task
+    result = _execute_callable(context=context)
+  File "{DAG}", line 20, in outer
+    raise ValueError("bad month") from error
+  File "/usr/local/airflow/plugins/helper.py", line 2, in check
+    raise ValueError("bad month")
+ValueError: bad month: see
+the manual
+[2026-11-25] {{taskinstance.py:1225}} INFO - Marking task as FAILED."""
+
+
+def test_the_failure_of_a_log_in_text() -> None:
+    assert failure(TEXT.splitlines()) == Failure("ValueError: bad month: see", "plugins/helper.py:2 in check")
+
+
+def test_an_earlier_traceback_lends_no_place_to_a_later_one() -> None:
+    later = f'Traceback (most recent call last):\n  File "{LIBRARY}", line 1, in run\nairflow.exceptions.AirflowException: x'
+    assert failure([*TEXT.splitlines(), *later.splitlines()]) == Failure("airflow.exceptions.AirflowException: x")
+
+
+def test_a_log_without_traceback_has_no_failure() -> None:
+    assert failure(['INFO - a File "x", line 3', "Done: yes"]) is None
