@@ -37,6 +37,8 @@ print(json.dumps({
     "dags": sorted(os.listdir("/usr/local/airflow/dags")) if placement.mode == "mount" else None,
     "write_dags": tries(placement.home / "dags" / "new.py"), "write_home": tries(placement.home / "new.txt"),
     "hostname": socket.gethostname(), "fqdn": socket.getfqdn(), "address": socket.gethostbyname(socket.gethostname()),
+    "prefixed": [socket.getaddrinfo(word + ".127.0.0.1", 80)[0][4][0] for word in ("api", "env", "ops")]
+        if placement.mode == "mount" else None,
     "usr_local": sorted(os.listdir("/usr/local")), "uid": os.getuid(),
     "child": subprocess.run(["sh", "-c", "id -u; cat /usr/local/airflow/new.txt"], capture_output=True, text=True).stdout}),
     flush=True)
@@ -85,6 +87,7 @@ def expect(found: dict[str, Any], folder: Path) -> None:
     assert found["write_home"] == ""
     assert found["hostname"] == found["fqdn"] == "ip-127-3-0-7"
     assert found["address"] == "127.3.0.7"
+    assert found["prefixed"] == ["127.0.0.1"] * 3, "botocore of 2.10.3 puts a word before the AWS endpoint's host"
     assert found["child"] == f"{found['uid']}\nx"
     assert {path.name for path in Path("/usr/local").iterdir()} | {"airflow"} == set(found["usr_local"])
     assert (folder / "home" / "new.txt").read_text() == "x"

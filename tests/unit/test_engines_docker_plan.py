@@ -14,6 +14,7 @@ from mwaa_local import model
 from mwaa_local.engines import docker_image, docker_mounts, docker_plan
 from mwaa_local.engines import inputs as workflow
 from mwaa_local.engines.docker_plan import Made, Parts
+from mwaa_local.errors import DefinitionError
 from mwaa_local.model import Secrets
 
 SECRETS = Secrets("fernet-topsecret", "web-topsecret", "password-topsecret")
@@ -234,3 +235,10 @@ def test_a_foreign_image_gets_what_mwaas_service_would_inject(tmp_path: Path) ->
     assert {name: theirs[name] for name in wanted} == wanted
     assert not wanted.keys() & ours.keys(), "our own runtime works them out"
     assert given["aws"]["image"].startswith("mwaa-local:")
+
+
+def test_the_aws_endpoint_is_told_what_it_may_pretend(tmp_path: Path) -> None:
+    words = services(make(tmp_path, "Local: {AwsServices: [eks]}\n"))["aws"]["command"]
+    assert words[-2:] == ["--service", "eks"]
+    with pytest.raises(DefinitionError, match="AwsContainers needs the process engine"):
+        make(tmp_path, "Local: {AwsContainers: true}\n")

@@ -116,3 +116,13 @@ def test_the_cache_is_where_the_user_says() -> None:
     assert cache_folder({"MWAA_LOCAL_CACHE_DIR": "/c", "XDG_CACHE_HOME": "/x", "HOME": "/h"}) == Path("/c")
     assert cache_folder({"XDG_CACHE_HOME": "/x", "HOME": "/h"}) == Path("/x/mwaa-local")
     assert cache_folder({"HOME": "/h"}) == Path("/h/.cache/mwaa-local")
+
+
+def test_the_aws_endpoint_is_told_what_it_may_pretend(tmp_path: Path) -> None:
+    plain = build(tmp_path / "plain").component("aws").argv  # type: ignore[union-attr]
+    assert "--service" not in plain and "--containers" not in plain
+    asked = "Local: {AwsServices: [eks, ec2], AwsContainers: true}\n"
+    words = build(tmp_path / "asked", asked).component("aws").argv  # type: ignore[union-attr]
+    assert " ".join(words).endswith(
+        "--service eks --service ec2 --containers --state " + " ".join(words).split("--state ")[1]
+    )

@@ -9,6 +9,7 @@ from typing import Any
 import botocore.session
 import pytest
 
+from mwaa_local.aws import reference
 from mwaa_local.catalog import fields
 from mwaa_local.errors import DefinitionError
 from mwaa_local.model import load
@@ -255,3 +256,19 @@ def test_the_reference_page_names_every_field() -> None:
     page = (Path(__file__).parents[2] / "docs/reference/mwaa-yaml.md").read_text(encoding="utf-8")
     missing = [path for path, rule in fields().items() if rule.type != "object" and f"`{path}`" not in page]
     assert not missing
+
+
+@pytest.mark.parametrize(
+    ("name", "why"), [("airflow", "MWAA itself"), ("s3", "buckets"), ("redshift", "no such service")]
+)
+def test_a_service_that_cannot_be_asked_for(tmp_path: Path, name: str, why: str) -> None:
+    definition(tmp_path, f"Local: {{AwsServices: [{name}]}}\n")
+    with pytest.raises(DefinitionError) as caught:
+        load(tmp_path)
+    assert why in str(caught.value) and "eks" in str(caught.value)
+
+
+def test_the_page_of_aws_services_is_what_the_catalog_says() -> None:
+    """Renew it with: python -m mwaa_local.aws.reference > docs/reference/aws-services.md"""
+    page = (Path(__file__).parents[2] / "docs/reference/aws-services.md").read_text(encoding="utf-8")
+    assert page == reference.page()

@@ -22,6 +22,10 @@ from functools import cache
 from pathlib import Path
 from typing import Any
 
+from mwaa_local.aws import corrections
+from mwaa_local.aws.admission import Admission, Refusal, form_value, vpc_endpoint_refusal
+from mwaa_local.catalog.aws_services import service_modules
+
 log = logging.getLogger("mwaa_local.aws")
 
 Response = tuple[int, dict[str, Any], Any]
@@ -80,9 +84,18 @@ class Host:
     Args:
         changed: Called with a service's state name after a request changed it in a way no journal holds; an empty name
             means that the service is not known and any may have changed.
+        admission: What may pass to MiniStack at all.
+        region: The environment's own Region.
     """
 
-    def __init__(self, changed: Callable[[str], None]) -> None:
+    def __init__(
+        self, changed: Callable[[str], None], *, admission: Admission | None = None, region: str = "us-east-1"
+    ) -> None:
+        self.admission = admission or Admission()
+        self.region = region
+        if not self.admission.containers:
+            # Every service that would start a container imports docker-py first; without it, it keeps records.
+            sys.modules["docker"] = None  # type: ignore[assignment]
         from ministack import app
         from ministack.core import persistence, responses, router
 
@@ -105,10 +118,28 @@ class Host:
             custom_domain(host, path) if "ministack.services.apigateway_v1" in sys.modules else None
         )
         app.SERVICE_HANDLERS = _Handlers(self, app.SERVICE_HANDLERS)
+        # Some paths reach a service's module past the table.
+        module = app._get_module
+        app._get_module = lambda name: _Refused(self, module, name) if self._module_refused(name) else module(name)
+        corrections.install(self.admission)
 
     def module(self, name: str) -> Any:
         """A service module, imported as MiniStack does."""
         return self.app._get_module(name)
+
+    def refusal(
+        self, service: str, path: str, headers: Mapping[str, str], body: bytes, query: Mapping[str, Any]
+    ) -> Refusal | None:
+        """Why a request does not reach MiniStack; nothing when it does."""
+        action = action_of(headers, body, query)
+        refusal = self.admission.refusal(service, path, action)
+        if refusal is None and service == "ec2" and action == "CreateVpcEndpoint":
+            return vpc_endpoint_refusal(self.responses.get_region(), form_value(body, query, "ServiceName"))
+        return refusal
+
+    def _module_refused(self, name: str) -> bool:
+        service = service_modules().get(name)
+        return service is not None and self.admission.refusal(service, "/", "") is not None
 
     def start(self) -> None:
         """What MiniStack does when its server starts, without containers, scripts, IoT and SFTP."""
@@ -129,7 +160,7 @@ class Host:
 
     def stop(self) -> None:
         """End what services may have started outside this process."""
-        if "docker" in sys.modules:
+        if sys.modules.get("docker") is not None:
             self.app._stop_docker_containers()
 
     def state_functions(self) -> dict[str, Callable[[], Any]]:
@@ -207,11 +238,59 @@ def _observed(host: Host, service: str, handler: Handler) -> Handler:
         request = REQUEST.get()
         if request is not None:
             request.allow(time_limit(service, headers, body, query))
+        refusal = host.refusal(service, path, headers, body, query)
+        if refusal is not None:
+            return error_response(
+                refusal.code, refusal.message, status=refusal.status, headers=headers, body=body, query=query
+            )
         response = await handler(method, path, headers, body, query)
+        if service == "secretsmanager" and response[0] == 400 and b"ResourceNotFoundException" in _bytes(response[2]):
+            response = await _from_home(host, response, handler, (method, path, headers, body, query))
         host.handled(service, method, headers, body, query, response[0])
         return response
 
     return handle
+
+
+async def _from_home(host: Host, missing: Response, handler: Handler, request: tuple[Any, ...]) -> Response:
+    """A secret that the request's Region lacks, from the environment's own Region (spec/06 section E8).
+
+    The guide's DAG asks ``us-east-1`` wherever its environment is.
+    """
+    asked = host.responses.get_region()
+    if asked == host.region or not action_of(request[2], request[3], request[4]).startswith(_READS):
+        return missing
+    host.responses.set_request_region(host.region)
+    try:
+        found = await handler(*request)
+    finally:
+        host.responses.set_request_region(asked)
+    return found if found[0] < 400 else missing
+
+
+def _bytes(content: Any) -> bytes:
+    return content.encode() if isinstance(content, str) else bytes(content or b"")
+
+
+class _Refused:
+    """Stands for a service module whose service is refused: its entries answer the error, all else is the module's."""
+
+    def __init__(self, host: Host, module: Callable[[str], Any], name: str) -> None:
+        self._host, self._module, self._name = host, module, name
+
+    async def handle_request(
+        self, _method: str, path: str, headers: dict[str, str], body: bytes, query: dict[str, Any]
+    ) -> Response:
+        refusal = self._host.admission.refusal(service_modules()[self._name], path, action_of(headers, body, query))
+        assert refusal is not None, "made only for a refused service"
+        return error_response(
+            refusal.code, refusal.message, status=refusal.status, headers=headers, body=body, query=query
+        )
+
+    handle_registry_request = handle_request
+
+    def __getattr__(self, name: str) -> Any:
+        return getattr(self._module(self._name), name)
 
 
 def _absent(service: str) -> Handler:
@@ -295,7 +374,8 @@ def error_response(
     from xml.sax.saxutils import escape
 
     scope = headers.get("authorization", "")
-    if "/s3/" in scope or (headers.get("x-amz-target") is None and action_of(headers, body, query or {})):
+    rest_xml = any(f"/{service}/" in scope for service in ("s3", "route53", "cloudfront"))
+    if rest_xml or (headers.get("x-amz-target") is None and action_of(headers, body, query or {})):
         if "/s3/" in scope:
             text = f"<Error><Code>{escape(code)}</Code><Message>{escape(message)}</Message></Error>"
         else:

@@ -22,6 +22,7 @@ from pathlib import Path
 from typing import Any
 
 from mwaa_local.aws import host as hosting
+from mwaa_local.aws.admission import Admission
 from mwaa_local.errors import EndpointError
 
 DEFAULT_ACCOUNT = "000000000000"
@@ -35,9 +36,10 @@ class Endpoint:
         state: Folder of everything it keeps.
         region: Region of requests that name none.
         logs_mb: Memory for log events, MiB.
+        admission: What may be asked of it.
     """
 
-    def __init__(self, state: Path, *, region: str, logs_mb: int) -> None:
+    def __init__(self, state: Path, *, region: str, logs_mb: int, admission: Admission) -> None:
         from mwaa_local.aws.asgi import Application
         from mwaa_local.aws.checkpoint import Checkpoints
         from mwaa_local.aws.host import Host
@@ -48,7 +50,7 @@ class Endpoint:
 
         self._region = region
         self._started_at = time.time()
-        self.host = Host(self._changed)
+        self.host = Host(self._changed, admission=admission, region=region)
         codec = {"encode": self.host.persistence._json_default, "decode": self.host.persistence._json_object_hook}
         self.journals = {name: Journal(state / "journal", name, **codec) for name in ("sqs", "cloudwatch_logs")}
         self.checkpoints = Checkpoints(self.host, state / "services", self.journals)
@@ -252,6 +254,10 @@ def main(arguments: Sequence[str] | None = None) -> int:
         default=96,
         help="memory for log events in MiB; the oldest go first (default: %(default)s)",
     )
+    parser.add_argument(
+        "--service", action="append", default=[], metavar="NAME", help="answer this service though it only pretends"
+    )
+    parser.add_argument("--containers", action="store_true", help="let such services start containers on Docker here")
     parser.add_argument("--die-with-parent", action="store_true", help="stop when the starting process ends")
     given = parser.parse_args(arguments)
     state = given.state.resolve()
@@ -264,7 +270,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
     except EndpointError as error:
         print(error, file=sys.stderr)
         return error.exit_code
-    endpoint = Endpoint(state, region=given.region, logs_mb=given.logs_mb)
+    admission = Admission(frozenset(given.service), given.containers)
+    endpoint = Endpoint(state, region=given.region, logs_mb=given.logs_mb, admission=admission)
     try:
         asyncio.run(_serve(endpoint, given.host, given.port, die_with_parent=given.die_with_parent))
     except OSError as error:

@@ -27,6 +27,7 @@ from mwaa_local.engines.docker_state import AIRFLOW
 from mwaa_local.engines.plan import Component, Plan
 from mwaa_local.engines.ports import HOST, Wish
 from mwaa_local.engines.process_plan import bucket_name
+from mwaa_local.errors import DefinitionError
 from mwaa_local.model import Environment, Secrets
 from mwaa_local.runtime.environment import service_variables
 from mwaa_local.runtime.inputs import RuntimeInputs, Wiring, variables_for
@@ -182,6 +183,17 @@ def _dump(document: Mapping[str, Any]) -> str:
 # -- services ----------------------------------------------------------------------------------------------------------
 
 
+def _asked_services(environment: Environment) -> list[str]:
+    if environment.local.aws_containers:
+        raise DefinitionError(
+            "Local.AwsContainers needs the process engine",
+            where="mwaa.yaml: Local.AwsContainers",
+            why="the endpoint's container has no access to this machine's Docker, and gets none",
+            hint="use --engine process, or leave AwsContainers out: the services of AwsServices then keep records only",
+        )
+    return [word for name in environment.local.aws_services for word in ("--service", name)]
+
+
 def _services(parts: Parts) -> dict[str, dict[str, Any]]:
     environment, password = parts.environment, parts.secrets.database_password
     factor = environment.local.resource_factor
@@ -196,7 +208,7 @@ def _services(parts: Parts) -> dict[str, dict[str, Any]]:
         },
         "aws": {
             "image": parts.wanted.tool,
-            "command": [*_AWS_WORDS, "--region", environment.local.region],
+            "command": [*_AWS_WORDS, "--region", environment.local.region, *_asked_services(environment)],
             "ports": _Tagged("!override", [f"{HOST}:{parts.ports['aws']}:4566"]),
         },
         "control": {"image": parts.wanted.tool, "environment": _literal(_control(parts))},

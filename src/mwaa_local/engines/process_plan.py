@@ -206,6 +206,8 @@ def _aws(parts: Parts) -> Component:
     enabled = [kind.group(environment.name) for kind in log_types() if environment.logging[kind.key].enabled]
     region = environment.local.region
     words = ["mwaa_local.aws.server", "--host", HOST, "--port", str(parts.ports["aws"])]
+    words += [word for name in environment.local.aws_services for word in ("--service", name)]
+    words += ["--containers"] if environment.local.aws_containers else []
     return Component(
         name="aws",
         argv=_module(*words, "--state", str(parts.layout.aws), "--region", region, "--die-with-parent"),

@@ -9,6 +9,7 @@ from types import MappingProxyType
 from typing import Any
 
 from mwaa_local.catalog import CountRange, Field, default_version, environment_class, fields, limits, log_types, version
+from mwaa_local.catalog.aws_services import aws_services
 from mwaa_local.errors import DefinitionError
 from mwaa_local.model import document
 from mwaa_local.model import plugins as plugin_files
@@ -112,6 +113,20 @@ def _ordered(reader: _Reader, low_path: str, low: int, high_path: str, high: int
         )
 
 
+def _aws_services(reader: _Reader) -> tuple[str, ...]:
+    names = tuple(str(name) for name in reader.get("Local.AwsServices", ()))
+    known = aws_services()
+    for name in names:
+        if name not in known or not known[name].may_be_asked_for:
+            raise DefinitionError(
+                f"Local.AwsServices names {name!r}, which cannot be asked for",
+                where=reader.place("Local.AwsServices"),
+                why=known[name].text if name in known else "the local AWS endpoint has no such service",
+                hint="these can: " + ", ".join(each for each, row in known.items() if row.may_be_asked_for),
+            )
+    return names
+
+
 def _local(reader: _Reader) -> LocalSettings:
     explicit = frozenset(name.lower() for name in ("Web", "Aws", "Postgres") if reader.place(f"Local.Ports.{name}"))
     return LocalSettings(
@@ -119,6 +134,8 @@ def _local(reader: _Reader) -> LocalSettings:
         base=reader.get("Local.Base"),
         image=reader.get("Local.Image"),
         aws=reader.get("Local.Aws"),
+        aws_services=_aws_services(reader),
+        aws_containers=bool(reader.get("Local.AwsContainers")),
         region=reader.get("Local.Region", limits().region),
         resolver=reader.get("Local.Resolver"),
         resource_factor=float(reader.get("Local.ResourceFactor")),

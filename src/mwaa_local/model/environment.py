@@ -84,6 +84,8 @@ class LocalSettings:
         base: ``al2023`` or ``debian``; docker engine only.
         image: Another image that keeps MWAA's runtime contract, by its full name.
         aws: ``local``, or the profile whose AWS the DAGs' own calls reach.
+        aws_services: Services of the local endpoint that only pretend, asked for all the same.
+        aws_containers: Whether these may start containers on this machine's Docker; process engine only.
         resource_factor: Multiplies the class's CPU and memory limits.
         max_plugins_bytes: Cap on the unpacked size of ``plugins.zip``, in bytes.
         dag_sync: ``workspace`` (a saved file shows in seconds) or ``mwaa`` (MWAA's intervals).
@@ -93,6 +95,8 @@ class LocalSettings:
     base: str
     image: str | None
     aws: str
+    aws_services: tuple[str, ...]
+    aws_containers: bool
     region: str
     resolver: str
     resource_factor: float

@@ -21,6 +21,8 @@ from pathlib import Path
 from mwaa_local.catalog import limits
 
 _NEWNS, _NEWUTS, _NEWUSER = 0x00020000, 0x04000000, 0x10000000
+# botocore puts these words before a custom endpoint's host; that of 2.10.3 cannot be told not to (design section 9).
+_PREFIXED = "127.0.0.1 " + " ".join(f"{word}.127.0.0.1" for word in ("api", "env", "ops"))
 _RDONLY, _REMOUNT, _BIND, _REC, _SLAVE = 1, 32, 4096, 16384, 1 << 19
 # statvfs flag -> mount flag, for those that a user namespace may not clear when it makes a mount read-only.
 _LOCKED_FLAGS = {2: 2, 4: 4, 8: 8, 1024: 1024, 2048: 2048, 4096: 1 << 21}
@@ -168,7 +170,8 @@ def _set_hostname(name: str, scratch: Path) -> None:
     if hosts.exists():
         scratch.mkdir(parents=True, exist_ok=True)
         own = scratch / "hosts"
-        own.write_text(f"{address} {name}\n{hosts.read_text(encoding='utf-8', errors='replace')}", encoding="utf-8")
+        given = hosts.read_text(encoding="utf-8", errors="replace")
+        own.write_text(f"{address} {name}\n{_PREFIXED}\n{given}", encoding="utf-8")
         own.chmod(0o644)
         _bind(own, hosts)
 
