@@ -44,6 +44,36 @@ def test_a_bad_definition_is_one_error_with_code_2(tmp_path: Path) -> None:
     assert not (tmp_path / ".mwaa").exists(), "nothing half-done is left"
 
 
+def test_options_of_every_command_count_behind_it_too(tmp_path: Path) -> None:
+    done = call("status", "--json", "--project", str(tmp_path), "--engine", "process")
+    assert json.loads(done.stdout)["engine"] == "process"
+    variable = call("status", "--json", f"--project={tmp_path}", MWAA_LOCAL_ENGINE="process")
+    assert json.loads(variable.stdout)["engine"] == "process"
+    assert call("airflow", "version", "--project", str(tmp_path)).stderr.count(str(tmp_path)) == 0, "that is Airflow's"
+
+
+def test_a_traceback_is_shown_wherever_it_was_asked_for(tmp_path: Path) -> None:
+    (tmp_path / "mwaa.yaml").write_text("Nonsense: 1\n")
+    for words in (["--debug", "config"], ["config", "--debug"]):
+        assert "Traceback" in call("--project", str(tmp_path), *words).stderr
+    assert "Traceback" not in call("--project", str(tmp_path), "config").stderr
+    assert "Traceback" in call("--project", str(tmp_path), "config", MWAA_LOCAL_DEBUG="1").stderr
+
+
+def test_validate_has_json_as_every_other_command(tmp_path: Path) -> None:
+    one = call("--project", str(tmp_path), "validate", "definition", "--json")
+    other = call("--project", str(tmp_path), "validate", "definition", "--format", "json")
+    assert one.returncode == 0, one.stderr
+    assert json.loads(one.stdout).keys() == json.loads(other.stdout).keys()
+    assert json.loads(call("validate", "--list-rules", "--json").stdout)["rules"][0].keys() >= {"id", "why", "fix"}
+    assert [rule["id"] for rule in json.loads(call("validate", "--explain", "DAG005", "--json").stdout)["rules"]] == [
+        "DAG005"
+    ]
+    both = call("validate", "--json", "--format", "sarif")
+    assert both.returncode == 2
+    assert "--json and --format sarif" in both.stderr
+
+
 def test_wrong_use_ends_with_2() -> None:
     assert call("no-such-command").returncode == 2
     assert call("logs", "a", "b", "--project", ".").returncode == 2

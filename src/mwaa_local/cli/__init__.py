@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import os
 import signal
-import sys
 
 from mwaa_local.cli import output
 from mwaa_local.errors import MwaaLocalError
@@ -16,21 +15,22 @@ def main() -> None:
     Exit codes: 0 good, 1 failed, 2 wrong use or a definition MWAA refuses, 130 interrupted; a child's own code
     passes through.
     """
-    debug = "--debug" in sys.argv or bool(os.environ.get("MWAA_LOCAL_DEBUG"))
+    if os.environ.get("MWAA_LOCAL_DEBUG"):
+        output.show_tracebacks()
     # A reader that closes the pipe (`| head`) ends the command quietly, as with every other tool.
     signal.signal(signal.SIGPIPE, signal.SIG_DFL)
     try:
-        from mwaa_local.cli.app import app
+        from mwaa_local.cli.app import command
 
-        app(prog_name="mwaa-local")
+        command()(prog_name="mwaa-local")
     except MwaaLocalError as error:
-        output.show_error(error, debug=debug)
+        output.show_error(error, debug=output.tracebacks_shown())
         raise SystemExit(error.exit_code) from None
     except KeyboardInterrupt:
         output.note("interrupted")
         raise SystemExit(130) from None
     except Exception as error:
-        if debug:
+        if output.tracebacks_shown():
             raise
         output.show_unexpected(error)
         raise SystemExit(1) from None

@@ -7,9 +7,21 @@ from pathlib import Path
 from typing import Annotated
 
 import typer
+from typer.core import TyperGroup
 
 from mwaa_local import __version__
-from mwaa_local.cli import config, doctor, inside, inspect, lifecycle, package, smoke, validate
+from mwaa_local.cli import (
+    config,
+    doctor,
+    everywhere,
+    inside,
+    inspect,
+    lifecycle,
+    output,
+    package,
+    smoke,
+    validate,
+)
 from mwaa_local.cli.context import Settings
 
 app = typer.Typer(
@@ -38,10 +50,19 @@ def shared(
         bool, typer.Option("--version", callback=_version, is_eager=True, help="Show the version and leave.")
     ] = False,
 ) -> None:
-    """Options every command shares."""
-    del debug, version  # read before Typer runs, or already acted on
+    """Options every command shares; :mod:`mwaa_local.cli.everywhere` gives them to each."""
+    del version  # already acted on
+    if debug:
+        output.show_tracebacks()
     context.obj = Settings(project=project, flags={"Local.Engine": engine}, variables=dict(os.environ))
 
 
 for _group in (lifecycle, inspect, config, inside, smoke, validate, package, doctor):
     _group.register(app)
+
+
+def command() -> TyperGroup:
+    """The whole command line, ready to be called."""
+    group = typer.main.get_command(app)
+    assert isinstance(group, TyperGroup), "it has more than one command"
+    return everywhere.spread(group)

@@ -11,7 +11,13 @@ from mwaa_local.cli.context import settings
 from mwaa_local.engines.protocol import Engine
 from mwaa_local.errors import EngineError
 
-_PASS_ON = {"allow_extra_args": True, "ignore_unknown_options": True, "help_option_names": []}
+# Everything from the first word on is Airflow's, whatever it looks like.
+_PASS_ON = {
+    "allow_extra_args": True,
+    "allow_interspersed_args": False,
+    "ignore_unknown_options": True,
+    "help_option_names": [],
+}
 
 
 def register(app: typer.Typer) -> None:

@@ -25,6 +25,20 @@ out = Console(soft_wrap=True, highlight=False, width=None if sys.stdout.isatty()
 err = Console(stderr=True, soft_wrap=True, highlight=False)
 
 
+# Set once, by --debug wherever it stands: an error may end the command before anything else could carry it.
+_shown: list[bool] = []
+
+
+def show_tracebacks() -> None:
+    """Show tracebacks from now on."""
+    _shown.append(True)
+
+
+def tracebacks_shown() -> bool:
+    """Whether ``--debug`` or ``MWAA_LOCAL_DEBUG`` was given."""
+    return bool(_shown)
+
+
 def emit_json(document: Any) -> None:
     """One JSON document on stdout and nothing else."""
     sys.stdout.write(json.dumps(document, indent=2, default=str) + "\n")

@@ -45,7 +45,8 @@ def validate(
         list[str] | None, typer.Option(help="Only these rules: ids or prefixes, comma separated.")
     ] = None,
     ignore: Annotated[list[str] | None, typer.Option(help="Not these rules.")] = None,
-    format: Annotated[str, typer.Option(help="text, json, sarif, junit or github.")] = "text",
+    format: Annotated[str | None, typer.Option(help="text, json, sarif, junit or github; text when left out.")] = None,
+    json: Annotated[bool, typer.Option("--json", help="The same as --format json.")] = False,
     output_file: Annotated[
         Path | None, typer.Option("--output", help="Write the report here instead of stdout.")
     ] = None,
@@ -70,14 +71,18 @@ def validate(
     """
     from mwaa_local.preflight import registry
     from mwaa_local.preflight.output import text
+    from mwaa_local.preflight.output.json_report import rules_document
 
-    if explain:
-        text.explain(output.out, registry.rule(explain))
+    format = _format(format, json)
+    if explain or list_rules:
+        told = [registry.rule(explain)] if explain else list(registry.rules())
+        if format == "json":
+            output.emit_json(rules_document(told))
+        elif explain:
+            text.explain(output.out, told[0])
+        else:
+            text.rule_table(output.out, told)
         return
-    if list_rules:
-        text.rule_table(output.out, registry.rules())
-        return
-    _one_of("format", format, _FORMATS)
     _one_of("level", level, _LEVELS)
     chosen = settings(context)
     project, named, areas = _split(chosen.project, paths or [])
@@ -95,6 +100,15 @@ def validate(
         report = _run(request)
         _show(report, format, level, output_file)
     raise typer.Exit(report.exit_code)
+
+
+def _format(given: str | None, json: bool) -> str:
+    """The format, from the two ways to say it."""
+    if json and given not in (None, "json"):
+        raise UsageError(f"--json and --format {given} are two answers to one question", hint="use one of them")
+    chosen = "json" if json else given or "text"
+    _one_of("format", chosen, _FORMATS)
+    return chosen
 
 
 def _request(

@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Iterable
 from importlib import resources
 from typing import Any
 
-from mwaa_local.preflight.findings import Finding, Report, Severity, Unchecked
+from mwaa_local.preflight.findings import Finding, Report, Rule, Severity, Unchecked
 
 SCHEMA_VERSION = 1
 
@@ -72,3 +73,20 @@ def _unchecked(item: Unchecked) -> dict[str, Any]:
 def render(report: Report) -> str:
     """The document as text."""
     return json.dumps(document(report), indent=2) + "\n"
+
+
+def rules_document(rules: Iterable[Rule]) -> dict[str, Any]:
+    """What ``--list-rules`` and ``--explain`` tell, for programs."""
+    rows = [
+        {
+            "id": rule.id,
+            "severity": rule.severity.value,
+            "area": rule.area.value,
+            "title": rule.title,
+            "why": rule.why,
+            "source": rule.source,
+            "fix": rule.fix,
+        }
+        for rule in rules
+    ]
+    return {"schema": "mwaa-local/rules/1", "rules": rows}
