@@ -278,6 +278,7 @@ def _discover(space: Workspace, version: str) -> dict[str, list[str]]:
         "plugins": str(space.project / "plugins"),
         "home": str(home),
         "mwaa_home": "/usr/local/airflow",
+        "python_path": [],
         "files": None,
         "components": [],
         "settings": [],
@@ -286,7 +287,7 @@ def _discover(space: Workspace, version: str) -> dict[str, list[str]]:
         "preload": [],
     }
     done = subprocess.run(
-        [str(base_python(version)), str(script)],
+        [str(base_python(version)), "-I", "-B", str(script)],
         input=json.dumps(document),
         env=imports.variables(request, home),
         capture_output=True,

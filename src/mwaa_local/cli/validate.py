@@ -56,6 +56,12 @@ def validate(
     imports: Annotated[
         bool, typer.Option("--imports/--no-imports", help="Import DAGs and plugins on the real Airflow.")
     ] = True,
+    untrusted: Annotated[
+        bool,
+        typer.Option(
+            "--untrusted", help="For a stranger's pull request: run nothing of the project, neither imports nor builds."
+        ),
+    ] = False,
     airflow_version: Annotated[str | None, typer.Option(help="Airflow version; beats mwaa.yaml.")] = None,
     explain: Annotated[str, typer.Option(help="Tell all about one rule and leave.")] = "",
     list_rules: Annotated[bool, typer.Option("--list-rules", help="List every rule and leave.")] = False,
@@ -88,7 +94,17 @@ def validate(
     project, named, areas = _split(chosen.project, paths or [])
     with _fetched(project, chosen.variables) as place:
         request = _request(
-            place, named, areas, target, select, ignore, chosen.flags, airflow_version, chosen.variables, imports
+            place,
+            named,
+            areas,
+            target,
+            select,
+            ignore,
+            chosen.flags,
+            airflow_version,
+            chosen.variables,
+            imports,
+            untrusted,
         )
         if fix or diff:
             _correct(request, write=fix and not diff)
@@ -122,6 +138,7 @@ def _request(
     airflow_version: str | None,
     variables: Mapping[str, str],
     imports: bool,
+    untrusted: bool,
 ) -> Request:
     from mwaa_local.preflight import sets
     from mwaa_local.preflight.run import Request
@@ -135,7 +152,8 @@ def _request(
         target=target,
         flags={**flags, "AirflowVersion": airflow_version},
         variables=variables,
-        locate=sets.locator(cache_folder(variables), _Pulse.last) if imports else None,
+        locate=sets.locator(cache_folder(variables), _Pulse.last) if imports and not untrusted else None,
+        untrusted=untrusted,
     )
 
 
@@ -145,7 +163,7 @@ def _correct(request: Request, *, write: bool) -> None:
     from mwaa_local.preflight.workspace import Workspace
 
     flags = {**(request.flags or {}), **({"AirflowVersion": request.target} if request.target else {})}
-    with Workspace(request.project, flags=flags, variables=request.variables) as workspace:
+    with Workspace(request.project, flags=flags, variables=request.variables, untrusted=request.untrusted) as workspace:
         found = fix(workspace)
     if found is None:
         output.note("there is no requirements.txt to correct")

@@ -68,13 +68,18 @@ class Hit:
 
 @dataclass(frozen=True)
 class Unchecked:
-    """Something that could not be looked at, why, and what makes it possible."""
+    """Something that could not be looked at, why, and what makes it possible.
+
+    Attributes:
+        chosen: The caller switched it off: it is named, and does not count against the result.
+    """
 
     what: str
     why: str
     hint: str = ""
     rule: str = ""
     version: str = ""
+    chosen: bool = False
 
 
 @dataclass(frozen=True)
@@ -152,7 +157,10 @@ class Report:
 
     @property
     def exit_code(self) -> int:
-        """1 when something breaks, 2 when nothing does but not everything could be checked, else 0."""
+        """1 when something breaks, 2 when nothing does but not everything could be checked, else 0.
+
+        What the caller switched off is no reason for 2.
+        """
         if self.count(Severity.ERROR):
             return 1
-        return 2 if self.unchecked else 0
+        return 2 if any(not item.chosen for item in self.unchecked) else 0

@@ -14,6 +14,7 @@ import weakref
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from pathlib import Path
+from urllib.parse import urlsplit
 
 from packaging.utils import canonicalize_name
 
@@ -23,6 +24,7 @@ from mwaa_local.packages import base as base_sets
 from mwaa_local.packages import explain, pip_settings
 from mwaa_local.packages import requirements as reader
 from mwaa_local.packages.constraints import ConstraintFinder
+from mwaa_local.packages.entries import Entry
 from mwaa_local.packages.failure import UnmetRequirementsError
 from mwaa_local.packages.paths import locate
 from mwaa_local.packages.requirements import Reading
@@ -36,6 +38,7 @@ from mwaa_local.preflight.workspace import Workspace
 CONSTRAINTS_VARIABLE = "MWAA_CONSTRAINTS_DIR"
 # An index that does not answer must not hold up everything else: one wait for a connection, one try more.
 _NETWORK = {"UV_HTTP_TIMEOUT": "10", "UV_HTTP_CONNECT_TIMEOUT": "5", "UV_HTTP_RETRIES": "1"}
+_HARMLESS = frozenset({"PIP_INDEX_URL", "PIP_EXTRA_INDEX_URL", "PIP_FIND_LINKS", "PIP_NO_INDEX", "PIP_PRE"})
 _TIMEOUT_S = 120.0
 _CACHED_TIMEOUT_S = 30.0
 _BARE = (
@@ -138,6 +141,9 @@ def resolve_file(
         if error.kind == "network":
             return replace(result, unchecked=(_unchecked(error),), seconds=time.monotonic() - begin)
         return replace(result, error=error, seconds=time.monotonic() - begin)
+    if not situation.builds:
+        reading, left_out = _without_builds(reading)
+        result = replace(result, unchecked=left_out)
     if reading.indexes.no_index and situation.base is None:
         situation = replace(situation, bare=True)
     result = replace(result, reading=reading, situation=situation)
@@ -148,20 +154,54 @@ def resolve_file(
         result = replace(
             result,
             resolution=found,
-            unchecked=tuple(Unchecked("versions in requirements.txt, in part", note) for note in found.unsure),
+            unchecked=(
+                *result.unchecked,
+                *(Unchecked("versions in requirements.txt, in part", note) for note in found.unsure),
+            ),
         )
     except UnmetRequirementsError as error:
-        result = (
-            replace(result, error=error)
-            if error.kind not in {"network", "time", "disk"}
-            else _from_cache(result, reading, error)
-        )
+        if error.kind in {"network", "time", "disk"}:
+            result = _from_cache(result, reading, error)
+        elif not situation.builds and _wants_build(error):
+            result = replace(result, unchecked=(*result.unchecked, _unbuilt(error.what)))
+        else:
+            result = replace(result, error=error)
     return replace(result, seconds=time.monotonic() - begin)
+
+
+def _without_builds(reading: Reading) -> tuple[Reading, tuple[Unchecked, ...]]:
+    """The file as far as wheels go: what would have to be built, fetched with git or read from a folder is left out."""
+    built = [entry for entry in reading.entries if entry.kind != "index" and not _is_wheel(entry)]
+    rest = tuple(entry for entry in reading.entries if entry not in built)
+    said = tuple(_unbuilt(f"line {entry.line} of {entry.file} is no wheel") for entry in built)
+    return replace(reading, entries=rest, only_binary=(":all:",), no_binary=()), said
+
+
+def _is_wheel(entry: Entry) -> bool:
+    place = str(entry.local) if entry.local else urlsplit(entry.text.partition("@")[2] or entry.text).path
+    return place.split(";")[0].strip().endswith(".whl")
+
+
+def _wants_build(error: UnmetRequirementsError) -> bool:
+    text = " ".join([error.what, error.why, *error.explanation])
+    return any(
+        sign in text for sign in ("no usable wheels", "no wheels", "building from source", "Wheels are required")
+    )
+
+
+def _unbuilt(why: str) -> Unchecked:
+    return Unchecked(
+        "packages that come as source",
+        f"{why}, and --untrusted builds nothing",
+        "validate without it once the files were read",
+        chosen=True,
+    )
 
 
 def _resolve(reading: Reading, situation: Situation, resolver: str) -> Resolution:
     if (
         resolver == "pip"
+        and situation.builds
         and situation.base is not None
         and (platform.system(), platform.machine()) == ("Linux", "x86_64")
     ):
@@ -194,7 +234,7 @@ def _from_cache(result: Outcome, reading: Reading, error: UnmetRequirementsError
     """No index answers: what fetched packages and the image's own tell, and what stays open."""
     unchecked = _unchecked(error)
     if error.kind != "network":
-        return replace(result, unchecked=(unchecked,))
+        return replace(result, unchecked=(*result.unchecked, unchecked))
     try:
         situation = replace(result.situation, timeout_s=_CACHED_TIMEOUT_S)
         found = resolve_uv.resolve(reading, situation, offline=True)
@@ -202,11 +242,11 @@ def _from_cache(result: Outcome, reading: Reading, error: UnmetRequirementsError
         # Without an index "not found" proves nothing; a collision of two pins is one wherever the packages come from.
         certain = second.kind == "conflict" and any(conflict.pin for conflict in second.conflicts)
         direct = explain.direct_conflicts(reading, python=result.situation.python)
-        return replace(result, error=second if certain and direct else None, unchecked=(unchecked,))
+        return replace(result, error=second if certain and direct else None, unchecked=(*result.unchecked, unchecked))
     note = replace(
         unchecked, why=f"{unchecked.why}; the packages fetched earlier fit together, newer ones were not seen"
     )
-    return replace(result, resolution=found, unchecked=(note,))
+    return replace(result, resolution=found, unchecked=(*result.unchecked, note))
 
 
 def _unchecked(error: UnmetRequirementsError) -> Unchecked:
@@ -222,8 +262,11 @@ def prepare(workspace: Workspace) -> Situation:
     """What resolving for a workspace needs: its version, this machine's way to an index, the base set."""
     version = workspace.version
     exported = imports.startup_variables(workspace.startup, version.airflow)
+    if workspace.untrusted:
+        # A stranger's script may say where packages come from, not which programs, proxies or certificates are used.
+        exported = {name: value for name, value in exported.items() if name in _HARMLESS}
     variables = {**pip_settings.of_machine(workspace.variables), **exported}
-    return situation(version, variables)
+    return replace(situation(version, variables), builds=not workspace.untrusted)
 
 
 def situation(version: catalog.Version, variables: Mapping[str, str], *, timeout_s: float = _TIMEOUT_S) -> Situation:

@@ -78,7 +78,13 @@ def prepares(package: Package, reading: Reading, situation: Situation) -> UnmetR
         situation: Without a base set of MWAA's Python on Linux nothing is tried.
     """
     archive, base = package.archive, situation.base
-    if archive is None or base is None or base.minor != situation.version.python or platform.system() != "Linux":
+    if (
+        not situation.builds
+        or archive is None
+        or base is None
+        or base.minor != situation.version.python
+        or platform.system() != "Linux"
+    ):
         return None
     kept = situation.uv.cache / "prepared" / f"{archive.sha256[:40]}-{base.minor}.txt"
     if archive.sha256 and kept.is_file():

@@ -103,6 +103,7 @@ class Situation:
         timeout_s: Limit for one run of the resolver, in seconds.
         present: What the image has: canonical name to version.
         bare: Without a base set, packages of the image count as there, whatever they ask for.
+        builds: Source archives may be built to learn what they need; ``False`` runs no code of a package.
     """
 
     version: catalog.Version
@@ -111,6 +112,7 @@ class Situation:
     timeout_s: float = 120.0
     present: Mapping[str, str] = field(default_factory=dict)
     bare: bool = False
+    builds: bool = True
 
     @property
     def python(self) -> str:

@@ -17,6 +17,10 @@ from mwaa_local.preflight.sets import Locator
 from mwaa_local.preflight.workspace import Workspace
 
 _EXCERPT = 200
+_UNTRUSTED = (
+    "nothing of the project was run (--untrusted): DAG files and plugins were read and not imported, source archives "
+    "not built, the startup script's variables used only to find packages"
+)
 
 
 @dataclass(frozen=True)
@@ -33,6 +37,7 @@ class Request:
         flags: Dotted fields that beat ``mwaa.yaml``.
         variables: The process environment.
         locate: Finds package sets; ``None`` leaves imports out.
+        untrusted: Run nothing of the project, build nothing.
     """
 
     project: Path
@@ -44,6 +49,7 @@ class Request:
     flags: Mapping[str, Any] | None = None
     variables: Mapping[str, str] | None = None
     locate: Locator | None = None
+    untrusted: bool = False
 
 
 def validate(request: Request, progress: Callable[[str], None] | None = None) -> Report:
@@ -75,6 +81,7 @@ def validate(request: Request, progress: Callable[[str], None] | None = None) ->
             locate=request.locate,
             only=only,
             areas=areas or frozenset(Area),
+            untrusted=request.untrusted,
             progress=progress,
         )
 
@@ -238,7 +245,7 @@ def _report(
     seconds: float,
     later: Workspace | None = None,
 ) -> Report:
-    notes = []
+    notes = [_UNTRUSTED] if request.untrusted else []
     for workspace in (now, later) if later else (now,):
         imports = workspace.__dict__.get("imports")
         if imports is not None and imports.package_set is not None:

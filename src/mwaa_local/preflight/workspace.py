@@ -40,6 +40,7 @@ class Workspace:
         locate: Finds the package set; ``None`` when imports are not wanted.
         only: Files to look at; none for all.
         areas: Areas whose rules run; decides what has to be imported.
+        untrusted: The files are a stranger's: nothing of them is run, nothing is built.
         progress: Told about long steps.
     """
 
@@ -52,6 +53,7 @@ class Workspace:
         locate: Locator | None = None,
         only: frozenset[Path] | None = None,
         areas: frozenset[Area] = frozenset(Area),
+        untrusted: bool = False,
         progress: Callable[[str], None] | None = None,
     ) -> None:
         self.project = project.expanduser().resolve()
@@ -59,6 +61,7 @@ class Workspace:
         self.variables = dict(variables or {})
         self.only = only
         self.areas = areas
+        self.untrusted = untrusted
         self.progress = progress or (lambda _text: None)
         self._locate = locate
         self._lock = threading.RLock()
@@ -207,13 +210,13 @@ class Workspace:
         ]
         if not files and not with_plugins and not settings:
             return Imports(None)
-        if self._locate is None:
-            return Imports(
-                None,
-                unchecked=(
-                    Unchecked("imports of DAGs and plugins", "they were switched off", "leave --no-imports out"),
-                ),
+        if self._locate is None or self.untrusted:
+            why, hint = (
+                ("--untrusted runs nothing of the project", "validate without it once the files were read")
+                if self.untrusted
+                else ("they were switched off", "leave --no-imports out")
             )
+            return Imports(None, unchecked=(Unchecked("imports of DAGs and plugins", why, hint, chosen=True),))
         self.progress(f"package set of Airflow {self.version.airflow}")
         try:
             # Wheels and constraints of an archive lie where pip finds them only once it is unpacked.
