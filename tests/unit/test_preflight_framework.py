@@ -112,11 +112,21 @@ def test_exit_codes(text: str, code: int, tmp_path: Path) -> None:
     assert run.validate(Request(write(tmp_path, script(text)), areas=(Area.STARTUP,))).exit_code == code
 
 
+def test_what_was_switched_off_is_named_and_counts_for_nothing(tmp_path: Path) -> None:
+    for switch in (False, True):
+        report = run.validate(Request(write(tmp_path, {"dags/d.py": DAG}), locate=None, untrusted=switch))
+        assert not [item for item in report.findings if item.severity is not Severity.INFO]
+        assert [item.what for item in report.unchecked] == ["imports of DAGs and plugins"]
+        assert any("--untrusted" in note for note in report.notes) is switch
+        assert report.exit_code == 0
+
+
 def test_nothing_worse_than_unchecked_is_2(tmp_path: Path) -> None:
-    report = run.validate(Request(write(tmp_path, {"dags/d.py": DAG}), locate=None))
-    assert not [item for item in report.findings if item.severity is not Severity.INFO]
-    assert [item.what for item in report.unchecked] == ["imports of DAGs and plugins"]
-    assert report.exit_code == 2
+    def none(*_: object) -> PackageSet:
+        raise MachineError("no Python 3.12")
+
+    write(tmp_path, {"dags/d.py": DAG})
+    assert run.validate(Request(tmp_path, locate=none)).exit_code == 2
     write(tmp_path, script("exec true\n"))
     assert run.validate(Request(tmp_path, locate=None)).exit_code == 1
 

@@ -22,7 +22,7 @@ one entry of this page.
 |---|---|
 | 0 | clean, or warnings only |
 | 1 | errors found |
-| 2 | no errors, but something could not be checked (it is named), or the command was called wrongly |
+| 2 | no errors, but something could not be checked (what a switch left out does not count), or the call was wrong |
 """
 
 
