@@ -215,6 +215,8 @@ def test_plugins(version: str, tmp_path: Path) -> None:
             before="import os\nif os.environ['MWAA_AIRFLOW_COMPONENT'] == 'webserver':\n    raise ValueError('no')",
             name="web",
         ),
+        "plugins/stage.py": plugin.format(before="import os\nos.environ['STAGE']", name="stage"),
+        "startup/startup.sh": "[[ $MWAA_AIRFLOW_COMPONENT == worker ]] || exit 0\nexport STAGE=uat\n",
         "plugins/airflow_local_settings.py": "1 / 0\n",
         "plugins/.airflowignore": "airflow_local_settings.py\n",
         "dags/good.py": dag("good"),
@@ -227,9 +229,10 @@ def test_plugins(version: str, tmp_path: Path) -> None:
             2,
             "the plugin cannot be imported in every component: ModuleNotFoundError: No module named 'surely_not_there'",
         ),
+        ("stage.py", 3, "the plugin cannot be imported in scheduler and webserver: KeyError: 'STAGE'"),
         ("web_only.py", 4, "the plugin cannot be imported in webserver: ValueError: no"),
     ]
-    assert [item["name"] for item in space.imports.plugins["worker"].plugins] == ["good", "web"]
+    assert {item["name"] for item in space.imports.plugins["worker"].plugins} == {"good", "stage", "web"}
     (settings,) = hits("PLG015", space)
     assert "ZeroDivisionError" in settings.message
 

@@ -31,6 +31,8 @@ if TYPE_CHECKING:
 
 COMPONENTS = ("scheduler", "worker", "webserver")
 QUEUE = "mwaa-local-validate-queue"
+# Stands for what only MWAA, or a run of the startup script, would tell.
+PLACEHOLDER = "mwaa-local-validate"
 SETTINGS_FILE = "airflow_local_settings.py"
 # Airflow alone; user code is not running yet. A cold disk on a busy machine needs most of it.
 START_SECONDS = 120.0
@@ -126,22 +128,30 @@ class Request:
     path: str = ""
 
 
-def startup_variables(startup: StartupScript | None, airflow_version: str) -> dict[str, str]:
-    """What a startup script exports, as far as it can be told without running it; reserved names stay MWAA's."""
+def startup_variables(
+    startup: StartupScript | None, airflow_version: str, component: str = "scheduler"
+) -> dict[str, str]:
+    """What a startup script exports, as far as it can be told without running it; reserved names stay MWAA's.
+
+    Args:
+        startup: The script, if there is one.
+        airflow_version: Decides which names are reserved.
+        component: Whose branches count; DAG files are parsed in the scheduler component (spec/10 section 1.2).
+    """
     if startup is None:
         return {}
     reserved = {item.name for item in reserved_variables(airflow_version)}
     return {
-        item.name: item.value if item.value is not None else "mwaa-local-validate"
-        for item in startup.exports
-        if item.name not in reserved
-        and not is_protected(item.name, airflow_version)
-        and item.name not in ("PATH", "HOME", "LD_LIBRARY_PATH", "LD_PRELOAD")
+        name: next((text.replace("\0", "") for text in item.values if text is not None), PLACEHOLDER)
+        for name, item in startup.exported(component).variables.items()
+        if name not in reserved
+        and not is_protected(name, airflow_version)
+        and name not in ("PATH", "HOME", "LD_LIBRARY_PATH", "LD_PRELOAD")
     }
 
 
-def variables(request: Request, home: Path) -> dict[str, str]:
-    """The environment of the import processes: nothing of the user's own but ``PATH``."""
+def variables(request: Request, home: Path, component: str = "scheduler") -> dict[str, str]:
+    """The environment of the import processes of one component: nothing of the user's own but ``PATH``."""
     environment = request.environment
     essential = {row.name for row in configuration_rows(environment.version.airflow) if row.layer == "essential"}
     # Options that name servers, log handlers or secret stores would be used for real.
@@ -162,7 +172,7 @@ def variables(request: Request, home: Path) -> dict[str, str]:
     }
     return {
         "MWAA_ENV_NAME": environment.name,
-        **startup_variables(request.startup, environment.version.airflow),
+        **startup_variables(request.startup, environment.version.airflow, component),
         **kept,
         "PATH": request.path,
         "HOME": str(home),
@@ -183,7 +193,8 @@ def variables(request: Request, home: Path) -> dict[str, str]:
         "AIRFLOW_VERSION": environment.version.airflow,
         "AIRFLOW_ENV_NAME": environment.name,
         "AWS_EXECUTION_ENV": f"Amazon_MWAA_{environment.version.digits}",
-        "MWAA_AIRFLOW_COMPONENT": "scheduler",
+        "MWAA_AIRFLOW_COMPONENT": component,
+        "MWAA_COMMAND": component,
         # A client made at import finds a Region and credentials on MWAA; here they lead nowhere.
         "AWS_DEFAULT_REGION": environment.local.region,
         "AWS_REGION": environment.local.region,
@@ -222,6 +233,12 @@ def run(package_set: PackageSet, request: Request, progress: Callable[[str], Non
         shutil.rmtree(home, ignore_errors=True)
 
 
+def _changes(request: Request, home: Path, component: str) -> dict[str, str | None]:
+    """What a component's environment has other than that of the scheduler component; ``None`` for what it lacks."""
+    base, own = variables(request, home), variables(request, home, component)
+    return {name: own.get(name) for name in {**base, **own} if base.get(name) != own.get(name)}
+
+
 class _Answers:
     def __init__(self, request: Request) -> None:
         self.request = request
@@ -241,7 +258,7 @@ class _Answers:
             "python_path": [str(home / "config")],
             "mwaa_home": limits().home,
             "files": None if request.files is None else [str(path) for path in request.files],
-            "components": list(COMPONENTS) if request.with_plugins else [],
+            "components": {name: _changes(request, home, name) for name in COMPONENTS if request.with_plugins},
             "settings": [str(path) for path in request.settings],
             "jobs": os.cpu_count() or 2,
             "hard_timeout": request.hard_timeout,

@@ -14,7 +14,7 @@ from functools import cached_property
 from pathlib import Path
 from typing import Any
 
-from mwaa_local.catalog import Version
+from mwaa_local.catalog import Version, limits
 from mwaa_local.catalog.parsing import Parsing, parsing
 from mwaa_local.errors import MwaaLocalError
 from mwaa_local.model import Environment
@@ -25,6 +25,7 @@ from mwaa_local.preflight.readings import definition, plugins
 from mwaa_local.preflight.readings.dags import Dags
 from mwaa_local.preflight.readings.definition import DefinitionReading
 from mwaa_local.preflight.readings.plugins import Plugins
+from mwaa_local.preflight.readings.shell_state import Surroundings
 from mwaa_local.preflight.readings.startup import StartupScript
 from mwaa_local.preflight.readings.text import TextFile
 from mwaa_local.preflight.sets import Locator
@@ -117,7 +118,22 @@ class Workspace:
     def startup(self) -> StartupScript | None:
         """The startup script; ``None`` when there is none."""
         text = self._text(self.environment.workflow.startup_script)
-        return StartupScript(text) if text else None
+        return StartupScript(text, self._surroundings()) if text else None
+
+    def _surroundings(self) -> Surroundings:
+        """What the startup script finds in a container, as far as the workspace tells (spec/10 sections 2.2, 2.5)."""
+        environment, home = self.environment, limits().home
+        flow = environment.workflow
+        given = {
+            **dict.fromkeys(("AIRFLOW_HOME", "AIRFLOW_USER_HOME", "HOME", "PWD"), home),
+            **dict.fromkeys(("AIRFLOW_ENV_NAME", "MWAA_ENV_NAME"), environment.name),
+            **dict.fromkeys(("AWS_REGION", "AWS_DEFAULT_REGION"), environment.local.region),
+            "AIRFLOW_VERSION": environment.version.airflow,
+            "AWS_EXECUTION_ENV": f"Amazon_MWAA_{environment.version.digits}",
+            **environment.option_variables(),
+        }
+        folders = {"dags": flow.dags, "plugins": flow.plugins, "requirements": flow.requirements.parent}
+        return Surroundings(given, {f"{home}/{name}": place for name, place in folders.items()}, home)
 
     @cached_property
     def requirements(self) -> TextFile | None:

@@ -124,8 +124,11 @@ def serialize(dag):
 
 def import_plugins(component, request, recorder):
     """All plugins, as one component loads them."""
-    os.environ["MWAA_AIRFLOW_COMPONENT"] = component
-    os.environ["MWAA_COMMAND"] = component
+    for name, value in request["components"][component].items():
+        if value is None:
+            os.environ.pop(name, None)
+        else:
+            os.environ[name] = value
     from airflow import plugins_manager
 
     folder = os.path.abspath(request["plugins"])

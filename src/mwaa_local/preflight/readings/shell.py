@@ -153,6 +153,9 @@ class _Scanner:
         parts: list[str] = []
         while self.at < len(self.text):
             char = self.text[self.at]
+            if char == "(" and self._joins(self.text[begin : self.at]):
+                parts.append(self._balanced("(", ")"))
+                continue
             if char in " \t\n;|()" or (
                 char == "&" and self.text[self.at - 1 : self.at] != ">" and not self.text.startswith("&>", self.at)
             ):
@@ -177,10 +180,9 @@ class _Scanner:
             elif self.text.startswith("$(", self.at) and not self.text.startswith("$((", self.at):
                 parts.append(self._substitution())
             elif self.text.startswith("${", self.at):
-                end = self.text.find("}", self.at)
-                end = len(self.text) - 1 if end < 0 else end
-                parts.append(self.text[self.at : end + 1])
-                self._advance(end + 1)
+                parts.append(self._balanced("{", "}"))
+            elif self.text.startswith("$((", self.at):
+                parts.append(self._balanced("(", ")"))
             else:
                 parts.append(char)
                 self.at += 1
@@ -188,6 +190,32 @@ class _Scanner:
             self.at += 1
             return
         self.found.append(Token("".join(parts), self.text[begin : self.at], line))
+
+    @staticmethod
+    def _joins(before: str) -> bool:
+        """Whether a parenthesis goes on with the word before it: an array, or a process substitution."""
+        return before in ("<", ">") or re.fullmatch(r"[A-Za-z_]\w*\+?=", before) is not None
+
+    def _balanced(self, opening: str, closing: str) -> str:
+        """The text up to the sign that closes the next opening one, and behind it; nested ones and quotes count."""
+        begin, depth, quote = self.at, 0, ""
+        while self.at < len(self.text):
+            char = self.text[self.at]
+            if char == "\\":
+                self._advance(self.at + 2)
+                continue
+            self._advance(self.at + 1)
+            if quote:
+                quote = "" if char == quote else quote
+            elif char in "'\"":
+                quote = char
+            elif char == opening:
+                depth += 1
+            elif char == closing:
+                depth -= 1
+                if depth == 0:
+                    break
+        return self.text[begin : self.at]
 
     def _advance(self, to: int) -> None:
         to = min(to, len(self.text))
@@ -203,6 +231,8 @@ class _Scanner:
                 self._advance(self.at + 2)
             elif self.text.startswith("$(", self.at) and not self.text.startswith("$((", self.at):
                 parts.append(self._substitution())
+            elif self.text.startswith("${", self.at):
+                parts.append(self._balanced("{", "}"))
             else:
                 parts.append(self.text[self.at])
                 self._advance(self.at + 1)

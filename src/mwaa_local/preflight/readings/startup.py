@@ -4,11 +4,13 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, field, replace
 from functools import cached_property
 
-from mwaa_local.preflight.readings import components, shell
+from mwaa_local.preflight.readings import components, shell, shell_run
 from mwaa_local.preflight.readings.shell import Command
+from mwaa_local.preflight.readings.shell_run import Exports
+from mwaa_local.preflight.readings.shell_state import Surroundings
 from mwaa_local.preflight.readings.text import TextFile
 
 
@@ -24,9 +26,14 @@ class Export:
 
 @dataclass(frozen=True)
 class StartupScript:
-    """A startup script, read and taken apart once."""
+    """A startup script, read and taken apart once.
+
+    Attributes:
+        surroundings: What it finds in a container, as far as the workspace tells.
+    """
 
     source: TextFile
+    surroundings: Surroundings = field(default_factory=Surroundings)
 
     @cached_property
     def commands(self) -> tuple[Command, ...]:
@@ -60,6 +67,22 @@ class StartupScript:
                         value = held.get(name, ("$", 0))[0]
                     if re.fullmatch(r"[A-Za-z_]\w*", name):
                         yield Export(name, _literal(value), command.line, command.components)
+
+    @cached_property
+    def _exported(self) -> dict[str, Exports]:
+        return {}
+
+    def exported(self, component: str) -> Exports:
+        """What the script exports on one component; its branches are followed, nothing is run.
+
+        Args:
+            component: ``scheduler``, ``worker`` or ``webserver``. DAG files are parsed in the scheduler component.
+        """
+        if component not in self._exported:
+            own = dict.fromkeys(("MWAA_AIRFLOW_COMPONENT", "MWAA_COMMAND"), component)
+            given = replace(self.surroundings, variables={**self.surroundings.variables, **own})
+            self._exported[component] = shell_run.exports(self.source.text, given)
+        return self._exported[component]
 
     def installs(self, package: str) -> bool:
         """Whether the script installs an operating system package."""

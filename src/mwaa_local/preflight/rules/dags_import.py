@@ -4,10 +4,11 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterator
+from pathlib import Path
 
 from mwaa_local.preflight.findings import Area, Hit, Rule, Severity, Unchecked
 from mwaa_local.preflight.imports import FileImport, ImportProblem, Imports
-from mwaa_local.preflight.rules import _v3
+from mwaa_local.preflight.rules import _exports, _v3
 from mwaa_local.preflight.rules.dags_syntax import KINDS
 from mwaa_local.preflight.workspace import Workspace
 
@@ -49,6 +50,9 @@ def _outcome(workspace: Workspace, imports: Imports, result: FileImport, problem
             f"it depends on the {names}, which has no value here ({problem.text})",
             "read it inside a task, or export AIRFLOW_VAR_... in the startup script",
         )
+    unsettled = _exports.doubt(workspace, problem, Path(result.name))
+    if unsettled is not None:
+        return unsettled
     missing = re.search(r"No module named '([^']+)'", problem.text)
     installed = imports.package_set.requirements if imports.package_set else None
     if missing and installed is False:
@@ -57,7 +61,7 @@ def _outcome(workspace: Workspace, imports: Imports, result: FileImport, problem
             f"it needs {missing.group(1)} and requirements.txt could not be installed",
             "mend requirements.txt first",
         )
-    fix = ""
+    fix = _exports.advice(workspace, problem, Path(result.name))
     if missing:
         name = missing.group(1).split(".")[0]
         fix = f"add the package that has {name} to requirements.txt, or put the module into dags/ or plugins/"

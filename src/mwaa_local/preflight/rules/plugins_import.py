@@ -7,6 +7,7 @@ from pathlib import Path
 
 from mwaa_local.preflight.findings import Area, Hit, Rule, Severity, Unchecked
 from mwaa_local.preflight.imports import ImportProblem
+from mwaa_local.preflight.rules import _exports
 from mwaa_local.preflight.workspace import Workspace
 
 
@@ -35,8 +36,16 @@ def check(workspace: Workspace) -> Iterator[Hit | Unchecked]:
                 "mend requirements.txt first",
             )
             continue
+        unsettled = _exports.doubt(workspace, found[0][1], file, components[0])
+        if unsettled is not None:
+            yield unsettled
+            continue
         yield Hit(
-            f"the plugin cannot be imported {everywhere}: {text}", file or source.path, found[0][1].line, key=text
+            f"the plugin cannot be imported {everywhere}: {text}",
+            file or source.path,
+            found[0][1].line,
+            fix=_exports.advice(workspace, found[0][1], file, components[0]),
+            key=text,
         )
 
 
