@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import posixpath
 import re
 import urllib.parse
 from collections.abc import Callable, Mapping
@@ -60,6 +61,17 @@ class Entry:
         """pip's words for the place: ``-r FILE (line N)``."""
         return f"-r {self.file} (line {self.line})"
 
+    @property
+    def unusable(self) -> str:
+        """Why pip cannot take what lies at ``local``; empty where it can, or where that is nothing of this machine."""
+        if self.local is None or self.local.is_file():
+            return ""
+        if not self.local.is_dir():
+            return "MWAA has no such file and no folder with a Python project there"
+        if any((self.local / name).is_file() for name in ("pyproject.toml", "setup.py")):
+            return ""
+        return "the folder is no Python project: it has neither pyproject.toml nor setup.py"
+
     def applies(self, python: str) -> bool:
         """Whether the marker holds on a Python (``3.12.1`` or ``3.12``) of this machine's kind."""
         if not self.marker:
@@ -73,8 +85,10 @@ class Entry:
             return True  # the resolver refuses it in its own words
 
 
-def parse_entry(line: Line, file: str, path_map: Mapping[str, Path], home: Path) -> Entry:
+def parse_entry(line: Line, file: str, path_map: Mapping[str, Path], home: str) -> Entry:
     """A line of a requirements file.
+
+    A file or folder that it names need not be there: where the line's marker does not hold, pip does not look.
 
     Args:
         line: The line.
@@ -111,15 +125,14 @@ def parse_entry(line: Line, file: str, path_map: Mapping[str, Path], home: Path)
         bare, extras = found[1], found[2]
     else:
         bare, extras = body.strip(), ""
-    local = locate(bare, path_map) if bare.startswith("/") else home / bare
-    if ("/" in bare or bare.startswith(".")) and local.is_dir():
-        return entry("path", _with_marker(f"{local}{extras}", marker), marker=marker, local=local)
-    if "@" not in bare and bare.endswith(ARCHIVES) and ("/" in bare or local.is_file()):
-        if not local.is_file():
-            raise LineError(f"{bare} looks like a file, but there is none", line.number)
+    local = locate(bare if bare.startswith("/") else posixpath.normpath(f"{home}/{bare}"), path_map)
+    path = "@" not in bare and ("/" in bare or "\\" in bare or bare.startswith("."))
+    if "@" not in bare and bare.endswith(ARCHIVES) and (path or local.is_file()):
         return entry(
             "path", _with_marker(f"{local}{extras}", marker), name=_wheel_name(bare), marker=marker, local=local
         )
+    if path:
+        return entry("path", _with_marker(f"{local}{extras}", marker), marker=marker, local=local)
     if editable:
         raise LineError(f"{text} is not a folder with a Python project, nor the URL of a repository", line.number)
     try:
@@ -129,6 +142,8 @@ def parse_entry(line: Line, file: str, path_map: Mapping[str, Path], home: Path)
     name = canonicalize_name(parsed.name)
     marker = str(parsed.marker or "")
     if parsed.url:
+        if not is_url(parsed.url):
+            raise LineError(f"after @ stands a URL, and {parsed.url} is none", line.number)
         extras = f"[{','.join(sorted(parsed.extras))}]" if parsed.extras else ""
         if parsed.url.lower().startswith("file:"):
             path = locate(from_url(parsed.url), path_map)

@@ -14,13 +14,15 @@ from packaging.version import InvalidVersion, Version
 
 from mwaa_local import catalog
 from mwaa_local.catalog.packaging_facts import packaging_facts
+from mwaa_local.packages import references
 from mwaa_local.packages.entries import Entry
 from mwaa_local.packages.failure import Conflict, Kind, UnmetRequirementsError
 from mwaa_local.packages.paths import redact
 from mwaa_local.packages.requirements import Reading
 
 _BUILD = re.compile(
-    r"(?:Failed to (?:download and )?build|Failed building wheel for) ?`?([A-Za-z0-9][\w.-]*?)(?:==([^\s`]+))?`?$",
+    r"(?:Failed to (?:download and )?build|Failed building wheel for) ?"
+    r"`?([A-Za-z0-9][\w.-]*?)(?:==([^\s`]+)| @ [^`\n]+)?`?$",
     re.MULTILINE,
 )
 _TOOLS = re.compile(
@@ -71,6 +73,8 @@ def failure(text: str, reading: Reading, *, python: str, timed_out_s: float | No
         )
     if _FULL.search(text):
         return disk_full(reading.shown, lines)
+    if (direct := references.failure(text, lines, reading)) is not None:
+        return direct
     if found := _BUILD.search(text):
         return _build(found, text, lines, reading, python)
     if "Hash mismatch" in text or "THESE PACKAGES DO NOT MATCH THE HASHES" in text:
@@ -89,7 +93,10 @@ def failure(text: str, reading: Reading, *, python: str, timed_out_s: float | No
             return _make("no-match", what, reading, named, lines, sorted(missing), hint)
         conflicts = _named_in(text, reading)
         if "No solution found" not in text and "ResolutionImpossible" not in text:
-            named = [entry for entry in reading.entries if _mentions(text, entry)]
+            named = [entry for entry in reading.entries if _mentions(text, entry) or references.told(text, entry)]
+            built = [entry for entry in reading.entries if entry.kind != "index" and not entry.given.endswith(".whl")]
+            if not named and "build backend" in text and len(built) == 1:
+                named = built  # uv does not name a project that it cannot even ask for its name
             hint = "the lines above are the installer's own words"
             return _make("other", "Installing requirements failed", reading, named, lines, (), hint)
     return _conflict(conflicts, lines, reading)
@@ -164,6 +171,7 @@ def _build(
 ) -> UnmetRequirementsError:
     name, version = found[1], found[2] or ""
     named = [entry for entry in reading.entries if entry.name == canonicalize_name(name)]
+    named = named or [entry for entry in reading.entries if references.told(text, entry)]
     facts = packaging_facts()
     tools = sorted(set(_TOOLS.findall(text)))
     needs = f"its build asks for {', '.join(tools)}" if tools else "its build fails"

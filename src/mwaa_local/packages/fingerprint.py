@@ -70,7 +70,7 @@ def set_key(
             entry.editable,
             sorted(entry.hashes),
             list(entry.config_settings),
-            tree(entry.local) if entry.local is not None else "",
+            tree(entry.local) if entry.local is not None and entry.local.exists() else "",
             # An editable install holds the path itself.
             str(entry.local) if entry.editable else "",
         ]

@@ -42,7 +42,8 @@ def write(reading: Reading, folder: Path) -> Inputs:
     """
     per_file: dict[str, dict[int, str]] = {reading.shown: {}}
     for entry in reading.entries:
-        text = f"-e {entry.given}" if entry.editable else entry.given
+        # uv takes no repository as editable; pip clones it into a folder: the packages are the same.
+        text = f"-e {entry.given}" if entry.editable and entry.kind != "vcs" else entry.given
         text += "".join(f" --hash={value}" for value in entry.hashes)
         per_file.setdefault(entry.file, {})[entry.line] = text
     shown: dict[str, str] = {}

@@ -6,6 +6,7 @@ documentation of the file format.
 
 from __future__ import annotations
 
+import posixpath
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
@@ -18,7 +19,7 @@ from mwaa_local.catalog.packaging_facts import packaging_facts
 from mwaa_local.packages import constraints, indexes, lines
 from mwaa_local.packages.constraints import ConstraintFinder, ConstraintSource
 from mwaa_local.packages.entries import Entry, parse_entry
-from mwaa_local.packages.failure import UnmetRequirementsError
+from mwaa_local.packages.failure import Conflict, UnmetRequirementsError
 from mwaa_local.packages.indexes import Indexes
 from mwaa_local.packages.paths import from_url, is_url, locate, redact, shown
 from mwaa_local.packages.pip_settings import PipSettings
@@ -147,6 +148,7 @@ def read(
     reader.file(text, name, file.parent, ())
     for path in settings.constraints:
         reader.constraint(path, Path.cwd(), (name, 0), ())
+    _refuse_unusable(reader.state, version)
     if injected:
         reader.add_part(finder.image_file(version))
     state = reader.state
@@ -157,6 +159,27 @@ def read(
         indexes=usable,
         require_hashes=state.require_hashes or any(entry.hashes for entry in state.entries),
         messages=(*messages, *usable.notes, *state.messages),
+    )
+
+
+def _refuse_unusable(reading: Reading, version: catalog.Version) -> None:
+    """Lines that name a file or folder pip cannot take, all at once: a freeze of another machine has dozens.
+
+    Raises:
+        UnmetRequirementsError: there is one; pip ends before it installs anything.
+    """
+    bad = [entry for entry in reading.entries if entry.unusable and entry.applies(version.python_patch)]
+    if not bad:
+        return
+    home = catalog.limits().home
+    reasons = dict.fromkeys(entry.unusable for entry in bad)
+    raise UnmetRequirementsError(
+        f"{'A line names' if len(bad) == 1 else f'{len(bad)} lines name'} what pip cannot take",
+        kind="syntax",
+        where=", ".join(dict.fromkeys(f"{entry.file}, line {entry.line}" for entry in bad)),
+        why="; ".join(reasons),
+        hint=f"write name==version instead, or ship a wheel in plugins.zip and name its path under {home}/plugins",
+        conflicts=[Conflict(entry.file, entry.line, redact(entry.text), source=entry.unusable) for entry in bad],
     )
 
 
@@ -187,15 +210,14 @@ class _Reader:
                 self.constraint(target, folder, (name, line.number), above)
 
     def _entry(self, line: lines.Line, name: str) -> Entry:
-        home = locate(catalog.limits().home, self.path_map)
         try:
-            return parse_entry(line, name, self.path_map, home)
+            return parse_entry(line, name, self.path_map, catalog.limits().home)
         except lines.LineError as error:
             raise UnmetRequirementsError(
-                f"Invalid requirement: {redact(line.text)!r}",
+                f"Invalid requirement: {redact(line.text or f'-e {line.options.editables[0]}')!r}",
                 kind="syntax",
                 where=f"{name}, line {line.number}",
-                why=str(error),
+                why=redact(str(error.args[0]).partition("\n")[0]),
                 hint="write it as name==version, one in a line",
             ) from error
 
@@ -223,7 +245,7 @@ class _Reader:
         """A relative path counts from pip's working folder, the home folder on MWAA (spec/10 section 1.1)."""
         if is_url(link) or link.startswith("/"):
             return link
-        return str(locate(catalog.limits().home, self.path_map) / link)
+        return str(locate(posixpath.normpath(f"{catalog.limits().home}/{link}"), self.path_map))
 
     def _include(self, target: str, folder: Path, at: tuple[str, int], above: tuple[str, ...]) -> None:
         text, name, beneath = self._open(target, folder, at)

@@ -11,7 +11,7 @@ import re
 import threading
 import time
 import weakref
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 from urllib.parse import urlsplit
@@ -25,7 +25,7 @@ from mwaa_local.packages import explain, pip_settings
 from mwaa_local.packages import requirements as reader
 from mwaa_local.packages.constraints import ConstraintFinder
 from mwaa_local.packages.entries import Entry
-from mwaa_local.packages.failure import UnmetRequirementsError
+from mwaa_local.packages.failure import Conflict, UnmetRequirementsError
 from mwaa_local.packages.paths import locate
 from mwaa_local.packages.requirements import Reading
 from mwaa_local.packages.store import Store
@@ -59,6 +59,7 @@ class Outcome:
         resolution: What pip would install; ``None`` if it would fail or it cannot be told.
         error: Why pip would fail; ``None`` if it would not, or it cannot be told.
         unchecked: What could not be told.
+        unreachable: Lines whose address could not be reached from here; the others were resolved without them.
         seconds: How long it took.
     """
 
@@ -69,7 +70,13 @@ class Outcome:
     resolution: Resolution | None = None
     error: UnmetRequirementsError | None = None
     unchecked: tuple[Unchecked, ...] = ()
+    unreachable: tuple[Conflict, ...] = ()
     seconds: float = 0.0
+
+    @property
+    def resolved(self) -> Reading | None:
+        """The reading without the lines that were left out."""
+        return _without(self.reading, self.unreachable) if self.reading else None
 
     def place(self, shown: str) -> Path:
         """The real file behind a name as MWAA's user knows it."""
@@ -149,24 +156,34 @@ def resolve_file(
     result = replace(result, reading=reading, situation=situation)
     if not reading.entries:
         return replace(result, resolution=Resolution({}, situation.present), seconds=time.monotonic() - begin)
-    try:
-        found = _resolve(reading, situation, resolver)
-        result = replace(
-            result,
-            resolution=found,
-            unchecked=(
-                *result.unchecked,
-                *(Unchecked("versions in requirements.txt, in part", note) for note in found.unsure),
-            ),
-        )
-    except UnmetRequirementsError as error:
-        if error.kind in {"network", "time", "disk"}:
-            result = _from_cache(result, reading, error)
-        elif not situation.builds and _wants_build(error):
-            result = replace(result, unchecked=(*result.unchecked, _unbuilt(error.what)))
-        else:
-            result = replace(result, error=error)
-    return replace(result, seconds=time.monotonic() - begin)
+    while True:
+        try:
+            found = _resolve(reading, situation, resolver)
+            notes = (Unchecked("versions in requirements.txt, in part", note) for note in found.unsure)
+            result = replace(result, resolution=found, unchecked=(*result.unchecked, *notes))
+        except UnmetRequirementsError as error:
+            if error.kind == "network" and error.conflicts:
+                # One address that is out of reach says nothing about the other lines.
+                result = replace(
+                    result,
+                    unreachable=(*result.unreachable, *error.conflicts),
+                    unchecked=(*result.unchecked, _unchecked(error)),
+                )
+                reading = _without(reading, error.conflicts)
+                if reading.entries:
+                    continue
+            elif error.kind in {"network", "time", "disk"}:
+                result = _from_cache(result, reading, error)
+            elif not situation.builds and _wants_build(error):
+                result = replace(result, unchecked=(*result.unchecked, _unbuilt(error.what)))
+            else:
+                result = replace(result, error=error)
+        return replace(result, seconds=time.monotonic() - begin)
+
+
+def _without(reading: Reading, lines: Sequence[Conflict]) -> Reading:
+    out = {(line.file, line.line) for line in lines}
+    return replace(reading, entries=tuple(item for item in reading.entries if (item.file, item.line) not in out))
 
 
 def _without_builds(reading: Reading) -> tuple[Reading, tuple[Unchecked, ...]]:
@@ -250,6 +267,8 @@ def _from_cache(result: Outcome, reading: Reading, error: UnmetRequirementsError
 
 
 def _unchecked(error: UnmetRequirementsError) -> Unchecked:
+    if error.kind == "network" and error.conflicts:
+        return Unchecked(f"what {error.where} brings", f"{error.what}: {error.why}"[:300], error.hint)
     what = (
         f"versions of the packages in requirements.txt ({error.where})"
         if error.where
@@ -292,10 +311,10 @@ def container_variables(workspace: Workspace) -> dict[str, str]:
 
 
 def path_map(workspace: Workspace) -> dict[str, Path]:
-    """Where the container's folders are in a workspace."""
+    """Where the container's folders are in a workspace; the rest of the project does not come to MWAA."""
     flow, home = workspace.environment.workflow, catalog.limits().home
     return {
-        home: workspace.project,
+        home: Path("/nonexistent"),
         f"{home}/dags": flow.dags,
         f"{home}/plugins": workspace.plugins_folder,
         f"{home}/requirements": flow.requirements.parent,

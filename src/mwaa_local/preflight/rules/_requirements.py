@@ -44,7 +44,8 @@ def causes(workspace: Workspace) -> tuple[Outcome | None, list[Cause]]:
         return outcome, []
     with _lock:
         if workspace not in _causes:
-            _causes[workspace] = resolve_conflict.causes(outcome.reading, outcome.situation, outcome.error)
+            reading = outcome.resolved or outcome.reading
+            _causes[workspace] = resolve_conflict.causes(reading, outcome.situation, outcome.error)
         return outcome, _causes[workspace]
 
 

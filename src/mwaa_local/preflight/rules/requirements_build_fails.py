@@ -20,6 +20,8 @@ def check(workspace: Workspace) -> Iterator[Hit]:
         return
     name = error.packages[0] if error.packages else ""
     place = _requirements.place_of(outcome, name)
+    if not place.line and error.conflicts:
+        place = _requirements.Place(outcome.place(error.conflicts[0].file), error.conflicts[0].line)
     asked = [word for word in _IN_IMAGE if word in f"{error.what} {' '.join(error.explanation)}"]
     tail = [text for text in error.explanation if text.strip()][-1:]
     text = error.what + (f" ({tail[0][:200]})" if tail else "")

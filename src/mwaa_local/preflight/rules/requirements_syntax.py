@@ -10,12 +10,33 @@ from mwaa_local.preflight.findings import Area, Hit, Rule, Severity
 from mwaa_local.preflight.workspace import Workspace
 
 _LINE = re.compile(r"^(.*), line (\d+)")
+# ``name @ address``
+_NAME = re.compile(r"([A-Za-z0-9][\w.-]*(?:\[[^]]*\])?) *@ ")
 
 
 def check(workspace: Workspace) -> Iterator[Hit]:
     outcome = resolve.outcome(workspace)
     error = outcome.error if outcome else None
-    if outcome is None or error is None or error.kind != "syntax":
+    if outcome is None:
+        return
+    for conflict in outcome.unreachable:
+        yield Hit(
+            f"{conflict.requirement} cannot be fetched from here ({conflict.source}); "
+            "where MWAA cannot either, pip installs nothing of the file",
+            outcome.place(conflict.file),
+            conflict.line,
+            fix="check the address and the login, or ship a wheel in plugins.zip, which needs neither",
+            severity=Severity.WARNING,
+            key=conflict.requirement,
+        )
+    if error is None or error.kind != "syntax":
+        return
+    for conflict in error.conflicts:
+        name = _NAME.match(conflict.requirement)
+        fix = f"write {name[1]} and its version instead, or ship a wheel in plugins.zip" if name else error.hint
+        message = f"{conflict.requirement}: {conflict.source}"
+        yield Hit(message, outcome.place(conflict.file), conflict.line, fix=fix, key=conflict.requirement)
+    if error.conflicts:
         return
     found = _LINE.match(error.where)
     file = outcome.place(found[1]) if found else outcome.file
