@@ -130,6 +130,50 @@ def test_a_saved_dag_shows_within_seconds_and_a_broken_one_is_told(up: Tool) -> 
         broken.unlink()
 
 
+# What the guide's samples do inside tasks: spec/06 sections E5 (db clean), E4 (MWAA_ENV_NAME), E1 (boto3's own MWAA client).
+GUIDE = """
+import os
+from datetime import datetime
+from airflow import DAG
+try:
+    from airflow.providers.standard.operators.bash import BashOperator
+    from airflow.providers.standard.operators.python import PythonOperator
+except ImportError:
+    from airflow.operators.bash import BashOperator
+    from airflow.operators.python import PythonOperator
+
+
+def ask_mwaa():
+    import boto3
+    client = boto3.client("mwaa")
+    try:
+        client.list_environments()
+    except client.exceptions.ValidationException as error:
+        print("MWAA says:", error)
+
+
+with DAG("guide", schedule=None, start_date=datetime(2026, 1, 1), catchup=False):
+    BashOperator(
+        task_id="clean",
+        bash_command="airflow db clean --clean-before-timestamp 2001-01-01 --tables log,xcom --skip-archive --yes",
+    )
+    PythonOperator(task_id="ask", python_callable=ask_mwaa)
+    BashOperator(task_id="name", bash_command='test "$MWAA_ENV_NAME" = e2e')
+"""
+
+
+def test_tasks_do_what_the_guides_samples_do(up: Tool) -> None:
+    (up.folder / "dags" / "guide.py").write_text(GUIDE)
+    client = api(up)
+    wait_for("the DAG", lambda: "guide" in {dag.id for dag in client.dags()}, seconds=60)
+    document = up.json("smoke", "--dag", "guide")
+    assert document["passed"], json.dumps(document, indent=1)
+    printed = up.good("logs", "task", "guide")
+    assert "Checking table log" in printed and "Checking table xcom" in printed
+    assert "Encountered error when attempting to clean table" not in printed
+    assert "MWAA says:" in printed and "mwaa-local status" in printed
+
+
 def test_exit_codes_of_airflow_and_shell_are_kept(up: Tool) -> None:
     assert up.run("airflow", "dags", "list").returncode == 0
     assert up.run("airflow", "no-such-command").returncode == 2

@@ -347,6 +347,8 @@ def _image_variables(inputs: RuntimeInputs) -> dict[str, Value]:
     if inputs.region:
         image |= {name: given.get(name) or inputs.region for name in ("AWS_REGION", "AWS_DEFAULT_REGION")}
     ours = {"MWAA_LOCAL__WORKER_HEARTBEAT": str(inputs.heartbeat_file)}
+    if inputs.database is not None:
+        ours["MWAA_LOCAL__SQL_ALCHEMY_CONN"] = inputs.database.url
     if inputs.aws_endpoint and inputs.dags_use_endpoint:
         ours |= _endpoint_variables(inputs)
     return {
