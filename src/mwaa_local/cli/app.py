@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Any
 
 import typer
 from typer.core import TyperGroup
@@ -24,7 +24,20 @@ from mwaa_local.cli import (
 )
 from mwaa_local.cli.context import Settings
 
+
+class _Commands(TyperGroup):
+    """Says that it was interrupted; Typer would end with 130 and no word, which looks like a success in a terminal."""
+
+    def invoke(self, ctx: typer.Context) -> Any:  # type: ignore[override]
+        try:
+            return super().invoke(ctx)
+        except KeyboardInterrupt:
+            output.note("interrupted")
+            raise typer.Exit(130) from None
+
+
 app = typer.Typer(
+    cls=_Commands,
     help="Amazon MWAA on your own machine. stdout is the result, stderr the progress.",
     no_args_is_help=True,
     add_completion=True,
