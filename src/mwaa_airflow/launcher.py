@@ -277,9 +277,10 @@ def run_airflow(child):
 
 def main():
     """Run the job given as argument or on stdin; return the exit code."""
+    # Where the airflow script would have put its own folder, "-m" put the working folder, or nothing with "-P".
     if not getattr(sys.flags, "safe_path", False):
-        # "-m" put the working folder first; the airflow script would have put its own folder there.
-        sys.path[0] = str(Path(command([])[1]).parent)
+        del sys.path[0]
+    sys.path.insert(0, str(Path(command([])[1]).parent))
     launcher = Launcher(json.loads(sys.argv[1] if len(sys.argv) > 1 else sys.stdin.read()))
     own = {launcher.events} if launcher.events is not None else set()
     if len(launcher.children) == 1:

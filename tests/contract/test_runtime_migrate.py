@@ -113,7 +113,9 @@ def test_an_empty_database_is_migrated_once_however_many_ask(rig: Rig) -> None:
     both = [rig.migrate(), rig.migrate(MWAA_LOCAL__RUN_DIR=str(rig.folder / "other"))]
     outputs = [process.communicate(timeout=60)[0] for process in both]
     assert [process.returncode for process in both] == [0, 0], outputs
-    assert rig.calls == ["-P -m airflow db migrate 38"]  # and without the user's options (spec/10 section 2.2)
+    assert [call.rpartition("/")[2] for call in rig.calls] == [
+        "airflow db migrate 38"
+    ]  # and without the user's options (spec/10 section 2.2)
     assert all("Finished running db validations" in output for output in outputs)
     assert rig.status["state"] == "stopped"
 

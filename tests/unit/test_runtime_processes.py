@@ -50,8 +50,17 @@ def test_log_files_are_served_where_no_log_group_holds_them() -> None:
 
 
 def test_the_working_folder_is_never_on_the_path() -> None:
-    assert processes.python_words(Path("/set"), "3.12") == ["/set/bin/python", "-P"]
-    assert processes.python_words(Path("/set"), "3.10") == ["/set/bin/python"]
+    placed = replace(inputs(), python=Path("/usr/local/bin/python3.12"))
+    assert processes.python_words(placed) == ["/usr/local/bin/python3.12", "-P"]
+    older = replace(placed, version=replace(placed.version, python="3.10"))
+    assert processes.python_words(older) == ["/usr/local/bin/python3.12"]
+
+
+def test_airflow_runs_as_the_script_of_mwaas_folder_and_with_the_sets_python_where_no_other_can_be_shown() -> None:
+    placed = replace(inputs(), python=Path("/usr/local/bin/python3.12"))
+    script = "/usr/local/airflow/.local/bin/airflow"
+    assert processes.airflow_words(placed) == ["/usr/local/bin/python3.12", script]
+    assert processes.airflow_words(inputs()) == ["/usr/local/airflow/.local/bin/python", script]
 
 
 def test_descendants_are_found_through_generations() -> None:

@@ -1,4 +1,4 @@
-"""Commands a startup script may miss in MWAA's image (spec/10 section 5.4), and commands that need a network."""
+"""Commands that MWAA's image has and lacks (spec/10 section 5.4), and commands that need a network."""
 
 from __future__ import annotations
 
@@ -25,6 +25,12 @@ def absent_tools() -> dict[str, AbsentTool]:
         name: AbsentTool(name, row["package"], row["hint"])
         for name, row in _data.read("image_tools.toml")["absent"].items()
     }
+
+
+@cache
+def present_tools() -> tuple[str, ...]:
+    """Commands that the image has and that not every machine keeps in ``/usr/bin``."""
+    return tuple(_data.read("image_tools.toml")["present"]["commands"])
 
 
 def needs_network(command: str, arguments: Sequence[str]) -> bool:

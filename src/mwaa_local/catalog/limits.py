@@ -26,9 +26,16 @@ class Limits:
     constraint_forced: str
     constraint_url: str
     home: str
+    python_prefix: str
+    scripts_folder: str
+    path: str
     account_id: str
     region: str
     queue_prefix: str
+
+    def python_path(self, minor: str) -> str:
+        """MWAA's interpreter, ``/usr/local/bin/python3.12`` for ``3.12``."""
+        return f"{self.python_prefix}/bin/python{minor}"
 
 
 @cache

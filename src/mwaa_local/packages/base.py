@@ -12,7 +12,7 @@ from pathlib import Path
 from packaging.utils import canonicalize_name
 
 from mwaa_local import catalog
-from mwaa_local.packages import bytecode, child, explain, fingerprint, pip_settings, pythons, store, uv_tool
+from mwaa_local.packages import bytecode, child, explain, fingerprint, pip_settings, pythons, scripts, store, uv_tool
 from mwaa_local.packages.fetch import write_atomically
 from mwaa_local.packages.indexes import from_settings, usable
 from mwaa_local.packages.narrate import Emit
@@ -141,6 +141,7 @@ def build(
     for name in left_out(version):
         _stand_in(result.site_packages, name, version.packages[name])
     write_image_files(folder, version)
+    scripts.write(folder, interpreter.minor)
     emit("Compiling")
     (bytecode.compile_all if all_bytecode else bytecode.compile_hot)(result.interpreter, result.site_packages)
     return result

@@ -15,7 +15,7 @@ from mwaa_local.packages.pip_settings import PipSettings
 from mwaa_local.packages.requirements import Reading
 
 # Raise it when sets of an older tool must not be used any more.
-FORMAT = 1
+FORMAT = 2
 _IGNORED = frozenset({".git", "__pycache__", "build", ".venv", ".tox"})
 
 

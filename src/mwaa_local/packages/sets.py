@@ -17,7 +17,18 @@ from typing import Any
 from mwaa_local import catalog
 from mwaa_local.catalog.packaging_facts import packaging_facts
 from mwaa_local.errors import MachineError
-from mwaa_local.packages import bytecode, explain, fingerprint, inputs, install, listing, narrate, pip_settings, store
+from mwaa_local.packages import (
+    bytecode,
+    explain,
+    fingerprint,
+    inputs,
+    install,
+    listing,
+    narrate,
+    pip_settings,
+    scripts,
+    store,
+)
 from mwaa_local.packages import requirements as reader
 from mwaa_local.packages.constraints import ConstraintFinder
 from mwaa_local.packages.failure import UnmetRequirementsError
@@ -233,6 +244,7 @@ def _ensure(
             changed = {change.name: change.after for change in changes if change.after}
             _compile(sets, made, changed)
             write_image_files(folder, version, reading)
+            scripts.write(folder, made.minor)
             content = manifest_of(replace(made, changed=changed, notes=notes))
             content["requirements"] = [redact(entry.text) for entry in reading.entries]
             content["resolver"] = resolver

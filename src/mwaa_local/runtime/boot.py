@@ -23,6 +23,8 @@ from mwaa_local.runtime import (
     environment,
     files,
     health,
+    host_tools,
+    interpreter,
     namespace,
     package_set,
     processes,
@@ -107,7 +109,7 @@ class _Boot:
                 detail += files.place(inputs, self._record.note)
                 base = package_set.base(inputs)
             exports = self._startup(base)
-            found = self._requirements(exports, base)
+            self._requirements(exports, base)
             with self._record.phase("configuration"):
                 merged = environment.effective(inputs, exports)
                 variables = merged.variables
@@ -116,7 +118,7 @@ class _Boot:
                 files.keep_environment(inputs, variables)
                 self._write_metrics_files()
                 inputs.heartbeat_file.unlink(missing_ok=True)
-            return self._supervise(found, variables)
+            return self._supervise(variables)
         finally:
             self._shipper.close(_LAST_LINES_SECONDS)
 
@@ -172,23 +174,22 @@ class _Boot:
             names = sorted(environment.changes(self._inputs, exports))
             self._record.set(startup_script=self._result.as_dict(variables=names, restored=merged.restored))
 
-    def _requirements(self, exports: Mapping[str, str] | None, base: InstalledSet) -> InstalledSet:
+    def _requirements(self, exports: Mapping[str, str] | None, base: InstalledSet) -> None:
         with self._record.phase("package set") as detail:
             variables = environment.effective(self._inputs, exports).variables
             found = package_set.prepare(self._inputs, variables, self._emit("requirements"), base)
             self._record.set(requirements=found.verdict)
             detail.append(str(found.verdict["verdict"]))
-        return found
 
-    def _supervise(self, found: InstalledSet, variables: Mapping[str, str]) -> int:
+    def _supervise(self, variables: Mapping[str, str]) -> int:
         inputs, record = self._inputs, self._record
         wanted = processes.processes(inputs, variables)
-        words = processes.python_words(found.folder, inputs.version.python)
+        words = processes.python_words(inputs)
         group: supervise.Group
         if inputs.use_launcher:
             group = supervise.Launched(words, wanted, variables, inputs.drain_seconds, record)
         else:
-            group = supervise.Direct([*words, "-m", "airflow"], wanted, variables, record)
+            group = supervise.Direct(processes.airflow_words(inputs), wanted, variables, record)
         names = [item.name for item in wanted]
         supervisor = supervise.Supervisor(
             group,
@@ -229,19 +230,24 @@ class _Boot:
 
 def enter(inputs: RuntimeInputs, record: Status) -> RuntimeInputs:
     """Show the home at MWAA's path where the system allows it, and tie the process to its parent; before any thread."""
+    tools = None
     if inputs.in_image:
-        placement = Placement("image", inputs.home)
+        placement = Placement("image", inputs.home, python=interpreter.of_image(inputs.version.python))
         if inputs.home.is_dir():
             os.chdir(inputs.home)
     else:
         scratch = inputs.run_dir / "namespace"
-        placement = namespace.enter(inputs.namespace, home=inputs.home, scratch=scratch, binds=files.binds(inputs))
+        tools = host_tools.link(inputs.run_dir / host_tools.FOLDER, inputs.container.get("PATH", ""))
+        python = interpreter.behind(inputs.base_set)
+        placement = namespace.enter(
+            inputs.namespace, home=inputs.home, scratch=scratch, binds=files.binds(inputs), python=python
+        )
     if inputs.die_with_parent:
         processes.die_with_parent(signal.SIGTERM)  # a change of namespace would clear an earlier wish
     record.set(namespace=placement.as_dict())
     if placement.detail:
         record.note(placement.detail)
-    return replace(inputs, visible_home=placement.home)
+    return replace(inputs, visible_home=placement.home, placement=placement.mode, python=placement.python, tools=tools)
 
 
 def host_name(inputs: RuntimeInputs) -> str:

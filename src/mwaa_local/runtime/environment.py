@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import json
 import re
+import socket
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 from urllib.parse import urlsplit
@@ -158,13 +159,7 @@ def changes(inputs: RuntimeInputs, exports: Mapping[str, str]) -> dict[str, str]
     if not exports:
         return {}
     before = script_environment(inputs)
-    return {
-        name: value
-        for name, value in exports.items()
-        if before.get(name) != value
-        and name not in _SHELL_NOISE
-        and not (name == "PWD" and value == str(inputs.visible_home))
-    }
+    return {name: value for name, value in exports.items() if before.get(name) != value and name not in _SHELL_NOISE}
 
 
 def condition_holds(condition: str, inputs: RuntimeInputs) -> bool:
@@ -324,15 +319,24 @@ def _default_metrics(merged: dict[str, Value]) -> None:
         del merged[name]
 
 
+def host_name(inputs: RuntimeInputs) -> str:
+    """The name that the component's own processes see."""
+    return inputs.hostname if inputs.placement == "mount" and inputs.hostname else socket.gethostname()
+
+
 def _image_variables(inputs: RuntimeInputs) -> dict[str, Value]:
     """What MWAA's image sets for every process (spec/10 section 2.5), and ours for the local AWS endpoint."""
     home, given = str(inputs.visible_home), inputs.container
     source = CONSOLE_LEVELS.get(inputs.component)
-    path = [f"{home}/.local/bin", *given.get("PATH", "/usr/local/bin:/usr/bin:/bin").split(":")]
+    # In an image the container's own; elsewhere nothing of the user's PATH, which leads to what MWAA does not have.
+    path = [f"{home}/.local/bin", *((inputs.in_image and given.get("PATH")) or limits().path).split(":")]
+    path += [str(inputs.tools)] if inputs.tools else []
     image = {
         "AIRFLOW_HOME": home,
         "AIRFLOW_USER_HOME": home,
         "HOME": home,
+        "HOSTNAME": host_name(inputs),
+        "PWD": home,
         "PATH": ":".join(dict.fromkeys(path)),
         "PYTHONPATH": str(inputs.python_folder),
         "PYTHONUNBUFFERED": "1",

@@ -5,10 +5,11 @@ from __future__ import annotations
 import json
 import os
 from collections.abc import Mapping, Sequence
+from dataclasses import replace
 from pathlib import Path
 
 from mwaa_local.errors import UsageError
-from mwaa_local.runtime import files, namespace, status
+from mwaa_local.runtime import files, interpreter, namespace, package_set, status
 from mwaa_local.runtime.inputs import RuntimeInputs
 
 # Of the caller's terminal, not of the component.
@@ -58,6 +59,15 @@ def _enter(component: str, kept: Mapping[str, str], run_dir: Path, variables: Ma
     if known.get("state") in (status.BOOTING, status.RUNNING, status.DRAINING) and namespace.join(int(kept["pid"])):
         return True
     inputs = RuntimeInputs.parse(component, variables)
-    scratch = run_dir / f"namespace-{os.getpid()}"
-    placement = namespace.enter(inputs.namespace, home=inputs.home, scratch=scratch, binds=files.binds(inputs))
-    return placement.mode == "mount"
+    placement = namespace.enter(
+        inputs.namespace,
+        home=inputs.home,
+        scratch=run_dir / f"namespace-{os.getpid()}",
+        binds=files.binds(inputs),
+        python=interpreter.behind(inputs.base_set),
+    )
+    if placement.mode != "mount":
+        return False
+    inputs = replace(inputs, visible_home=placement.home, placement=placement.mode)
+    package_set.place(inputs, (run_dir / package_set.LINK).resolve())
+    return True

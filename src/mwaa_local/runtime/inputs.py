@@ -101,6 +101,10 @@ class RuntimeInputs:
         fernet_secret: Whole text of the Fernet secret, which also signs tokens on v3 (spec/10 section 7.9).
         home: Where ``/usr/local/airflow`` really lies.
         visible_home: The path Airflow sees it under; the same unless a mount namespace shows it at MWAA's path.
+        placement: Where Airflow sees the home: ``mount``, ``folder`` or ``image`` (see ``namespace.Placement``).
+        python: Airflow's Python as its processes see it; ``None`` where the package set's own path leads to it.
+        tools: Folder at the end of PATH with commands of MWAA's image that this machine keeps elsewhere; ``None`` if
+            there are none.
         queue_endpoint: Address of the broker's API; empty for the Region's own.
         class_values: Names for the ``{class_*}`` places of catalog rows.
         workflow: Process engine only: where the workflow files lie (``dags``, ``plugins``, ``requirements``,
@@ -136,6 +140,9 @@ class RuntimeInputs:
     dags_use_endpoint: bool
     home: Path
     visible_home: Path
+    placement: str
+    python: Path | None
+    tools: Path | None
     run_dir: Path
     cache_dir: Path
     base_set: Path

@@ -47,13 +47,13 @@ def run(inputs: RuntimeInputs, record: Status) -> int:
     with record.phase("files"):
         if not inputs.in_image:
             files.link_packages(inputs.python_folder)
-        folder = package_set.base(inputs).folder
+        package_set.base(inputs)
     lock = _connect(inputs, statement_seconds=_LOCK_SECONDS)
     try:
         with record.phase("migrate"), lock.cursor() as cursor:
             cursor.execute("SELECT pg_advisory_lock(%s)", (_LOCK,))
             if heads(lock, inputs) != dict(inputs.version.schema_heads):
-                words = [*processes.python_words(folder, inputs.version.python), "-m", "airflow", "db", "migrate"]
+                words = [*processes.airflow_words(inputs), "db", "migrate"]
                 _migrate(words, environment.effective(inputs).variables)
     finally:
         lock.close()

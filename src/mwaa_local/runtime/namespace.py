@@ -1,8 +1,8 @@
 """A mount namespace for one component of the process engine: its home appears at ``/usr/local/airflow``.
 
-Hard-coded paths in DAGs then work with no root and no change to the machine (design section 7). Root makes a plain
-mount namespace; anybody else a user namespace that maps the own id to itself. Everything here must run before the
-first thread starts, because Linux lets only a single-threaded process enter a user namespace.
+Hard-coded paths in DAGs then work with no root and no change to the machine (design section 7), and Python is where
+MWAA has it. Root makes a plain mount namespace; anybody else a user namespace that maps the own id to itself. It must
+be entered before the first thread starts, because Linux lets only a single-threaded process enter a user namespace.
 
 Where Linux does not allow it (or on another system) the component keeps its home's real path, and ``status`` says so.
 """
@@ -14,11 +14,14 @@ import ctypes
 import json
 import os
 import sys
+import sysconfig
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
 from mwaa_local.catalog import limits
+from mwaa_local.runtime import host_tools
+from mwaa_local.runtime.interpreter import Shown
 
 _NEWNS, _NEWUTS, _NEWUSER = 0x00020000, 0x04000000, 0x10000000
 # botocore puts these words before a custom endpoint's host; that of 2.10.3 cannot be told not to (design section 9).
@@ -44,11 +47,13 @@ class Placement:
     Attributes:
         mode: ``mount`` (at MWAA's path), ``folder`` (at its real path) or ``image``.
         detail: Why it is not ``mount``; empty otherwise.
+        python: Airflow's Python as it is seen there; ``None`` where only the package set's own path leads to it.
     """
 
     mode: str
     home: Path
     detail: str = ""
+    python: Path | None = None
 
     def as_dict(self) -> dict[str, str]:
         """The member ``namespace`` of ``status.json``."""
@@ -69,7 +74,9 @@ def describe(hostname: str, home: str = "") -> str:
     return json.dumps({"hostname": hostname, "home": home or limits().home})
 
 
-def enter(specification: str, *, home: Path, scratch: Path, binds: Sequence[Bind]) -> Placement:
+def enter(
+    specification: str, *, home: Path, scratch: Path, binds: Sequence[Bind], python: Shown | None = None
+) -> Placement:
     """Enter a namespace where ``home`` appears at the wanted path, or link the folders where that is refused.
 
     Args:
@@ -77,6 +84,7 @@ def enter(specification: str, *, home: Path, scratch: Path, binds: Sequence[Bind
         home: The component's home on disk; made when missing.
         scratch: A folder of ours for what the namespace is built from.
         binds: Folders of the workspace to show inside the home.
+        python: What to show at MWAA's prefix.
     """
     home.mkdir(parents=True, exist_ok=True)
     if not specification:
@@ -88,6 +96,8 @@ def enter(specification: str, *, home: Path, scratch: Path, binds: Sequence[Bind
         _prepare_places(home, binds)
         _mount(None, "/", None, _REC | _SLAVE)
         _set_hostname(wanted["hostname"], scratch)
+        if python is not None:
+            _show_python(python, target, scratch)
         if target != home:
             _show(home, target, scratch)
         for bind in binds:
@@ -95,7 +105,7 @@ def enter(specification: str, *, home: Path, scratch: Path, binds: Sequence[Bind
     except NotAllowedError as error:
         return _link(home, binds, f"{target} cannot be shown here ({error}): DAGs must not rely on that path")
     os.chdir(target)
-    return Placement("mount", target)
+    return Placement("mount", target, python=python.path if python else None)
 
 
 def join(pid: int) -> bool:
@@ -116,6 +126,17 @@ def join(pid: int) -> bool:
     finally:
         for descriptor in descriptors:
             os.close(descriptor)
+
+
+def show(source: Path, place: Path) -> None:
+    """Show a folder at another place of the namespace this process is in; a later call covers an earlier one.
+
+    Raises:
+        NotAllowedError: the system refuses it.
+        OSError: the place cannot be made.
+    """
+    place.mkdir(parents=True, exist_ok=True)
+    _bind(source, place)
 
 
 def _link(home: Path, binds: Sequence[Bind], detail: str) -> Placement:
@@ -187,19 +208,84 @@ def _show(home: Path, target: Path, scratch: Path) -> None:
 
 def _cover(folder: Path, scratch: Path) -> None:
     """Cover a folder with a copy in memory that shows the same entries and can take a new one."""
-    scratch.mkdir(parents=True, exist_ok=True)
-    _mount("tmpfs", scratch, "tmpfs", 0, "mode=0755,size=1m")
+    _memory(scratch)
     for entry in os.scandir(folder):
-        copy = scratch / entry.name
-        if entry.is_symlink():
-            copy.symlink_to(Path(entry.path).readlink())
-            continue
-        if entry.is_dir():
-            copy.mkdir()
-        else:
-            copy.touch()
-        _bind(Path(entry.path), copy)
+        _copy(entry, scratch / entry.name)
     _bind(scratch, folder)
+
+
+def _show_python(python: Shown, target: Path, scratch: Path) -> None:
+    """Cover MWAA's prefix with a copy in memory in which the interpreter lies as ``make install`` puts it.
+
+    The folders that take entries of ours are made anew, and keep this machine's other entries.
+    """
+    prefix, tree = Path(limits().python_prefix), scratch / "prefix"
+    inside = [Path(place) for place in (*python.files, *python.empty, f"bin/{python.path.name}")]
+    opened = {place.parts[0] for place in inside}
+    ours = {Path(*place.parts[:2]) for place in inside}
+    # MWAA has nothing but its Python there. Other Pythons stay, for one of them may be what runs this, and what MWAA
+    # has elsewhere.
+    kept = host_tools.only_in(str(prefix))
+    keep_commands = Path(sysconfig.get_path("scripts")) == prefix / "bin"
+    _memory(tree)
+    for entry in os.scandir(prefix):
+        if entry.name not in opened:
+            _copy(entry, tree / entry.name)
+    for name in opened:
+        (tree / name).mkdir()
+        for entry in os.scandir(prefix / name) if (prefix / name).is_dir() else ():
+            wanted = name != "bin" or keep_commands or entry.name.startswith("python") or entry.name in kept
+            if wanted and Path(name, entry.name) not in ours:
+                _copy(entry, tree / name / entry.name)
+    for place, source in python.files.items():
+        _put(source, tree / place)
+    if python.home is None:
+        _put(python.executable, tree / "bin" / python.path.name)
+        (scratch / "empty").mkdir(parents=True, exist_ok=True)
+        for place in python.empty:
+            if not any(Path(place).is_relative_to(file) for file in python.files) or (tree / place).is_dir():
+                _put(scratch / "empty", tree / place, read_only=True)
+    else:
+        _make_virtual(python, tree)
+    for link in ("python3", "python"):
+        if link not in {place.name for place in (tree / "bin").iterdir() if not place.is_symlink()}:
+            (tree / "bin" / link).unlink(missing_ok=True)
+            (tree / "bin" / link).symlink_to(python.path.name)
+    if target.is_relative_to(prefix):
+        (tree / target.relative_to(prefix)).mkdir(parents=True, exist_ok=True)
+    _bind(tree, prefix)
+
+
+def _make_virtual(python: Shown, tree: Path) -> None:
+    """A virtual environment at MWAA's prefix that takes its packages from the user's folder, as MWAA's Python does."""
+    (tree / "bin" / python.path.name).symlink_to(python.executable)
+    (tree / "pyvenv.cfg").write_text(f"home = {python.home}\ninclude-system-site-packages = false\n", encoding="utf-8")
+    for place in python.empty:
+        (tree / place).mkdir(parents=True, exist_ok=True)
+    line = "import site; site.addsitedir(site.getusersitepackages())\n"
+    (tree / python.empty[0] / "user_site.pth").write_text(line, encoding="ascii")
+
+
+def _memory(folder: Path) -> None:
+    folder.mkdir(parents=True, exist_ok=True)
+    _mount("tmpfs", folder, "tmpfs", 0, "mode=0755,size=1m")
+
+
+def _copy(entry: os.DirEntry[str], copy: Path) -> None:
+    if entry.is_symlink():
+        copy.symlink_to(Path(entry.path).readlink())
+    else:
+        _put(Path(entry.path), copy)
+
+
+def _put(source: Path, place: Path, *, read_only: bool = False) -> None:
+    """Show a file or folder at a place in memory."""
+    if source.is_dir():
+        place.mkdir(parents=True, exist_ok=True)
+    else:
+        place.parent.mkdir(parents=True, exist_ok=True)
+        place.touch()
+    _bind(source, place, read_only=read_only)
 
 
 def _bind(source: Path, target: Path, *, read_only: bool = False) -> None:

@@ -14,10 +14,13 @@ from typing import Any
 
 from mwaa_local.catalog import limits
 from mwaa_local.errors import MachineError, RequirementsError
-from mwaa_local.runtime import files
+from mwaa_local.runtime import files, namespace
 from mwaa_local.runtime.inputs import RuntimeInputs
 
 NONE, OK, FAILED = "none", "ok", "failed"
+
+# In the run folder: the set that the component uses, for the cache's clearing up and for later commands.
+LINK = "package-set"
 
 _TAIL_LINES = 30
 
@@ -40,8 +43,7 @@ def base(inputs: RuntimeInputs) -> InstalledSet:
     if not (folder / "bin" / "python").exists():
         what = f"Airflow {inputs.version.airflow} is not installed"
         raise MachineError(what, where=str(folder), hint="run `mwaa-local up`, which installs it")
-    if files.point(inputs.home / ".local", folder):
-        _register(inputs)
+    place(inputs, folder)
     return InstalledSet(folder, {"verdict": NONE})
 
 
@@ -62,7 +64,7 @@ def prepare(
     if inputs.requirements_path is None or not _asks_for_something(file):
         return start
     # Only now: an environment without requirements need not import the resolver's half of the tool.
-    from mwaa_local.packages import links, sets
+    from mwaa_local.packages import sets
 
     tail: deque[str] = deque(maxlen=_TAIL_LINES)
 
@@ -95,7 +97,7 @@ def prepare(
                 "installed": False,
             },
         )
-    links.link(inputs.home, found, inputs.cache_dir)
+    place(inputs, found.path)
     return InstalledSet(
         found.path,
         {
@@ -112,11 +114,45 @@ def prepare(
     )
 
 
-def _register(inputs: RuntimeInputs) -> None:
-    """Tell the cache that the base set is in use, so that clearing up keeps it."""
-    from mwaa_local.packages.store import Store
+def place(inputs: RuntimeInputs, folder: Path) -> None:
+    """Put a set where MWAA has its packages, ``/usr/local/airflow/.local`` (spec/10 section 5.1); instead of another.
 
-    Store(inputs.cache_dir / "package-sets").register(inputs.home / ".local")
+    In a namespace the set's folders themselves appear there, so that no path of ours is seen; an image has links, for
+    containers may mount nothing; without either the whole set is one link, and its own Python serves.
+
+    Raises:
+        MachineError: a folder with content is in the way, or the system refuses.
+    """
+    _register(inputs, folder)
+    local = inputs.visible_home / ".local"
+    if inputs.placement == "folder":
+        files.point(local, folder)
+        return
+    if local.is_symlink():  # of a start without namespace
+        local.unlink()
+    local.mkdir(parents=True, exist_ok=True)
+    shown = {item.name: item for item in folder.iterdir() if item.is_dir() and not item.is_symlink()}
+    shown["bin"] = shown.pop(limits().scripts_folder, folder / "bin")
+    for name, source in shown.items():
+        if inputs.placement == "image":
+            files.point(local / name, source)
+            continue
+        try:
+            namespace.show(source, local / name)
+        except (OSError, namespace.NotAllowedError) as error:
+            raise MachineError(
+                "the package set cannot be put into place", where=str(local / name), why=str(error),
+                hint=f"remove {inputs.home / '.local'} and run `mwaa-local up` again",
+            ) from error  # fmt: skip
+
+
+def _register(inputs: RuntimeInputs, folder: Path) -> None:
+    """Tell the cache that a set is in use, so that clearing up keeps it."""
+    link = inputs.run_dir / LINK
+    if files.point(link, folder):
+        from mwaa_local.packages.store import Store
+
+        Store(inputs.cache_dir / "package-sets").register(link)
 
 
 def _asks_for_something(file: Path) -> bool:

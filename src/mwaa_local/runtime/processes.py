@@ -44,11 +44,16 @@ def processes(inputs: RuntimeInputs, variables: Mapping[str, str]) -> list[Proce
     return []
 
 
-def python_words(package_set: Path, python: str) -> list[str]:
-    """The package set's interpreter, without the working folder on ``sys.path``, as MWAA's ``airflow`` is."""
-    words = [str(package_set / "bin" / "python")]
-    minor = tuple(int(part) for part in python.split("."))
+def python_words(inputs: RuntimeInputs) -> list[str]:
+    """Airflow's interpreter as its processes see it, without the working folder on ``sys.path``."""
+    words = [str(inputs.python or inputs.visible_home / ".local" / "bin" / "python")]
+    minor = tuple(int(part) for part in inputs.version.python.split("."))
     return [*words, "-P"] if minor >= (3, 11) else words
+
+
+def airflow_words(inputs: RuntimeInputs) -> list[str]:
+    """The command ``airflow`` as MWAA runs it: the script, whose folder is then first on ``sys.path``."""
+    return [python_words(inputs)[0], str(inputs.visible_home / ".local" / "bin" / "airflow")]
 
 
 def prctl(option: int, value: int) -> None:
