@@ -10,7 +10,7 @@ from packaging.version import Version as PackageVersion
 from mwaa_local import catalog
 from mwaa_local.errors import DefinitionError
 
-CONDITIONS = {"", "celery", "metrics", "mwaa_iam", "not_mwaa_iam", "auth_none", "workspace", "task_logs"}
+CONDITIONS = {"", "celery", "metrics", "mwaa_iam", "not_mwaa_iam", "auth_none", "workspace", "task_logs", "links"}
 
 
 @pytest.mark.parametrize("name", catalog.version_names())

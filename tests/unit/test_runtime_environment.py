@@ -12,8 +12,11 @@ import pytest
 from runtime_support import ENDPOINT, QUEUE, inputs, variables
 
 from mwaa_local.catalog import reserved_variables
+from mwaa_local.catalog.airflow_defaults import airflow_defaults
+from mwaa_local.catalog.airflow_names import option_of, variable_of
 from mwaa_local.errors import DefinitionError
 from mwaa_local.runtime import environment
+from mwaa_local.runtime.airflow_options import as_airflow_reads
 from mwaa_local.runtime.inputs import RuntimeInputs
 
 VERSIONS = ("3.2.1", "2.10.3")
@@ -50,6 +53,7 @@ def test_every_row_of_the_tables_is_effective(version: str, row: dict[str, Any])
 def test_no_row_beyond_the_tables(version: str) -> None:
     """What MWAA forces or prefers is exactly what the tables list, so a row too many is found as well."""
     expected = {name for given, row in CASES if given == version for name in [row["name"]]}
+    expected |= {variable_of(name) for name in airflow_defaults(version) if name.startswith("metrics.")}
     found = set()
     for when in ({}, {"MWAA__CORE__AUTH_TYPE": "mwaa-iam"}, {"MWAA__CORE__AUTH_TYPE": "none"}):
         merged = environment.effective(
@@ -191,15 +195,32 @@ def test_locked_options_stay_false(version: str) -> None:
     assert found["AIRFLOW__CORE__MULTI_TEAM"] == ("False" if version == "3.2.1" else "True")
 
 
-def test_metrics_integration_forces_the_whole_section() -> None:
+@pytest.mark.parametrize("version", VERSIONS)
+@pytest.mark.parametrize("integration", ["true", "false"])
+def test_the_whole_metrics_section_is_forced(version: str, integration: str) -> None:
     """spec/10 sections 2.3 and 7.8: the user's metric options go to files for the bridge, not to Airflow."""
-    options = {"AIRFLOW__METRICS__METRICS_BLOCK_LIST": "dag.", "AIRFLOW__METRICS__STATSD_DATADOG_ENABLED": "True"}
-    given = inputs(options=options, MWAA__CLOUDWATCH_METRICS_INTEGRATION__ENABLED="true")
-    found = environment.effective(given).variables
-    assert found["AIRFLOW__METRICS__METRICS_BLOCK_LIST"] == ""
-    assert "AIRFLOW__METRICS__STATSD_DATADOG_ENABLED" not in found
+    names = [variable_of(name) for name in airflow_defaults(version) if name.startswith("metrics.")]
+    old = {"AIRFLOW__SCHEDULER__STATSD_HOST": "old", "AIRFLOW__METRICS__STATSD_ALLOW_LIST": "old"}
+    given = inputs(
+        version=version,
+        options=dict.fromkeys(names, "mine") | old | {"AIRFLOW__METRICS__METRICS_BLOCK_LIST": "dag."},
+        MWAA__CLOUDWATCH_METRICS_INTEGRATION__ENABLED=integration,
+    )
+    exports = {**environment.script_environment(given), **dict.fromkeys(names, "scripted")}
+    merged = environment.effective(given, exports).values
+    read = as_airflow_reads(merged, version)
+    on = {"AIRFLOW__METRICS__STATSD_ON": "True"} if integration == "true" else {}
+    assert {name: merged[name].value for name in names} == {
+        **{name: airflow_defaults(version)[option_of(name)] for name in names},
+        **on,
+    }
+    assert {read[name].layer for name in names} == {"essential"}
+    assert [(lost.layer, lost.value) for lost in read["AIRFLOW__METRICS__STATSD_HOST"].overrode][-1] == (
+        "options",
+        "mine",
+    )
     files = environment.metrics_files(given)
-    assert files == {"statsd_on.txt": "True", "metrics_block_list.txt": "dag.", "metrics_allow_list.txt": ""}
+    assert files == {"statsd_on.txt": "mine", "metrics_block_list.txt": "dag.", "metrics_allow_list.txt": "mine"}
 
 
 def test_class_values_are_container_values() -> None:

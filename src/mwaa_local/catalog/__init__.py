@@ -10,7 +10,7 @@ from mwaa_local.catalog.classes import (
     environment_class,
     environment_classes,
 )
-from mwaa_local.catalog.configuration import ConfigurationRow, configuration_rows
+from mwaa_local.catalog.configuration import ConfigurationRow, ForcedSection, configuration_rows, forced_sections
 from mwaa_local.catalog.fields import Field, fields
 from mwaa_local.catalog.limits import Limits, limits
 from mwaa_local.catalog.log_groups import LogType, log_types
@@ -22,6 +22,7 @@ from mwaa_local.catalog.reserved import (
     migrate_db_options,
     protected_variables,
     reserved_variables,
+    service_options,
 )
 from mwaa_local.catalog.versions import Version, default_version, version, version_names
 
@@ -31,6 +32,7 @@ __all__ = [
     "CountRange",
     "EnvironmentClass",
     "Field",
+    "ForcedSection",
     "Limits",
     "LockedOption",
     "LogType",
@@ -41,6 +43,7 @@ __all__ = [
     "environment_class",
     "environment_classes",
     "fields",
+    "forced_sections",
     "is_protected",
     "limits",
     "locked_options",
@@ -48,6 +51,7 @@ __all__ = [
     "migrate_db_options",
     "protected_variables",
     "reserved_variables",
+    "service_options",
     "version",
     "version_names",
 ]

@@ -32,6 +32,15 @@ class ConfigurationRow:
     reason: str
 
 
+@dataclass(frozen=True)
+class ForcedSection:
+    """A section of Airflow's options of which a definition sets none; ``reason`` says why."""
+
+    name: str
+    source: str
+    reason: str
+
+
 @cache
 def _all() -> tuple[ConfigurationRow, ...]:
     return tuple(
@@ -52,3 +61,8 @@ def _all() -> tuple[ConfigurationRow, ...]:
 def configuration_rows(airflow_version: str) -> tuple[ConfigurationRow, ...]:
     """The rows that count for an Airflow version, in file order."""
     return tuple(row for row in _all() if _data.applies(row.versions, airflow_version))
+
+
+def forced_sections() -> tuple[ForcedSection, ...]:
+    """Sections that MWAA keeps at Airflow's defaults, but for the rows it has of them (spec/10 section 2.3)."""
+    return tuple(ForcedSection(**raw) for raw in _data.read("configuration.toml")["section"])

@@ -61,6 +61,11 @@ def locked_options(airflow_version: str) -> tuple[LockedOption, ...]:
     )
 
 
+def service_options() -> tuple[str, ...]:
+    """Options that MWAA takes for itself, whatever Airflow calls them (spec/01 section 9, spec/08 section 5.4)."""
+    return tuple(_data.read("reserved.toml")["service_options"])
+
+
 def migrate_db_options() -> tuple[str, ...]:
     """The only customer options ``migrate-db`` sees (spec/10 section 2.2)."""
     return tuple(_data.read("reserved.toml")["migrate_db_options"])

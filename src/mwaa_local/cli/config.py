@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-from dataclasses import replace
 from pathlib import Path
 from typing import Annotated, Any
 
@@ -11,15 +9,20 @@ import typer
 from rich.table import Table
 
 from mwaa_local.catalog import limits
-from mwaa_local.catalog.airflow_defaults import airflow_defaults
+from mwaa_local.catalog.airflow_names import option_of, variable_of
 from mwaa_local.cli import output
 from mwaa_local.cli.context import settings
 from mwaa_local.errors import UsageError
 from mwaa_local.model import Environment, Secrets
-from mwaa_local.runtime.environment import Effective, Overridden, Value, effective
+from mwaa_local.runtime.airflow_options import (
+    DEFAULT,
+    Value,
+    as_airflow_reads,
+    as_one_option,
+)
+from mwaa_local.runtime.environment import Effective, effective
 from mwaa_local.runtime.inputs import COMPONENTS, RuntimeInputs, Wiring, variables_for
 
-DEFAULT = "airflow"
 _HIDDEN = "(secret)"
 
 
@@ -48,20 +51,24 @@ def config(
     environment, engine, _ = settings(context).running()
     running = engine.exports(component)
     merged = planned(environment, component, running)
-    whole = with_defaults(merged.values, environment.version.airflow)
+    version = environment.version.airflow
+    whole = as_airflow_reads(merged.values, version)
     wanted = {variable_of(name) for name in names or ()}
-    unknown = sorted(wanted - set(whole))
+    asked = {name: as_one_option(name, merged.values, version) for name in wanted - set(whole)}
+    whole |= {name: value for name, value in asked.items() if value is not None}
+    unknown = sorted(name for name, value in asked.items() if value is None)
     if unknown:
         raise UsageError(
-            f"Airflow {environment.version.airflow} has no option {_option(unknown[0])}, and nothing sets it",
+            f"Airflow {version} has no option {option_of(unknown[0])}, and nothing sets it",
             why="neither Airflow nor a provider of MWAA's image describes it",
             hint=f"a provider of requirements.txt may: mwaa-local airflow config get-value "
-            f"{' '.join(_option(unknown[0]).split('.'))}",
+            f"{' '.join(option_of(unknown[0]).split('.'))}",
         )
     values = [
         value
-        for name, value in sorted((merged.values if changed else whole).items())
+        for name, value in sorted(whole.items())
         if (name in wanted if wanted else everything or name.startswith("AIRFLOW__"))
+        and not (changed and value.layer == DEFAULT)
     ]
     if json:
         output.emit_json(
@@ -82,41 +89,12 @@ def config(
         output.out.print(f"put back after the startup script: {name}", markup=False)
 
 
-def variable_of(name: str) -> str:
-    """``core.parallelism`` as its environment variable; a variable's own name stays."""
-    section, dot, key = name.partition(".")
-    return f"AIRFLOW__{section.upper()}__{key.upper()}" if dot else name
-
-
-def with_defaults(values: Mapping[str, Value], version: str) -> dict[str, Value]:
-    """The values with Airflow's own defaults as the lowest layer below them.
-
-    Args:
-        values: What the layers above set, by variable.
-        version: Airflow's version.
-    """
-    whole = dict(values)
-    for option, default in airflow_defaults(version).items():
-        name = variable_of(option)
-        above = values.get(name)
-        if above is None:
-            whole[name] = Value(name, default, DEFAULT, reason=f"Airflow {version}'s own default")
-        elif above.value != default:
-            whole[name] = replace(above, overrode=(Overridden(DEFAULT, default), *above.overrode))
-    return whole
-
-
-def _option(variable: str) -> str:
-    parts = variable.removeprefix("AIRFLOW__").lower().split("__", 1)
-    return ".".join(parts)
-
-
 def document(value: Value) -> dict[str, Any]:
     """One value for ``--json`` readers; secrets stay hidden."""
     hide = value.secret
     return {
         "name": value.name,
-        "option": _option(value.name) if value.name.startswith("AIRFLOW__") else None,
+        "option": option_of(value.name) if value.name.startswith("AIRFLOW__") else None,
         "value": _shown(value.value, hide),
         "layer": value.layer,
         "source": value.source,
@@ -130,9 +108,18 @@ def _shown(value: str, secret: bool) -> str:
     return _HIDDEN if secret and value else value
 
 
-def planned(environment: Environment, component: str, exports: dict[str, str] | None) -> Effective:
-    """The merged layers of a component as its definition makes them; addresses and secrets stand as placeholders."""
-    home = Path(limits().home)
+def planned(
+    environment: Environment, component: str, exports: dict[str, str] | None, *, home: Path | None = None
+) -> Effective:
+    """The merged layers of a component as its definition makes them; addresses and secrets stand as placeholders.
+
+    Args:
+        environment: The definition.
+        component: One of MWAA's components.
+        exports: What the startup script exports; ``None`` when it is not known.
+        home: Airflow's home folder where it is not MWAA's.
+    """
+    home = home or Path(limits().home)
     wiring = Wiring(
         database_host="postgres",
         database_port=5432,
@@ -142,6 +129,7 @@ def planned(environment: Environment, component: str, exports: dict[str, str] | 
         aws_endpoint="http://aws:4566",
         queue_url=f"http://aws:4566/{limits().account_id}/{limits().queue_prefix}{environment.id}",
         api_server_url="http://webserver:8080",
+        web_url=f"http://127.0.0.1:{environment.local.ports.web}",
         web_port=8080,
         hostname="ip-127-0-0-1",
         home=home,
@@ -160,6 +148,6 @@ def _show(values: list[Value]) -> None:
     for value in values:
         hide = value.secret
         lost = "; ".join(f"{item.layer}: {_shown(item.value, hide) or '(empty)'}" for item in value.overrode)
-        name = _option(value.name) if value.name.startswith("AIRFLOW__") else value.name
+        name = option_of(value.name)
         table.add_row(name, _shown(value.value, hide), value.layer, lost, value.reason)
     output.out.print(table)

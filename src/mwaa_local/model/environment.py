@@ -10,6 +10,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from mwaa_local.catalog import EnvironmentClass, Version
+from mwaa_local.catalog.airflow_names import variable_of
 
 STATE_FOLDER = ".mwaa"
 
@@ -171,8 +172,4 @@ class Environment:
 
     def option_variables(self) -> dict[str, str]:
         """The configuration options as environment variables (spec/04 section 4.2)."""
-        variables = {}
-        for option, value in self.options.items():
-            section, _, key = option.partition(".")
-            variables[f"AIRFLOW__{section.upper()}__{key.upper()}"] = value
-        return variables
+        return {variable_of(option): value for option, value in self.options.items()}

@@ -15,6 +15,7 @@ from pathlib import Path
 from typing import Any
 
 from mwaa_local.catalog import Version, limits
+from mwaa_local.catalog.airflow_names import option_names
 from mwaa_local.catalog.parsing import Parsing, parsing
 from mwaa_local.errors import MwaaLocalError
 from mwaa_local.model import Environment
@@ -101,13 +102,16 @@ class Workspace:
         return parsing(self.version.major)
 
     def option(self, name: str, default: str) -> str:
-        """A configuration option, or what MWAA has for it."""
-        return self.environment.options.get(name, default)
+        """A configuration option under any of its names, or what MWAA has for it."""
+        for known in option_names(self.version.airflow).names(name):
+            if known in self.environment.options:
+                return self.environment.options[known]
+        return default
 
     def option_number(self, name: str, default: float) -> float:
         """A numeric configuration option; the default where the text is no number (another rule says so)."""
         try:
-            return float(self.environment.options.get(name, default))
+            return float(self.option(name, str(default)))
         except ValueError:
             return default
 

@@ -12,19 +12,23 @@ import json
 import re
 import socket
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, replace
 from urllib.parse import urlsplit
 
 from mwaa_local.catalog import (
     ConfigurationRow,
     configuration_rows,
+    forced_sections,
     is_protected,
     limits,
     locked_options,
     migrate_db_options,
     reserved_variables,
 )
-from mwaa_local.runtime.inputs import CELERY, CONSOLE_LEVELS, RuntimeInputs
+from mwaa_local.catalog.airflow_defaults import airflow_defaults
+from mwaa_local.catalog.airflow_names import variable_of
+from mwaa_local.runtime.airflow_options import Overridden, Value, old_variables
+from mwaa_local.runtime.inputs import CELERY, CONSOLE_LEVELS, CUSTOM_DOMAIN, RuntimeInputs
 
 CONTAINER, OPINIONATED, STARTUP, OPTIONS, PROTECTED, ESSENTIAL = (
     "container",
@@ -40,48 +44,14 @@ LAYERS = (CONTAINER, OPINIONATED, STARTUP, OPTIONS, PROTECTED, ESSENTIAL)
 _TRANSPORT = "mwaa.celery.sqs_broker.Transport"
 _QUEUE_ALIAS = "default"
 
-_METRICS_PREFIX = "AIRFLOW__METRICS__"
 _EXTRA_CELERY = "AIRFLOW__CELERY__EXTRA_CELERY_CONFIG"
 
 # Shell bookkeeping that leaks into a captured environment and means nothing to Airflow.
 _SHELL_NOISE = ("_", "SHLVL", "OLDPWD")
 
-_SECRET = re.compile(
-    r"PASSWORD|SECRET|FERNET|CREDENTIALS|TOKEN|SQL_ALCHEMY_CONN$|RESULT_BACKEND|_PASS$|API_KEY|PRIVATE_KEY"
-)
+_LOOPBACK = ("127.0.0.1", "localhost")
+
 _PLACE = re.compile(r"\{([a-z_]+)\}")
-
-
-@dataclass(frozen=True)
-class Overridden:
-    """A value that a higher layer replaced."""
-
-    layer: str
-    value: str = field(repr=False)
-
-
-@dataclass(frozen=True)
-class Value:
-    """One effective variable.
-
-    Attributes:
-        layer: The layer that won.
-        source: Where the fact is written, e.g. ``spec/10 section 2.3``; empty for the user's own.
-        reason: Why MWAA sets it.
-        overrode: Different values of lower layers, lowest first.
-    """
-
-    name: str
-    value: str = field(repr=False)
-    layer: str
-    source: str = ""
-    reason: str = ""
-    overrode: tuple[Overridden, ...] = ()
-
-    @property
-    def secret(self) -> bool:
-        """Whether the value must not be shown."""
-        return is_secret(self.name)
 
 
 @dataclass(frozen=True)
@@ -102,11 +72,6 @@ class Effective:
         return {name: value.value for name, value in self.values.items()}
 
 
-def is_secret(name: str) -> bool:
-    """Whether a variable's value is a secret, judged by its name."""
-    return _SECRET.search(name) is not None and not name.endswith(("_LOOKUP_PATTERN", "BACKEND_KWARGS"))
-
-
 def effective(inputs: RuntimeInputs, exports: Mapping[str, str] | None = None) -> Effective:
     """Merge the layers for Airflow's processes.
 
@@ -123,16 +88,21 @@ def effective(inputs: RuntimeInputs, exports: Mapping[str, str] | None = None) -
         STARTUP: _values(STARTUP, {name: value for name, value in script.items() if name not in reserved}),
         OPTIONS: base[OPTIONS],
         PROTECTED: {
-            name: Value(name, value.value, PROTECTED, "spec/10 section 2.6", "a script or an option cannot change it")
+            name: Value(
+                name,
+                value.value,
+                PROTECTED,
+                value.source or "spec/10 section 2.6",
+                value.reason or "a script or an option cannot change it",
+            )
             for name, value in base[CONTAINER].items()
             if is_protected(name, inputs.version.airflow)
         },
         ESSENTIAL: base[ESSENTIAL],
     }
     _merge_extra_celery(inputs, layers)
+    _use_old_names(inputs, layers, STARTUP)
     merged = {name: _win(name, layers) for name in dict.fromkeys(name for rows in layers.values() for name in rows)}
-    if inputs.metrics:
-        _default_metrics(merged)
     restored = {
         name
         for name, value in script.items()
@@ -177,6 +147,7 @@ def condition_holds(condition: str, inputs: RuntimeInputs) -> bool:
         "not_mwaa_iam": inputs.auth_type != "mwaa-iam",
         "auth_none": inputs.auth_type == "none",
         "workspace": inputs.workspace,
+        "links": inputs.component != "webserver" or urlsplit(inputs.base_url).hostname not in _LOOPBACK,
         "task_logs": task_logs.publishes,
     }[condition]
 
@@ -186,22 +157,18 @@ def service_variables(inputs: RuntimeInputs) -> dict[str, str]:
 
     Our runtime computes them; an image of AWS's own (``Local.Image``) must be given them as plain variables.
     """
-    names = _names(inputs)
-    found = {
-        row.name: _fill(row, names)
-        for row in configuration_rows(inputs.version.airflow)
-        if row.layer == CONTAINER and condition_holds(row.when, inputs)
-    }
+    rows = {row.name for row in configuration_rows(inputs.version.airflow) if row.layer == CONTAINER}
+    rows |= {old for name in rows for old in old_variables(name, inputs.version.airflow)}
+    found = _base_layers(inputs)[CONTAINER]
     endpoint = _endpoint_variables(inputs) if inputs.aws_endpoint and inputs.dags_use_endpoint else {}
-    return {**{name: value for name, value in found.items() if value is not None}, **endpoint}
+    return {**{name: value.value for name, value in found.items() if name in rows}, **endpoint}
 
 
 def metrics_files(inputs: RuntimeInputs) -> dict[str, str]:
     """The customer's own metric options by file name, for the metrics bridge to filter by (spec/10 section 7.8)."""
     defaults = {"statsd_on": "True", "metrics_block_list": "", "metrics_allow_list": ""}
     return {
-        f"{key}.txt": inputs.options.get(f"{_METRICS_PREFIX}{key.upper()}", default)
-        for key, default in defaults.items()
+        f"{key}.txt": inputs.options.get(variable_of(f"metrics.{key}"), default) for key, default in defaults.items()
     }
 
 
@@ -224,19 +191,23 @@ def _base_layers(inputs: RuntimeInputs) -> dict[str, dict[str, Value]]:
         value = _fill(row, names) if condition_holds(row.when, inputs) else None
         if value is not None:
             layers[row.layer][row.name] = Value(row.name, value, row.layer, row.source, row.reason)
+    forced = {value.name: value for value in _forced(inputs)}
+    layers[ESSENTIAL] = {**forced, **layers[ESSENTIAL]}
     layers[CONTAINER] |= _values(CONTAINER, inputs.container)
     layers[CONTAINER] |= _image_variables(inputs)
     layers[OPTIONS] = _values(OPTIONS, _options(inputs), "AirflowConfigurationOptions")
+    _use_old_names(inputs, layers, OPTIONS)
     return layers
 
 
 def _options(inputs: RuntimeInputs) -> dict[str, str]:
-    locked = {f"AIRFLOW__{row.name.replace('.', '__', 1).upper()}" for row in locked_options(inputs.version.airflow)}
+    locked = {variable_of(row.name) for row in locked_options(inputs.version.airflow)}
     allowed = migrate_db_options()
+    taken = (CUSTOM_DOMAIN, "AIRFLOW__API__BASE_URL") if inputs.base_url else ()  # the service's own, in a row
     return {
         name: value
         for name, value in inputs.options.items()
-        if name not in locked and (inputs.component != "migrate-db" or name in allowed)
+        if name not in (*locked, *taken) and (inputs.component != "migrate-db" or name in allowed)
     }
 
 
@@ -257,6 +228,7 @@ def _names(inputs: RuntimeInputs) -> dict[str, str]:
         "python_folder": str(inputs.python_folder),
         "version_digits": inputs.version.digits,
         "component": inputs.component,
+        "base_url": inputs.base_url or None,
         "webserver_log_level": inputs.logs["WEBSERVER"].level,
         "task_log_group_arn": inputs.logs["TASK"].arn,
         **inputs.class_values,
@@ -313,10 +285,28 @@ def _merge_extra_celery(inputs: RuntimeInputs, layers: dict[str, dict[str, Value
     layers[ESSENTIAL][_EXTRA_CELERY] = Value(own.name, json.dumps(merged), ESSENTIAL, own.source, own.reason)
 
 
-def _default_metrics(merged: dict[str, Value]) -> None:
-    """Every key of ``[metrics]`` that MWAA does not set itself has Airflow's default (spec/10 section 2.3)."""
-    for name in [name for name in merged if name.startswith(_METRICS_PREFIX) and merged[name].layer != ESSENTIAL]:
-        del merged[name]
+def _forced(inputs: RuntimeInputs) -> Iterator[Value]:
+    """Every option of a section that is MWAA's own, at Airflow's default (spec/10 section 2.3)."""
+    for section in forced_sections():
+        for option, default in airflow_defaults(inputs.version.airflow).items():
+            if option.startswith(f"{section.name}."):
+                yield Value(variable_of(option), default, ESSENTIAL, section.source, section.reason)
+
+
+def _use_old_names(inputs: RuntimeInputs, layers: dict[str, dict[str, Value]], layer: str) -> None:
+    """Set a row of the service under the old name of its option, where that is the name a layer above uses.
+
+    Airflow reads an old name only while the new one is not set: the user's value would lose to ours.
+    """
+    above = layers.get(layer, {})
+    for row in configuration_rows(inputs.version.airflow):
+        held = layers[CONTAINER].get(row.name)
+        if row.layer != CONTAINER or held is None or row.name in inputs.container:
+            continue
+        for old in old_variables(row.name, inputs.version.airflow):
+            if old in above:
+                layers[CONTAINER][old] = replace(held, name=old)
+                del layers[CONTAINER][row.name]
 
 
 def host_name(inputs: RuntimeInputs) -> str:

@@ -41,6 +41,10 @@ _HOST_NAMES = (
 )  # fmt: skip
 
 
+# The option of the custom domain as a variable: MWAA takes it for itself, on every version under this name.
+CUSTOM_DOMAIN = "AIRFLOW__WEBSERVER__BASE_URL"
+
+
 @dataclass(frozen=True)
 class Database:
     """The metadata database (spec/10 section 6.5)."""
@@ -109,6 +113,7 @@ class RuntimeInputs:
         class_values: Names for the ``{class_*}`` places of catalog rows.
         workflow: Process engine only: where the workflow files lie (``dags``, ``plugins``, ``requirements``,
             ``startup_script``); in an image they are mounted in place.
+        web_url: Where a person's browser finds the web server; empty when it is not known.
         drain_seconds: Time that processes get from SIGTERM to SIGKILL, in seconds.
         warnings: Inputs that MWAA would ignore with a warning.
     """
@@ -157,6 +162,7 @@ class RuntimeInputs:
     workspace: bool
     class_values: Mapping[str, str]
     web_port: int
+    web_url: str
     hostname: str
     drain_seconds: float
     die_with_parent: bool
@@ -168,6 +174,17 @@ class RuntimeInputs:
     def queue_name(self) -> str:
         """Last part of the queue's URL (spec/10 section 2.1)."""
         return self.queue_url.rstrip("/").rpartition("/")[2]
+
+    @property
+    def base_url(self) -> str:
+        """What links to the web server begin with: the custom domain's URL (spec/01 section 9), else ``web_url``.
+
+        MWAA takes a bare host name; Airflow needs a scheme, without one it reads the name as a path.
+        """
+        domain = self.options.get(CUSTOM_DOMAIN, "").strip().rstrip("/")
+        if not domain:
+            return self.web_url
+        return domain if "://" in domain else f"https://{domain}"
 
     @property
     def heartbeat_file(self) -> Path:
@@ -193,6 +210,7 @@ class Wiring:
     Attributes:
         queue_url: Address of the Celery queue as the components reach it.
         api_server_url: v3: where tasks reach the web server component.
+        web_url: Where a person's browser reaches the web server.
         home: Where ``/usr/local/airflow`` really lies for the component.
         run_dir: The component's own run folder.
         namespace: JSON of :func:`mwaa_local.runtime.namespace.describe`; ``None`` for no mount namespace.
@@ -209,6 +227,7 @@ class Wiring:
     aws_endpoint: str
     queue_url: str
     api_server_url: str
+    web_url: str
     web_port: int
     hostname: str
     home: Path
@@ -302,6 +321,8 @@ def variables_for(environment: Environment, component: str, wiring: Wiring) -> d
         "MWAA_LOCAL__MAX_PLUGINS_BYTES": str(local.max_plugins_bytes),
         "MWAA_LOCAL__ALLOW_FAILED_REQUIREMENTS": str(local.allow_failed_requirements).lower(),
         "MWAA_LOCAL__WEB_PORT": str(wiring.web_port),
+        # No link comes of a migration, which another port shall not run again.
+        "MWAA_LOCAL__WEB_URL": wiring.web_url if component != "migrate-db" else "",
         "MWAA_LOCAL__COMPONENT": component,
         "MWAA_LOCAL__HOSTNAME": wiring.hostname,
     }

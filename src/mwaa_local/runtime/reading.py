@@ -126,6 +126,7 @@ class Reader:
             workspace=self.text("MWAA_LOCAL__DAG_SYNC", "workspace") == "workspace",
             class_values=self._class_values(),
             web_port=int(self.number("MWAA_LOCAL__WEB_PORT", 8080)),
+            web_url=self.text("MWAA_LOCAL__WEB_URL").rstrip("/"),
             hostname=self.text("MWAA_LOCAL__HOSTNAME"),
             drain_seconds=self.number("MWAA_LOCAL__DRAIN_SECONDS", limits().patience_seconds),
             die_with_parent=self.flag("MWAA_LOCAL__DIE_WITH_PARENT", False),

@@ -4,22 +4,34 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
-from mwaa_local.catalog import configuration_rows
+from mwaa_local.catalog import configuration_rows, service_options
+from mwaa_local.catalog.airflow_names import option_names, variable_of
 from mwaa_local.catalog.upgrade import foreign_option
 from mwaa_local.preflight.findings import Area, Hit, Rule, Severity
 from mwaa_local.preflight.workspace import Workspace
 
 
 def check(workspace: Workspace) -> Iterator[Hit]:
-    major = workspace.version.major
-    overridden = {row.name for row in configuration_rows(workspace.version.airflow) if row.layer == "essential"}
-    for option in workspace.environment.options:
-        change = foreign_option(option, major)
-        section, _, key = option.partition(".")
-        if change is None or f"AIRFLOW__{section.upper()}__{key.upper()}" in overridden:
-            continue
+    version, major = workspace.version.airflow, workspace.version.major
+    overridden = {row.name for row in configuration_rows(version) if row.layer == "essential"}
+    options, names = workspace.environment.options, option_names(version)
+    path = workspace.definition.path
+    for option in options:
         line = workspace.definition.option_line(option)
-        path = workspace.definition.path
+        now = names.names(option)[0]
+        if variable_of(now) in overridden or option in service_options():
+            continue  # DEF007 says it, or MWAA takes it under this name on every version
+        if now != option and now in options:
+            yield Hit(
+                f"{option} is the old name of {now}, which is set too: Airflow does not read this value",
+                path,
+                line,
+                fix=f"leave {now} alone",
+            )
+            continue
+        change = foreign_option(option, major)
+        if change is None:
+            continue
         if change.still_read:
             yield Hit(
                 f"Airflow {major} calls {option} {change.other}; the old name is still read",

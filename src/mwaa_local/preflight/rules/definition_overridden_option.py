@@ -4,7 +4,9 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
-from mwaa_local.catalog import configuration_rows, is_protected
+from mwaa_local.catalog import configuration_rows, forced_sections, is_protected, service_options
+from mwaa_local.catalog.airflow_defaults import airflow_defaults
+from mwaa_local.catalog.airflow_names import option_names, variable_of
 from mwaa_local.preflight.findings import Area, Hit, Rule, Severity
 from mwaa_local.preflight.workspace import Workspace
 
@@ -15,35 +17,48 @@ _WITHOUT_EFFECT = {
         "set celery.worker_autoscale, max,min",
     )
 }
+# Options of another name that do what the protected one cannot.
+_INSTEAD = {"api.base_url": "a custom domain is webserver.base_url, on every version"}
 
 
 def check(workspace: Workspace) -> Iterator[Hit]:
     version = workspace.version.airflow
-    forced = {row.name: row for row in configuration_rows(version) if row.layer == "essential"}
+    names, taken = option_names(version), service_options()
     for option in workspace.environment.options:
-        line = workspace.definition.option_line(option)
-        section, _, key = option.partition(".")
-        variable = f"AIRFLOW__{section.upper()}__{key.upper()}"
-        if option in _WITHOUT_EFFECT:
-            reason, fix = _WITHOUT_EFFECT[option]
-            yield Hit(f"{option} has no effect: {reason}", workspace.definition.path, line, fix=fix)
-        elif variable in forced and forced[variable].when != "auth_none":
-            row = forced[variable]
-            if option == "celery.extra_celery_config":
-                continue  # merged below MWAA's own keys, not replaced (spec/10 section 6.2)
-            yield Hit(
-                f"MWAA sets {option} itself and ignores this value: {row.reason}",
-                workspace.definition.path,
-                line,
-                key=option,
-            )
-        elif is_protected(variable, version):
-            yield Hit(
-                f"{option} is protected: the value of MWAA's container wins",
-                workspace.definition.path,
-                line,
-                key=option,
-            )
+        if option in taken:
+            continue
+        now = names.names(option)[0]
+        said = _reason(option, now, version)
+        if said is not None:
+            message, fix = said
+            yield Hit(message, workspace.definition.path, workspace.definition.option_line(option), fix=fix, key=option)
+
+
+def _reason(option: str, now: str, version: str) -> tuple[str, str] | None:
+    """Why an option has no effect and what to do; ``None`` where it has one.
+
+    Args:
+        option: The name the definition uses.
+        now: Airflow's name for it.
+        version: Airflow's version.
+    """
+    shown = option if option == now else f"{option} (now {now})"
+    if now in _WITHOUT_EFFECT:
+        reason, fix = _WITHOUT_EFFECT[now]
+        return f"{shown} has no effect: {reason}", fix
+    variable = variable_of(now)
+    rows = {row.name: row for row in configuration_rows(version) if row.when != "auth_none"}
+    row = rows.get(variable)
+    if row is not None and row.layer == "essential":
+        return f"MWAA sets {shown} itself and ignores this value: {row.reason}", ""
+    for section in forced_sections():
+        if now.startswith(f"{section.name}.") and now in airflow_defaults(version):
+            return f"MWAA sets {shown} itself and ignores this value: {section.reason}", ""
+    if is_protected(variable, version):
+        return f"{shown} is protected: the value of MWAA's container wins", _INSTEAD.get(now, "")
+    if row is not None and row.layer == "opinionated" and option != now:
+        return f"MWAA sets {now}, and Airflow reads its old name {option} only where that is not set", f"write {now}"
+    return None
 
 
 RULE = Rule(
@@ -55,7 +70,7 @@ RULE = Rule(
         "MWAA applies its essential settings on top of the definition without a word; the value here never "
         "reaches Airflow"
     ),
-    source="spec/10 sections 2.2, 2.3 and 2.6, spec/04 section 5.3",
+    source="spec/10 sections 2.2, 2.3, 2.6 and 7.8, spec/04 section 5.3",
     fix="Remove the option",
     check=check,
 )
