@@ -101,7 +101,8 @@ def test_compose_alone_gives_the_variables_the_tool_gives() -> None:
     wiring = Wiring(
         database_host="postgres", database_port=5432, database_name="airflow", database_user="airflow",
         secrets=Secrets("key", "secret", "airflow"), aws_endpoint="http://aws:4566",
-        queue_url="http://aws:4566/000000000000/airflow-celery-local", api_server_url="http://webserver:8080", web_port=8080,
+        queue_url="http://aws:4566/000000000000/airflow-celery-local", api_server_url="http://webserver:8080",
+        web_url="http://127.0.0.1:8080", web_port=8080,
         hostname="", home=Path("/usr/local/airflow"), run_dir=Path("/usr/local/mwaa/run"), cache_dir=Path("/usr/local/mwaa/cache"),
         base_set=Path("/opt/mwaa/base"), workflow=False,
     )  # fmt: skip

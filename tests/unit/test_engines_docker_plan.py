@@ -82,9 +82,9 @@ def test_another_workflow_file_restarts_the_three_components(tmp_path: Path, pat
     ]
 
 
-def test_a_port_restarts_its_service_alone(tmp_path: Path) -> None:
+def test_the_web_port_restarts_what_makes_links_and_no_other(tmp_path: Path) -> None:
     before, after = make(tmp_path), make(tmp_path, web=18081)
-    assert changed(before, after) == {"webserver"}
+    assert changed(before, after) == {"webserver", "scheduler", "worker"}
     assert docker_plan.changes(before.plan, after.plan, {"webserver"}) == ["ports changed: restarted webserver"]
 
 

@@ -156,6 +156,45 @@ def test_bad_definitions_name_file_line_and_what_is_allowed(
         assert word in str(caught.value)
 
 
+BAD_DOMAINS = [
+    ("https://my-custom-domain.com", "it has a scheme", "write my-custom-domain.com"),
+    ("http://my-custom-domain.com:8080/x", "it has a scheme", "write my-custom-domain.com"),
+    ("my-custom-domain.com/dags/", "it has a path", "write my-custom-domain.com"),
+    ("my-custom-domain.com?x=1", "it has a path", "write my-custom-domain.com"),
+    ("my-custom-domain.com:443", "it has a port", "write my-custom-domain.com"),
+    ("https://[", "it has a scheme", "write a name such as airflow.example.com"),
+    ("localhost", "no fully qualified name", "write a name such as airflow.example.com"),
+    ("my custom.com", "no fully qualified name", "write a name"),
+    ("-a.example.com", "no fully qualified name", "write a name"),
+    ("10.0.0.1", "no fully qualified name", "write a name"),
+    (".".join(["a" * 60] * 5), "longer than 255 characters", "write a name"),
+]
+
+
+@pytest.mark.parametrize(("text", "why", "hint"), BAD_DOMAINS)
+@pytest.mark.parametrize("version", ["3.2.1", "2.10.3"])
+def test_a_custom_domain_is_a_bare_host_name(tmp_path: Path, version: str, text: str, why: str, hint: str) -> None:
+    """spec/01 section 9: no protocol, no path, at most 255 characters; refused before anything is started."""
+    given = f"AirflowVersion: {version}\nAirflowConfigurationOptions:\n  webserver.base_url: {text!r}\n"
+    with pytest.raises(DefinitionError, match="must be a bare host name") as caught:
+        load(definition(tmp_path, given))
+    assert caught.value.where.endswith("mwaa.yaml:3")
+    assert why in caught.value.why
+    assert hint in caught.value.hint
+
+
+def test_a_custom_domain_needs_a_private_web_server(tmp_path: Path) -> None:
+    options = "AirflowConfigurationOptions:\n  webserver.base_url: "
+    for mode in ("", "WebserverAccessMode: PRIVATE_ONLY\n"):
+        assert load(definition(tmp_path, f"{mode}{options}a.example.com\n")).options
+    for mode in ("PUBLIC_ONLY", "PUBLIC_AND_PRIVATE"):
+        with pytest.raises(DefinitionError, match=f"private web server only, not with WebserverAccessMode {mode}"):
+            load(definition(tmp_path, f"WebserverAccessMode: {mode}\n{options}a.example.com\n"))
+        assert load(definition(tmp_path, f"WebserverAccessMode: {mode}\n{options}''\n")).options == {
+            "webserver.base_url": ""
+        }, "no custom domain"
+
+
 def test_every_limit_of_the_api_is_held() -> None:
     """botocore's service model says what the API takes; each of its limits stands in the catalog's fields."""
     model = botocore.session.get_session().get_service_model("mwaa").operation_model("CreateEnvironment").input_shape

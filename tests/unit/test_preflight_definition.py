@@ -66,6 +66,15 @@ OPTION_CASES = [
     ("DEF010", "", {"secrets__backend": "a.B", "secrets__backend_kwargs": "[1]"}, "no object", {"secrets__backend": "a.B"}),
     ("DEF010", "", {"secrets__backend_kwargs": "{}"}, "without secrets.backend", {}),
     ("DEF012", "", {"webserver__base_url": "https://a.example.com/x"}, "bare host name", {"webserver__base_url": "a.example.com"}),
+    ("DEF007", "3.2.1", {"metrics__statsd_on": "False"}, "MWAA sets metrics.statsd_on itself", {"metrics__metrics_allow_list": "scheduler"}),
+    ("DEF007", "2.10.3", {"metrics__statsd_datadog_tags": "a"}, "[metrics] is MWAA's own", {"metrics__metrics_block_list": "dag"}),
+    ("DEF007", "2.10.3", {"scheduler__statsd_host": "x"}, "MWAA sets scheduler.statsd_host (now metrics.statsd_host) itself", {"metrics__of_my_own": "x"}),
+    ("DEF007", "3.2.1", {"webserver__secret_key": "x"}, "MWAA sets webserver.secret_key (now api.secret_key) itself", {"webserver__base_url": "a.example.com"}),
+    ("DEF007", "2.10.3", {"admin__sensitive_variable_fields": "x"}, "reads its old name", {"core__sensitive_var_conn_names": "x"}),
+    ("DEF008", "3.2.1", {"triggerer__default_capacity": "1", "triggerer__capacity": "2"}, "does not read this value", {"triggerer__capacity": "2"}),
+    ("DEF008", "2.10.3", {"core__dag_concurrency": "1", "core__max_active_tasks_per_dag": "2"}, "does not read this value", {"core__dag_concurrency": "2"}),
+    ("DEF012", "", {"webserver__base_url": "a.example.com/dags/"}, "it has a path", {"webserver__base_url": "my-custom-domain.com"}),
+    ("DEF012", "3.2.1", {"webserver__base_url": "a.example.com:8443"}, "it has a port", {"webserver__base_url": ""}),
     ("DEF013", "3.2.1", {"core__dagbag_import_timeout": "60"}, "not below", {"core__dagbag_import_timeout": "40"}),
     ("DEF013", "2.10.3", {"core__dag_file_processor_timeout": "20"}, "not below", {"core__dag_file_processor_timeout": "80"}),
     ("DEF013", "3.2.1", {"core__dagbag_import_timeout": "half a minute"}, "not a number", {}),
@@ -113,6 +122,14 @@ def test_the_default_autoscale_is_a_hint_only(tmp_path: Path) -> None:
     assert found.severity is Severity.INFO
     assert found.fix == "set celery.worker_autoscale: 5,5"  # spec/05 AC-T4
     assert not hits("DEF009", workspace(tmp_path / "two", {}, "2.10.3"))
+
+
+@pytest.mark.parametrize("version", ["3.2.1", "2.10.3"])
+def test_the_custom_domain_is_no_foreign_and_no_overridden_option(tmp_path: Path, version: str) -> None:
+    """The guide sets webserver.base_url on every version (spec/01 section 9)."""
+    space = workspace(tmp_path, options(webserver__base_url="my-custom-domain.com"), version)
+    assert not [item for rule in ("DEF003", "DEF007", "DEF008", "DEF012") for item in hits(rule, space)]
+    assert not space.definition.issues
 
 
 def test_an_old_name_that_is_still_read_is_a_hint(tmp_path: Path) -> None:

@@ -27,6 +27,7 @@ class Field:
     Attributes:
         path: Dotted path; ``*`` stands for any member name.
         type: ``string``, ``integer``, ``number``, ``boolean``, ``map``, ``list``, ``object`` or ``any``.
+        may_be_empty: Keys of a map whose value may be an empty text.
         refused: Forms the pattern would admit and the service does not take.
         ignored: Part of GetEnvironment's answer: accepted, not used.
     """
@@ -47,6 +48,7 @@ class Field:
     key_max_length: int | None = None
     value_pattern: str = ""
     value_max_length: int | None = None
+    may_be_empty: tuple[str, ...] = ()
     allowed: tuple[str, ...] = ()
     allowed_from: str = ""
 
@@ -60,6 +62,7 @@ def fields() -> dict[str, Field]:
             **{
                 **raw,
                 "allowed": tuple(raw.get("allowed", ())),
+                "may_be_empty": tuple(raw.get("may_be_empty", ())),
                 "refused": tuple(Refused(**form) for form in raw.get("refused", ())),
             },
         )

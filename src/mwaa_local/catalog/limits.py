@@ -32,6 +32,7 @@ class Limits:
     account_id: str
     region: str
     queue_prefix: str
+    custom_domain_characters: int
 
     def python_path(self, minor: str) -> str:
         """MWAA's interpreter, ``/usr/local/bin/python3.12`` for ``3.12``."""

@@ -259,6 +259,7 @@ def variables(parts: Parts, component: str, extra: Mapping[str, str]) -> dict[st
         aws_endpoint=AWS,
         queue_url=queue_url(AWS, limits().account_id, queue),
         api_server_url=WEB,
+        web_url=f"http://{HOST}:{parts.ports['web']}",
         web_port=8080,
         hostname="",
         home=Path(limits().home),

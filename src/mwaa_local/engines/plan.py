@@ -23,6 +23,7 @@ _PORTS = frozenset(
     {
         "MWAA_LOCAL__AWS_ENDPOINT",
         "MWAA_LOCAL__WEB_PORT",
+        "MWAA_LOCAL__WEB_URL",
         "MWAA_LOCAL__DATABASE_DSN",
         "MWAA__CORE__API_SERVER_URL",
         "MWAA__SQS__CUSTOM_ENDPOINT",

@@ -111,6 +111,7 @@ class Parts:
             aws_endpoint=self.aws,
             queue_url=queue_url(self.aws, limits().account_id, self.queue),
             api_server_url=self.web,
+            web_url=self.web,
             web_port=self.ports["web"],
             hostname=name,
             home=self.layout.home(component),

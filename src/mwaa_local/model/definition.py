@@ -11,7 +11,7 @@ from typing import Any
 from mwaa_local.catalog import CountRange, Field, default_version, environment_class, fields, limits, log_types, version
 from mwaa_local.catalog.aws_services import aws_services
 from mwaa_local.errors import DefinitionError
-from mwaa_local.model import document
+from mwaa_local.model import document, domain
 from mwaa_local.model import plugins as plugin_files
 from mwaa_local.model.document import Value
 from mwaa_local.model.environment import Environment, LocalSettings, LogSetting, Ports, SmokeSettings, Source, Workflow
@@ -193,6 +193,9 @@ def load(
     for key, item in options.items():
         sources[f"AirflowConfigurationOptions.{key}"] = Source("file", item.place)
     _check_access(reader, chosen.matches(">=3.2.1"), chosen.airflow)
+    if domain.OPTION in options:
+        held = options[domain.OPTION]
+        domain.check_mode(held.value, reader.get("WebserverAccessMode"), held.place)
     return Environment(
         name=reader.get("Name"),
         version=chosen,

@@ -14,6 +14,7 @@ import yaml
 
 from mwaa_local.catalog import Field, environment_classes, fields, locked_options, version_names
 from mwaa_local.errors import DefinitionError
+from mwaa_local.model import domain
 
 _OPTIONS = "AirflowConfigurationOptions"
 _TAG_FORM = "letters, numbers, spaces and _ . : / = + - @ are allowed"
@@ -265,6 +266,8 @@ def _check_map(path: str, value: Mapping[str, Value], rule: Field, place: str) -
                 else "",
             )
         text = item.value
+        if text == "" and key in rule.may_be_empty:
+            continue
         if not isinstance(text, str) or not text:
             raise DefinitionError(
                 f"{path} {key} needs a text value",
@@ -283,10 +286,10 @@ def _check_map(path: str, value: Mapping[str, Value], rule: Field, place: str) -
 
 
 def check_options(options: Mapping[str, Value], airflow_version: str) -> None:
-    """Refuse configuration options that MWAA locks or that have no section (spec/04 sections 4 and 5.4).
+    """Refuse options that MWAA locks or that have no section (spec/04 sections 4 and 5.4), and a bad custom domain.
 
     Raises:
-        DefinitionError: a locked option, or a key without a section.
+        DefinitionError: a locked option, a key without a section, a custom domain that is no bare host name.
     """
     locked = {option.name: option for option in locked_options(airflow_version)}
     for key, item in options.items():
@@ -297,6 +300,8 @@ def check_options(options: Mapping[str, Value], airflow_version: str) -> None:
                 why=f"it stays {locked[key].value}: {locked[key].reason}",
                 hint="remove it (spec/04 section 5.4)",
             )
+        if key == domain.OPTION:
+            domain.check(item.value, item.place)
         if "." not in key:
             raise DefinitionError(
                 f"option {key!r} has no section",

@@ -138,9 +138,8 @@ def webserver(inputs: RuntimeInputs) -> Health:
     from urllib.parse import urlsplit
 
     section = "API" if inputs.version.major >= 3 else "WEBSERVER"
-    base = inputs.options.get(
-        f"AIRFLOW__{section}__BASE_URL", inputs.container.get(f"AIRFLOW__{section}__BASE_URL", "")
-    )
+    own = f"AIRFLOW__{section}__BASE_URL"
+    base = inputs.container.get(own) or inputs.base_url or inputs.options.get(own, "")
     prefix = urlsplit(base).path.rstrip("/") if "://" in base else ""
     path = f"{prefix}/api/v2/monitor/health" if inputs.version.major >= 3 else f"{prefix}/health"
     connection = http.client.HTTPConnection("127.0.0.1", inputs.web_port, timeout=_TIMEOUT_SECONDS)

@@ -19,7 +19,7 @@ import yaml
 
 from mwaa_local.catalog import locked_options
 from mwaa_local.errors import DefinitionError
-from mwaa_local.model import Environment, Source, definition, document, plugins
+from mwaa_local.model import Environment, Source, definition, document, domain, plugins
 from mwaa_local.model.document import Value
 
 # Fields whose bad values have a rule of their own.
@@ -114,7 +114,10 @@ def read(project: Path, flags: Mapping[str, Any], variables: Mapping[str, str]) 
                 raise
             dropped.add(field)
             kind = "access" if field == "WebserverAccessMode" else "count"
-            issues.append(dataclasses.replace(_issue(kind, error, field), line=_line(values[field].place)))
+            if domain.OPTION in error.what:
+                kind = "domain"
+            line = _line(error.where) or _line(values[field].place)
+            issues.append(dataclasses.replace(_issue(kind, error, field), line=line))
             del values[field]
     issues.sort(key=lambda issue: issue.line)
     return DefinitionReading(path, values, tuple(issues), environment)
@@ -190,7 +193,7 @@ def _drop_locked(values: dict[str, Value], issues: list[Issue], airflow_version:
         try:
             document.check_options({option: item}, airflow_version)
         except DefinitionError as error:
-            kind = "locked" if option in locked else "value"
+            kind = "locked" if option in locked else "domain" if option == domain.OPTION else "value"
             issues.append(_issue(kind, error, f"AirflowConfigurationOptions.{option}"))
         else:
             good[option] = item
