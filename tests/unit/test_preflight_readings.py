@@ -10,7 +10,7 @@ from preflight_support import write
 
 from mwaa_local.preflight.inside import __file__ as inside
 from mwaa_local.preflight.readings import ignore
-from mwaa_local.preflight.readings.dags import might_hold_dag
+from mwaa_local.preflight.readings.dags import missing_words
 from mwaa_local.preflight.readings.python import PythonFile
 from mwaa_local.preflight.readings.text import TextFile
 
@@ -74,11 +74,12 @@ def test_files_that_are_no_python(data: bytes) -> None:
 
 
 @pytest.mark.parametrize(
-    ("data", "held"),
-    [(b"Airflow DAG", True), (b"airflow asset", True), (b"airflow", False), (b"dag", False), (b"", False)],
-)
-def test_safe_mode(data: bytes, held: bool) -> None:
-    assert might_hold_dag(data) is held
+    ("data", "lacking"),
+    [(b"Airflow DAG", ()), (b"airflow asset", ("dag",)), (b"airflow", ("dag",)), (b"dag", ("airflow",)), (b"", ("airflow", "dag"))],
+)  # fmt: skip
+def test_safe_mode(data: bytes, lacking: tuple[str, ...]) -> None:
+    assert missing_words(data, ("dag",)) == lacking
+    assert missing_words(data, ("dag", "asset")) == (() if b"asset" in data else lacking)
 
 
 def test_text() -> None:

@@ -16,6 +16,8 @@ class Parsing:
     Attributes:
         queues: Names a task's ``queue`` may have beside the environment's own.
         ignore_syntax: How ``.airflowignore`` is read by default: ``glob`` or ``regexp``.
+        dag_words: Of these a file must hold one, beside ``airflow``, to be parsed.
+        archive_suffixes: Names of zip archives that are parsed; empty for any.
     """
 
     dagbag_import_timeout: float
@@ -24,6 +26,8 @@ class Parsing:
     capacity_share: float
     task_seconds: int
     ignore_syntax: str
+    dag_words: tuple[str, ...]
+    archive_suffixes: tuple[str, ...]
     queues: tuple[str, ...]
     processor_timeout_option: str
     parsing_processes_option: str
@@ -41,6 +45,8 @@ def parsing(major: int) -> Parsing:
         capacity_share=raw["capacity_share"],
         task_seconds=raw["task_seconds"],
         ignore_syntax=raw["ignore_syntax"][key],
+        dag_words=tuple(raw["dag_words"][key]),
+        archive_suffixes=tuple(raw["archive_suffixes"][key]),
         queues=tuple(raw["queues"][key]),
         processor_timeout_option=raw["processor_timeout_option"][key],
         parsing_processes_option=raw["parsing_processes_option"][key],

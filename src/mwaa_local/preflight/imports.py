@@ -23,6 +23,7 @@ from mwaa_local.catalog import configuration_rows, is_protected, limits, reserve
 from mwaa_local.model import Environment
 from mwaa_local.packages import child
 from mwaa_local.preflight.findings import Unchecked
+from mwaa_local.preflight.readings.silent import Silent
 from mwaa_local.preflight.readings.startup import StartupScript
 from mwaa_local.preflight.sets import PackageSet
 
@@ -92,6 +93,7 @@ class Imports:
 
     Attributes:
         dags: By file.
+        silent: By file that Airflow passes over for want of certain words: which DAGs it would give.
         plugins: By component.
         settings: By ``airflow_local_settings.py``.
         parsed: Files Airflow's own discovery would parse; ``None`` when files were named by the user.
@@ -103,6 +105,7 @@ class Imports:
 
     package_set: PackageSet | None
     dags: Mapping[Path, FileImport] = field(default_factory=dict)
+    silent: Mapping[Path, FileImport] = field(default_factory=dict)
     plugins: Mapping[str, FileImport] = field(default_factory=dict)
     settings: Mapping[Path, FileImport] = field(default_factory=dict)
     parsed: frozenset[Path] | None = None
@@ -115,7 +118,7 @@ class Imports:
 
 @dataclass(frozen=True)
 class Request:
-    """What to import: ``files`` of ``None`` lets Airflow discover them."""
+    """What to import: ``files`` of ``None`` lets Airflow discover them, ``silent`` are those it passes over."""
 
     environment: Environment
     dags: Path
@@ -126,6 +129,8 @@ class Request:
     startup: StartupScript | None
     hard_timeout: float
     path: str = ""
+    silent: Sequence[Silent] = ()
+    safe_mode: bool = True
 
 
 def startup_variables(
@@ -260,6 +265,8 @@ class _Answers:
             "files": None if request.files is None else [str(path) for path in request.files],
             "components": {name: _changes(request, home, name) for name in COMPONENTS if request.with_plugins},
             "settings": [str(path) for path in request.settings],
+            "silent": {str(item.path): list(item.modules) for item in request.silent},
+            "safe_mode": request.safe_mode,
             "jobs": os.cpu_count() or 2,
             "hard_timeout": request.hard_timeout,
             "preload": list(_PRELOAD),
@@ -321,12 +328,13 @@ class _Answers:
                     "run with --ignore DAG,PLG to check the rest, or report it",
                 )
             )
-        by_kind: dict[str, dict[str, FileImport]] = {"dag": {}, "plugins": {}, "settings": {}}
+        by_kind: dict[str, dict[str, FileImport]] = {"dag": {}, "silent": {}, "plugins": {}, "settings": {}}
         for answer in self.jobs:
             by_kind[answer["kind"]][answer["name"]] = self._file(answer)
         return Imports(
             package_set=package_set,
             dags={Path(name): item for name, item in sorted(by_kind["dag"].items())},
+            silent={Path(name): item for name, item in sorted(by_kind["silent"].items())},
             plugins=by_kind["plugins"],
             settings={Path(name): item for name, item in by_kind["settings"].items()},
             parsed=frozenset(map(Path, self.found["parsed"])) if self.found else None,

@@ -12,6 +12,7 @@ from typing import Any
 from mwaa_local.errors import MwaaLocalError, UsageError
 from mwaa_local.preflight import registry, suppress
 from mwaa_local.preflight.findings import Area, Finding, Hit, Report, Rule, Severity, Unchecked, When
+from mwaa_local.preflight.readings import archives
 from mwaa_local.preflight.readings.text import TextFile
 from mwaa_local.preflight.sets import Locator
 from mwaa_local.preflight.workspace import Workspace
@@ -209,7 +210,12 @@ def _run_rule(rule: Rule, workspace: Workspace) -> tuple[list[Hit | Unchecked], 
 
 def _lines(path: Path) -> list[str]:
     try:
-        return TextFile.read(path).lines if path.is_file() and path.suffix != ".zip" else []
+        if path.suffix == ".zip":
+            return []
+        if path.is_file():
+            return TextFile.read(path).lines
+        member = archives.member_text(path)
+        return member.lines if member else []
     except OSError:
         return []
 

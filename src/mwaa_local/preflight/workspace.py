@@ -195,7 +195,8 @@ class Workspace:
             if self.only is not None:
                 every = Dags(folder, self.ignore_syntax).files
                 only = frozenset(path for path in every if self._wanted(path))
-            return Dags(folder, self.ignore_syntax, only)
+            safe_mode = self.option("core.dag_discovery_safe_mode", "True").strip().lower() in ("true", "t", "1")
+            return Dags(folder, self.ignore_syntax, only, self.parsing, safe_mode)
 
     @property
     def ignore_syntax(self) -> str:
@@ -221,14 +222,15 @@ class Workspace:
 
     def _import(self) -> Imports:
         # Read outside of the import processes first: a fault there is a rule's, not theirs.
-        files = [file.path for file in self.dags.parsed] if Area.DAGS in self.areas else []
+        files = list(self.dags.imported) if Area.DAGS in self.areas else []
+        silent = list(self.dags.silent) if Area.DAGS in self.areas else []
         with_plugins = Area.PLUGINS in self.areas and self.plugins is not None and bool(self.plugins.python)
         settings = [
             path
             for path in (self.environment.workflow.dags / SETTINGS_FILE, self.plugins_folder / SETTINGS_FILE)
             if path.is_file()
         ]
-        if not files and not with_plugins and not settings:
+        if not files and not silent and not with_plugins and not settings:
             return Imports(None)
         if self._locate is None or self.untrusted:
             why, hint = (
@@ -263,6 +265,8 @@ class Workspace:
             dags=self.environment.workflow.dags,
             plugins=self.plugins_folder,
             files=files,
+            silent=silent,
+            safe_mode=self.dags.safe_mode,
             with_plugins=with_plugins,
             settings=settings if self.only is None else [],
             startup=self.startup,

@@ -32,6 +32,7 @@ import traceback
 HERE = os.path.dirname(os.path.abspath(__file__))
 sys.path.insert(0, HERE)
 from mwaa_inside_guards import Recorder, enter_container_view, guard_sockets, guard_values  # noqa: E402
+from mwaa_inside_silent import worth  # noqa: E402
 
 sys.path.remove(HERE)
 
@@ -85,7 +86,7 @@ def import_dag_file(path, request, recorder):
         from airflow.models.dagbag import DagBag
     begin = time.time()
     bag = DagBag(dag_folder=request["dags"], include_examples=False, collect_dags=False)
-    bag.process_file(path, only_if_updated=False, safe_mode=True)
+    bag.process_file(path, only_if_updated=False, safe_mode=request["safe_mode"])
     seconds = time.time() - begin
     errors = []
     for _name, text in bag.import_errors.items():
@@ -107,6 +108,13 @@ def import_dag_file(path, request, recorder):
             )
     warnings = sorted({item for items in getattr(bag, "captured_warnings", {}).values() for item in items})
     return {"seconds": seconds, "errors": errors, "dags": dags, "warnings": warnings}
+
+
+def import_silent_file(path, request, recorder):
+    """A file that Airflow passes over, as if it did not: which DAGs would there be."""
+    if not worth(request["silent"][path], request["plugins"]):
+        return {"errors": [], "dags": []}
+    return import_dag_file(path, dict(request, safe_mode=False), recorder)
 
 
 def serialize(dag):
@@ -232,7 +240,7 @@ def discover(request):
     return found
 
 
-JOBS = {"dag": import_dag_file, "plugins": import_plugins, "settings": run_settings}
+JOBS = {"dag": import_dag_file, "silent": import_silent_file, "plugins": import_plugins, "settings": run_settings}
 
 
 def child(kind, name, request, recorder, write_end):
@@ -398,11 +406,12 @@ def main():
     recorder = Recorder([request["dags"], request["plugins"]])
     guard_sockets(recorder)
     guard_values(recorder)
-    if files:
+    if files or request["silent"]:
         warm_up(request, recorder)
     jobs = [("plugins", component) for component in request["components"]]
     jobs += [("settings", path) for path in request["settings"]]
     jobs += [("dag", path) for path in files]
+    jobs += [("silent", path) for path in request["silent"]]
     run_all(jobs, request, recorder, emit)
     emit({"kind": "end"})
 

@@ -10,7 +10,7 @@ from mwaa_local.preflight.workspace import Workspace
 
 
 def check(workspace: Workspace) -> Iterator[Hit]:
-    if workspace.only is not None or not workspace.dags.parsed:
+    if workspace.only is not None or not workspace.dags.imported:
         return
     class_, share = workspace.environment.environment_class, workspace.parsing.capacity_share
     results = workspace.imports.dags

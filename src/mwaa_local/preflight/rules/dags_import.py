@@ -17,7 +17,7 @@ _FAMILIES = ("apache", "cncf", "common", "dbt", "microsoft")
 
 
 def check(workspace: Workspace) -> Iterator[Hit | Unchecked]:
-    if not workspace.dags.parsed:
+    if not workspace.dags.imported:
         return
     imports = workspace.imports
     yield from imports.unchecked
@@ -25,7 +25,7 @@ def check(workspace: Workspace) -> Iterator[Hit | Unchecked]:
         file = workspace.dags.by_path.get(path)
         claimed = _v3.claimed(file) if file is not None and workspace.version.major >= 3 else frozenset()
         for problem in result.problems:
-            if result.late or problem.text.startswith(KINDS) or "AirflowTaskTimeout" in problem.text:
+            if result.late or _is_syntax(workspace, problem) or "AirflowTaskTimeout" in problem.text:
                 continue  # DAG003, DAG001
             if problem.file == path and problem.line in claimed:
                 continue  # DAG008 and DAG009 say what took its place
@@ -34,6 +34,11 @@ def check(workspace: Workspace) -> Iterator[Hit | Unchecked]:
             if any(item.kind == "network" for item in result.accesses) and not _is_missing_module(problem):
                 continue  # DAG006: the check itself cut the network
             yield _outcome(workspace, imports, result, problem)
+
+
+def _is_syntax(workspace: Workspace, problem: ImportProblem) -> bool:
+    """Whether DAG001 says it: not of a file that it does not look at, in plugins or in a folder of an archive."""
+    return problem.text.startswith(KINDS) and (problem.file is None or problem.file in workspace.dags.by_path)
 
 
 def _is_missing_module(problem: ImportProblem) -> bool:

@@ -9,7 +9,7 @@ from mwaa_local.preflight.workspace import Workspace
 
 
 def check(workspace: Workspace) -> Iterator[Hit]:
-    if not workspace.dags.parsed:
+    if not workspace.dags.imported:
         return
     limit = workspace.import_timeout
     for path, result in workspace.imports.dags.items():

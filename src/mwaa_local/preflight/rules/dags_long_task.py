@@ -13,7 +13,7 @@ _DEFAULT_SENSOR_SECONDS = 7 * 24 * 3600  # Airflow's own sensors.default_timeout
 
 
 def check(workspace: Workspace) -> Iterator[Hit]:
-    if not workspace.dags.parsed:
+    if not workspace.dags.imported:
         return
     limit = workspace.parsing.task_seconds
     for path, result in workspace.imports.dags.items():

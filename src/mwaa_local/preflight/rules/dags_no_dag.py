@@ -10,7 +10,7 @@ from mwaa_local.preflight.workspace import Workspace
 
 
 def check(workspace: Workspace) -> Iterator[Hit]:
-    if not workspace.dags.parsed:
+    if not workspace.dags.imported:
         return
     for path, result in workspace.imports.dags.items():
         if not result.dags and not result.problems and path.name not in (SETTINGS_FILE, "__init__.py"):

@@ -5,30 +5,24 @@ from __future__ import annotations
 import ast
 from collections.abc import Iterator
 
-from mwaa_local.preflight.findings import Area, Hit, Rule, Severity
-from mwaa_local.preflight.readings.dags import might_hold_dag
+from mwaa_local.preflight.findings import Area, Hit, Rule, Severity, Unchecked
+from mwaa_local.preflight.readings import archives
+from mwaa_local.preflight.readings.dags import missing_words
 from mwaa_local.preflight.readings.python import PythonFile
+from mwaa_local.preflight.readings.silent import generator_line
 from mwaa_local.preflight.readings.text import TextFile
 from mwaa_local.preflight.workspace import Workspace
 
 _MAKERS = ("DAG", "dag")
 
 
-def check(workspace: Workspace) -> Iterator[Hit]:
+def check(workspace: Workspace) -> Iterator[Hit | Unchecked]:
     dags = workspace.dags
     for file in dags.python:
-        if not might_hold_dag(file.source.data):
-            line = _builds_dag(file)
-            if line:
-                missing = "airflow" if b"airflow" not in file.source.data.lower() else "dag"
-                yield Hit(
-                    f"the file's text holds no {missing!r}, so it is taken for one without a DAG",
-                    file.path,
-                    line,
-                    fix=f"add a comment with the words airflow and dag: # airflow {missing} file"
-                    if missing == "dag"
-                    else "add a comment that holds the word airflow",
-                )
+        lacking = dags.lacks(file)
+        if lacking:
+            yield from _passed_over(workspace, file, lacking)
+    yield from _archives(workspace)
     for path in dags.files:
         if path.suffix == ".py" and path not in dags.looked_at:
             try:
@@ -44,6 +38,49 @@ def check(workspace: Workspace) -> Iterator[Hit]:
                     fix="take it out of .airflowignore",
                     severity=Severity.INFO,
                 )
+
+
+def _passed_over(workspace: Workspace, file: PythonFile, lacking: tuple[str, ...]) -> Iterator[Hit]:
+    line = _builds_dag(file) or generator_line(file)
+    found = workspace.imports.silent.get(file.path) if workspace.dags.silent else None
+    given = sorted(str(dag["id"]) for dag in found.dags) if found is not None else []
+    if not line and not given:
+        return
+    words = " and no ".join(repr(word) for word in lacking)
+    gives = f"; imported, it gives {_several(given)}" if given else ""
+    yield Hit(
+        f"the file's text holds no {words}, so it is taken for one without a DAG{gives}",
+        file.path,
+        line,
+        fix=f"add a comment that holds the word {' and the word '.join(lacking)}: # airflow dag",
+    )
+
+
+def _several(names: list[str]) -> str:
+    shown = ", ".join(names[:3])
+    return f"the DAG{'s' if len(names) > 1 else ''} {shown}{f' and {len(names) - 3} more' if len(names) > 3 else ''}"
+
+
+def _archives(workspace: Workspace) -> Iterator[Hit | Unchecked]:
+    dags = workspace.dags
+    for archive in dags.archives:
+        if archive.unreadable:
+            yield Unchecked(
+                f"the DAG archive {workspace.relative(archive.path)}",
+                f"it cannot be read: {archive.unreadable}",
+                "pack it anew, without a password",
+            )
+        elif archive.deeper and not archive.compiled and all(dags.lacks(file) for file in archive.python):
+            for name in archive.deeper:
+                member = archives.member_text(archive.path / name)
+                if member is not None and not missing_words(member.data, dags.facts.dag_words):
+                    yield Hit(
+                        f"{name} lies in a folder of the archive: DAG files are looked for at its top only",
+                        archive.path,
+                        fix="pack the content of that folder, not the folder",
+                        key=archive.path.name,
+                    )
+                    break
 
 
 def _builds_dag(file: PythonFile) -> int:
@@ -65,8 +102,9 @@ RULE = Rule(
     area=Area.DAGS,
     title="DAG file that is not parsed",
     why=(
-        "only files whose text holds both `airflow` and `dag` are imported, and none that .airflowignore lists; "
-        "a factory behind an import of your own is passed over without a word"
+        "only files whose text holds both `airflow` and `dag` are imported, none that .airflowignore lists, and of zip "
+        "archives those at the top; a loader of a DAG factory, or a factory behind an import of your own, is passed "
+        "over without a word"
     ),
     source="spec/07 B1.4",
     fix="Add a comment with both words",
