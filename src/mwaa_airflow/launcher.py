@@ -34,7 +34,7 @@ import threading
 import time
 from pathlib import Path
 
-from mwaa_airflow import environment, preload, triggerer_stop
+from mwaa_airflow import environment, preload, smoke_runs, triggerer_stop
 
 #: Seconds between SIGTERM and SIGKILL (spec/10 section 1.4).
 PATIENCE = 90.0
@@ -270,6 +270,8 @@ def run_airflow(child):
         setproctitle(" ".join(words))
     if child.argv[0] == "triggerer":
         triggerer_stop.install()
+    if child.argv[0] == "scheduler":
+        smoke_runs.install()
     from airflow.__main__ import main as airflow
 
     return airflow()

@@ -18,6 +18,9 @@ _POLL_S = 0.3
 _SETTLED_S = 6.0
 _SILENCE_S = 90.0
 _TAIL_LINES = 20
+# Of the id of every run that a smoke test triggers; Airflow's scheduler runs it although the DAG is paused
+# (mwaa_airflow.smoke_runs).
+RUN_PREFIX = "mwaa-local-smoke__"
 
 
 @dataclass(frozen=True)
