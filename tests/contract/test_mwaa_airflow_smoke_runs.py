@@ -9,7 +9,7 @@ import pytest
 from mwaa_airflow_support import VERSIONS, airflow_python, run, variables
 
 from mwaa_airflow.smoke_runs import PREFIX
-from mwaa_local.observability import smoke
+from mwaa_local.observability import smoke_runs
 
 # What each version's scheduler asks, on rows that it would meet.
 PROGRAM = """
@@ -111,7 +111,7 @@ ROWS: list[dict[str, object]] = [
 
 
 def test_both_sides_mean_the_same_runs() -> None:
-    assert smoke.RUN_PREFIX == PREFIX
+    assert smoke_runs.RUN_PREFIX == PREFIX
 
 
 @pytest.mark.parametrize("version", VERSIONS)

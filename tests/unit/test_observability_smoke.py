@@ -11,15 +11,16 @@ from datetime import UTC, datetime, timedelta
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 from typing import Any
+from urllib.parse import unquote
 
 import pytest
 import xmlschema
 
 from mwaa_local.errors import EngineError, UsageError
 from mwaa_local.model import SmokeSettings
-from mwaa_local.observability import smoke
-from mwaa_local.observability.airflow_api import AirflowApi, Dag, ImportFailure
-from mwaa_local.observability.smoke import RunResult, SmokeResult
+from mwaa_local.observability import smoke, smoke_runs
+from mwaa_local.observability.airflow_api import AirflowApi, Dag, ImportFailure, RefusedError
+from mwaa_local.observability.smoke_results import FailedTask, RunResult, SmokeResult, write_junit
 
 JUNIT = Path(__file__).parents[1] / "fixtures/preflight/junit-10.xsd"
 
@@ -35,7 +36,11 @@ class FakeAirflow:
         self.dags: dict[str, dict[str, Any]] = {}
         self.ends: dict[str, str] = {}
         self.errors: list[dict[str, str]] = []
-        self.unpaused: list[str] = []
+        self.patched: list[tuple[str, dict[str, Any]]] = []
+        self.runs: dict[str, str] = {}
+        self.refused: dict[str, tuple[int, str]] = {}
+        self.most = 0
+        self.log: list[dict[str, Any]] | None = None
         self.triggered: list[tuple[str, dict[str, Any]]] = []
         self.needs_token = major >= 3
 
@@ -66,12 +71,19 @@ class FakeAirflow:
         if path == "/dags":
             return {"dags": list(self.dags.values()), "total_entries": len(self.dags)}
         if method == "PATCH":
-            self.unpaused.append(parts[1])
+            self.patched.append((path, body))
             return {}
         if method == "POST":
+            if parts[1] in self.refused:
+                status, detail = self.refused[parts[1]]
+                return status, {"detail": detail}
             self.triggered.append((parts[1], body))
-            return {"dag_run_id": "run-1"}
-        if parts[-1] == "run-1":
+            self.runs[parts[1]] = body["dag_run_id"]
+            self.most = max(self.most, len(self.runs))
+            return {"dag_run_id": body["dag_run_id"]}
+        if len(parts) == 4 and unquote(parts[-1]) == self.runs.get(parts[1]):
+            if self.ends[parts[1]] in ("success", "failed"):
+                self.runs = {dag: run for dag, run in self.runs.items() if dag != parts[1]}
             return {"state": self.ends[parts[1]]}
         if parts[-1] == "taskInstances":
             state = self.ends[parts[1]]
@@ -87,6 +99,8 @@ class FakeAirflow:
             ]
             return {"task_instances": tasks, "total_entries": 1}
         if "logs" in parts:
+            if self.log is not None:
+                return {"content": self.log} if self.major >= 3 else "\n*** no such stream"
             if self.major >= 3:
                 frame = {"filename": DAG_FILE, "lineno": 12, "name": "month"}
                 detail = [{"exc_type": "KeyError", "exc_value": "'month'", "frames": [frame]}]
@@ -108,7 +122,7 @@ def served(fake: FakeAirflow) -> Iterator[AirflowApi]:
                 return
             length = int(self.headers.get("Content-Length") or 0)
             answer = fake.answer(self.command, self.path, json.loads(self.rfile.read(length)) if length else {})
-            self.reply(404 if answer is None else 200, answer)
+            self.reply(*answer) if isinstance(answer, tuple) else self.reply(404 if answer is None else 200, answer)
 
         do_GET = do_POST = do_PATCH = handle_any
 
@@ -137,17 +151,128 @@ SETTINGS = SmokeSettings(dags=(), tag="smoke", timeout_seconds=5)
 
 
 @pytest.mark.parametrize("major", [2, 3])
-def test_runs_succeed_and_paused_dags_are_unpaused(major: int) -> None:
+def test_runs_succeed_and_paused_dags_stay_paused(major: int) -> None:
     fake = FakeAirflow(major)
     fake.add("one", paused=True)
     fake.add("two")
     with served(fake) as api:
         chosen = smoke.choose(api.dags(), SETTINGS, (), None)
-        results = smoke.run(api, chosen, {"key": 1}, timeout_s=5)
+        results = smoke_runs.run(api, chosen, {"key": 1}, slots=5, timeout_s=5)
     assert [(r.dag_id, r.state) for r in results] == [("one", "success"), ("two", "success")]
-    assert fake.unpaused == ["one"]
+    assert fake.patched == [], "no pause state is touched, so none has to be restored"
+    assert all(body["dag_run_id"].startswith(smoke_runs.RUN_PREFIX) for _, body in fake.triggered)
     assert fake.triggered[0][1]["conf"] == {"key": 1}
     assert SmokeResult(runs=tuple(results)).passed
+
+
+@pytest.mark.parametrize("slots", [1, 2, 5])
+def test_no_more_runs_at_once_than_slots(slots: int) -> None:
+    fake = FakeAirflow(3)
+    for number in range(5):
+        fake.add(f"dag_{number}")
+    with served(fake) as api:
+        results = smoke_runs.run(api, api.dags(), {}, slots=slots, timeout_s=30)
+    assert [result.state for result in results] == ["success"] * 5
+    assert fake.most == slots
+
+
+@pytest.mark.parametrize(
+    ("conf", "status", "detail", "reason"),
+    [
+        ({}, 400, "Invalid input for param month: No value passed", "needs --conf: Invalid input for param month"),
+        ({"month": 1}, 400, "Invalid input for param month: 1 is not of type 'string'", "--conf does not fit: Invalid"),
+        ({}, 400, "Dag with dag_id: 'asks' does not allow manual runs", "cannot be triggered: Dag with"),
+        ({}, 500, "Internal Server Error", "cannot be triggered: Internal Server Error"),
+    ],
+)
+def test_a_dag_that_cannot_be_triggered_fails_and_the_others_go_on(
+    conf: dict[str, Any], status: int, detail: str, reason: str, tmp_path: Path
+) -> None:
+    fake = FakeAirflow(3)
+    fake.add("asks")
+    fake.add("other")
+    fake.refused["asks"] = (status, detail)
+    with served(fake) as api:
+        results = smoke_runs.run(api, api.dags(), conf, slots=1, timeout_s=30)
+    assert [(result.dag_id, result.state) for result in results] == [("asks", "refused"), ("other", "success")]
+    assert results[0].reason.startswith(reason)
+    result = SmokeResult(runs=tuple(results))
+    assert not result.passed
+    write_junit(result, tmp_path / "smoke.xml")
+    failure = ET.parse(tmp_path / "smoke.xml").getroot().find("testcase[@name='asks']/failure")
+    assert failure is not None and str(failure.get("message")).startswith(reason)
+
+
+def test_an_answer_that_was_lost_starts_no_second_run() -> None:
+    fake = FakeAirflow(3)
+    fake.add("one")
+    with served(fake) as api:
+        real = api.trigger
+
+        def losing(dag_id: str, conf: Any, *, run_id: str | None = None) -> str:
+            if fake.triggered:
+                raise RefusedError("POST", "", 409, b'{"detail": "exists"}')
+            real(dag_id, conf, run_id=run_id)
+            raise EngineError("Airflow's web server does not answer")
+
+        api.trigger = losing  # type: ignore[method-assign]
+        (result,) = smoke_runs.run(api, api.dags(), {}, slots=5, timeout_s=30)
+    assert result.state == "success"
+    assert len(fake.triggered) == 1
+
+
+@pytest.mark.parametrize("stop", [KeyboardInterrupt, EngineError("nobody answers")])
+def test_what_still_runs_is_ended_when_the_test_is_interrupted(stop: Any) -> None:
+    fake = FakeAirflow(3)
+    fake.add("slow", ends="running")
+    fake.add("fast")
+
+    def interrupt(_: RunResult) -> None:
+        raise stop
+
+    with served(fake) as api, pytest.raises((KeyboardInterrupt, EngineError)):
+        smoke_runs.run(api, sorted(api.dags(), key=lambda dag: dag.id == "fast"), {}, slots=5, timeout_s=30,
+                       on_result=interrupt)  # fmt: skip
+    ((path, body),) = fake.patched
+    assert path.startswith("/dags/slow/dagRuns/") and body == {"state": "failed"}
+
+
+@pytest.mark.parametrize("major", [2, 3])
+def test_the_scheduler_speaks_for_a_task_whose_log_is_empty(major: int, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(smoke_runs, "_LOG_S", 0.1)
+    fake = FakeAirflow(major)
+    fake.add("lost", ends="failed")
+    fake.log = [{"event": "::group::Log message source details"}]
+    asked: list[str] = []
+
+    def scheduler() -> list[str]:
+        run = str(fake.triggered[0][1]["dag_run_id"])
+        asked.append(run)
+        return [
+            f"TaskInstance Finished: dag_id=lost, task_id=other, run_id={run}, state=failed",
+            f"TaskInstance Finished: dag_id=lost, task_id=bad, run_id={run}, state=failed, executor_state=failed",
+            "TaskInstance Finished: dag_id=lost, task_id=bad, run_id=manual__1, state=failed",
+            f"<TaskInstance: not-lost.bad {run}>",
+        ]
+
+    with served(fake) as api:
+        (result,) = smoke_runs.run(api, api.dags(), {}, slots=5, timeout_s=5, scheduler_lines=scheduler)
+    (task,) = result.failed_tasks
+    assert [line.partition(" run_id")[0] for line in task.scheduler_lines] == [
+        "TaskInstance Finished: dag_id=lost, task_id=bad,"
+    ]
+    assert task.scheduler_lines[0] in task.cause
+
+
+def test_a_dag_whose_turn_never_came_is_told() -> None:
+    fake = FakeAirflow(3)
+    fake.add("a_slow", ends="running")
+    fake.add("b_late")
+    with served(fake) as api:
+        results = smoke_runs.run(api, api.dags(), {}, slots=1, timeout_s=0.5)
+    assert [(r.dag_id, r.state) for r in results] == [("a_slow", "timeout"), ("b_late", "timeout")]
+    assert results[1].reason.startswith("not started")
+    assert [path.split("/")[2] for path, _ in fake.patched] == ["a_slow"], "what runs on is ended"
 
 
 @pytest.mark.parametrize("major", [2, 3])
@@ -155,7 +280,7 @@ def test_a_failed_run_carries_its_log(major: int) -> None:
     fake = FakeAirflow(major)
     fake.add("bad", ends="failed")
     with served(fake) as api:
-        (result,) = smoke.run(api, api.dags(), {}, timeout_s=5)
+        (result,) = smoke_runs.run(api, api.dags(), {}, slots=5, timeout_s=5)
     assert result.state == "failed"
     (task,) = result.failed_tasks
     assert "boom" in task.log_tail[0]
@@ -169,16 +294,34 @@ def test_a_run_is_triggered_with_a_logical_date_of_now() -> None:
     fake.add("daily")
     before = datetime.now(UTC) - timedelta(milliseconds=1)
     with served(fake) as api:
-        api.trigger("daily", {})
+        api.trigger("daily", {}, run_id="r")
     asked = datetime.fromisoformat(fake.triggered[0][1]["logical_date"])
     assert before <= asked <= datetime.now(UTC), "never in the future: Airflow 3 would wait for it"
+
+
+@pytest.mark.parametrize("major", [2, 3])
+def test_the_exception_is_waited_for_when_the_log_arrives_after_the_state(major: int) -> None:
+    fake = FakeAirflow(major)
+    fake.add("bad", ends="failed")
+    fake.log = []
+    with served(fake) as api:
+        real = api.task_events
+
+        def late(*words: Any, **more: Any) -> list[Any]:
+            found = real(*words, **more)
+            fake.log = None
+            return found
+
+        api.task_events = late  # type: ignore[method-assign]
+        (result,) = smoke_runs.run(api, api.dags(), {}, slots=5, timeout_s=5)
+    assert result.failed_tasks[0].error == "KeyError: 'month'"
 
 
 def test_a_run_that_never_ends_is_a_timeout() -> None:
     fake = FakeAirflow(3)
     fake.add("slow", ends="running")
     with served(fake) as api:
-        (result,) = smoke.run(api, api.dags(), {}, timeout_s=0.1)
+        (result,) = smoke_runs.run(api, api.dags(), {}, slots=5, timeout_s=0.1)
     assert result.state == "timeout"
 
 
@@ -218,13 +361,13 @@ def test_waiting_for_a_dag_that_never_comes_is_bounded(tmp_path: Path) -> None:
 
 
 def test_junit_holds_failures_and_survives_control_characters(tmp_path: Path) -> None:
-    task = smoke.FailedTask("t", "failed", 1, ("boom \x07 <&>",), "KeyError: '\x07'", "dags/load.py:12")
+    task = FailedTask("t", "failed", 1, ("boom \x07 <&>",), "KeyError: '\x07'", "dags/load.py:12")
     failed = RunResult("bad", "r", "failed", 1.5, (task,))
     result = SmokeResult(
         (ImportFailure("/dags/x.py", "Traceback"),), (failed, RunResult("ok", "r", "success", 2.0)), ("no environment",)
     )
     path = tmp_path / "deep" / "smoke.xml"
-    smoke.write_junit(result, path)
+    write_junit(result, path)
     xmlschema.XMLSchema(str(JUNIT)).validate(path)
     suite = ET.parse(path).getroot()
     assert (suite.get("tests"), suite.get("failures")) == ("4", "3")
@@ -254,5 +397,5 @@ def test_a_web_server_that_stumbles_does_not_fail_the_runs() -> None:
             return real(dag_id, run_id)
 
         api.run_state = stumbling  # type: ignore[method-assign]
-        (result,) = smoke.run(api, api.dags(), {}, timeout_s=10)
+        (result,) = smoke_runs.run(api, api.dags(), {}, slots=5, timeout_s=60)
     assert result.state == "success"

@@ -4,17 +4,25 @@ from __future__ import annotations
 
 import json as json_module
 import time
+from collections.abc import Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import Annotated, Any
 
 import typer
 
 from mwaa_local.cli import lifecycle, output
-from mwaa_local.cli.context import settings
+from mwaa_local.cli.context import Settings, settings
+from mwaa_local.engines.protocol import Engine
 from mwaa_local.errors import MwaaLocalError, UsageError
+from mwaa_local.model import Environment
 from mwaa_local.observability import smoke as smoke_test
+from mwaa_local.observability import smoke_runs
 from mwaa_local.observability.airflow_api import AirflowApi
-from mwaa_local.observability.smoke import RunResult, SmokeResult
+from mwaa_local.observability.smoke_results import RunResult, SmokeResult, write_junit
+
+# Of the scheduler's output, enough to reach back to a task of this test.
+_SCHEDULER_LINES = 5000
 
 
 class NotMadeError(MwaaLocalError):
@@ -42,6 +50,7 @@ def smoke(
 ) -> None:
     """Bring the environment up, fail on any DAG import error, run DAGs and wait for them.
 
+    Paused DAGs stay paused, and no run of a schedule arises from the test.
     Exit codes: 0 all succeeded, 1 something failed, 2 the test could not be made.
     """
     values = _conf(conf)
@@ -51,13 +60,21 @@ def smoke(
     was_running = engine.addresses() is not None
     limit = timeout or float(environment.local.smoke.timeout_seconds)
     result = SmokeResult()
+    runs: list[RunResult] = []
+
+    def note(run: RunResult) -> None:
+        runs.append(run)
+        _show_run(run)
+
     try:
         try:
-            up, engine, _ = lifecycle.bring_up(chosen, environment, timeout_s=lifecycle.DEFAULT_TIMEOUT_S)
+            wanted = environment if was_running else _without_schedules(environment)
+            up, engine, _ = lifecycle.bring_up(chosen, wanted, timeout_s=lifecycle.DEFAULT_TIMEOUT_S)
         except MwaaLocalError as error:
             result = SmokeResult(problems=(str(error),))
             raise NotMadeError(error.what, where=error.where, why=error.why, hint=error.hint) from error
         problems = [] if environment.local.allow_failed_requirements else [str(verdict) for verdict in up.verdicts]
+        result = SmokeResult(problems=tuple(problems))
         api = AirflowApi(up.addresses.web, environment.version.major)
         progress = output.StepProgress()
         begin = time.monotonic()
@@ -67,27 +84,52 @@ def smoke(
                 api, environment.workflow.dags, names, timeout_s=min(limit, 120)
             )
             step.note(f"{len(dags)} DAGs, {len(errors)} import errors")
-        runs: list[RunResult] = []
+        result = SmokeResult(tuple(errors), problems=tuple(problems))
         if not errors or dag:
             selected = smoke_test.choose(dags, environment.local.smoke, dag or (), tag)
             with progress.step(f"running {len(selected)} DAGs"):
-                runs = smoke_test.run(
-                    api, selected, values, timeout_s=max(1.0, limit - (time.monotonic() - begin)), on_result=_show_run
+                smoke_runs.run(
+                    api,
+                    selected,
+                    values,
+                    slots=environment.min_workers * environment.tasks_per_worker,
+                    timeout_s=max(1.0, limit - (time.monotonic() - begin)),
+                    on_result=note,
+                    scheduler_lines=lambda: engine.logs("scheduler", follow=False, lines=_SCHEDULER_LINES),
                 )
         result = SmokeResult(tuple(errors), tuple(runs), tuple(problems))
-    except UsageError as error:
-        result = SmokeResult(problems=(str(error),))
+    except MwaaLocalError as error:
+        if not isinstance(error, NotMadeError):
+            # What is known by now is reported; the error itself ends the command.
+            result = SmokeResult(result.import_errors, tuple(runs), (*result.problems, str(error)))
         raise
     finally:
         if junit:
-            smoke_test.write_junit(result, junit)
-        if not was_running and not keep:
-            with output.StepProgress().step("taking the environment down"):
-                engine.down(timeout_s=60)
+            write_junit(result, junit)
+        if not was_running:
+            _leave(chosen, environment, engine, keep=keep)
     if json:
         output.emit_json(result.as_dict())
     _show(result, quiet=json)
     raise typer.Exit(0 if result.passed else 1)
+
+
+def _without_schedules(environment: Environment) -> Environment:
+    """The environment with no run but those that the test triggers.
+
+    Also a DAG that is not paused when it is created gets no run of its schedule then, so that none takes a worker.
+    """
+    return replace(environment, options={**environment.options, "scheduler.use_job_schedule": "False"})
+
+
+def _leave(chosen: Settings, environment: Environment, engine: Engine, *, keep: bool) -> None:
+    """Take down what the test brought up, or give it the schedules back."""
+    if not keep:
+        with output.StepProgress().step("taking the environment down"):
+            engine.down(timeout_s=60)
+    elif engine.addresses() is not None:
+        output.note("schedules begin now, as the definition says")
+        lifecycle.bring_up(chosen, environment, timeout_s=lifecycle.DEFAULT_TIMEOUT_S)
 
 
 def _conf(text: str) -> dict[str, Any]:
@@ -102,10 +144,19 @@ def _conf(text: str) -> dict[str, Any]:
 
 def _show_run(run: RunResult) -> None:
     output.note(f"  {run.dag_id}: {run.state} after {run.seconds:.1f} s")
+    if run.state != "success" and not run.failed_tasks:
+        output.note(f"    {run.causes[0]}")
+        _show_lines("the scheduler's lines about it:", run.scheduler_lines)
     for task in run.failed_tasks:
         output.note(f"    {task.cause}")
-        output.note(f"    {task.task_id} is {task.state}; its last lines:")
-        for line in task.log_tail:
+        _show_lines(f"{task.task_id} is {task.state}; the last lines of its log:", task.log_tail)
+        _show_lines("its log is empty; the scheduler's lines about it:", task.scheduler_lines)
+
+
+def _show_lines(title: str, lines: Sequence[str]) -> None:
+    if lines:
+        output.note(f"    {title}")
+        for line in lines:
             output.note(f"      {line}")
 
 
@@ -123,6 +174,5 @@ def _show(result: SmokeResult, *, quiet: bool) -> None:
         )
         for run in result.runs:
             if run.state != "success":
-                causes = [task.cause for task in run.failed_tasks] or [f"ended {run.state}"]
-                for cause in causes:
+                for cause in run.causes:
                     output.out.print(f"  {run.dag_id}: {cause}", markup=False)

@@ -46,6 +46,34 @@ class TaskInstance:
     seconds: float | None
 
 
+class RefusedError(EngineError):
+    """Airflow's API answered, and said no.
+
+    Attributes:
+        status: HTTP status of the answer.
+        detail: Airflow's own sentence.
+    """
+
+    def __init__(self, request: str, where: str, status: int, payload: bytes) -> None:
+        text = payload.decode(errors="replace")
+        self.status = status
+        self.detail = _detail(text)
+        super().__init__(
+            f"Airflow's API refused {request}",
+            where=where,
+            why=f"HTTP {status}: {text[:500]}",
+            hint="`mwaa-local status` shows the web server's state",
+        )
+
+
+def _detail(text: str) -> str:
+    try:
+        found = json.loads(text)["detail"]
+    except (ValueError, KeyError, TypeError):
+        found = text[:500]
+    return found if isinstance(found, str) else json.dumps(found)
+
+
 class AirflowApi:
     """One environment's API.
 
@@ -95,12 +123,17 @@ class AirflowApi:
         """Let runs of a DAG start."""
         self._call("PATCH", f"/dags/{quote(dag_id)}", {"is_paused": False})
 
-    def trigger(self, dag_id: str, conf: Mapping[str, Any]) -> str:
-        """Start a run as the UI's button does, with a logical date of now; returns its id.
+    def trigger(self, dag_id: str, conf: Mapping[str, Any], *, run_id: str | None = None) -> str:
+        """Start a run as the UI's button does, with a logical date of now; returns its id, which Airflow may choose.
 
         Airflow 2 takes now by itself; in Airflow 3 a run without a logical date has no ``ds`` and no data interval.
+
+        Raises:
+            RefusedError: Airflow does not start it: params without a value, no such DAG, an id that exists.
         """
         body: dict[str, Any] = {"conf": dict(conf)}
+        if run_id is not None:
+            body["dag_run_id"] = run_id
         if self._major >= 3:
             # The UI's own precision. Airflow infers the data interval from it, by the DAG's timetable.
             body["logical_date"] = datetime.now(UTC).isoformat(timespec="milliseconds")
@@ -109,6 +142,10 @@ class AirflowApi:
     def run_state(self, dag_id: str, run_id: str) -> str:
         """State of a run: ``queued``, ``running``, ``success`` or ``failed``."""
         return str(self._call("GET", f"/dags/{quote(dag_id)}/dagRuns/{quote(run_id)}")["state"])
+
+    def end_run(self, dag_id: str, run_id: str) -> None:
+        """End a run and its tasks, as marking it failed does."""
+        self._call("PATCH", f"/dags/{quote(dag_id)}/dagRuns/{quote(run_id)}", {"state": "failed"})
 
     def latest_run(self, dag_id: str) -> str | None:
         """Id of a DAG's newest run."""
@@ -176,13 +213,7 @@ class AirflowApi:
                 self._token = self._json(token)["access_token"]
                 status, payload = self._raw(method, path, body, accept)
         if status >= 300:
-            text = payload.decode(errors="replace")[:500]
-            raise EngineError(
-                f"Airflow's API refused {method} {path.partition('?')[0]}",
-                where=f"http://{self._url.netloc}",
-                why=f"HTTP {status}: {text}",
-                hint="`mwaa-local status` shows the web server's state",
-            )
+            raise RefusedError(f"{method} {path.partition('?')[0]}", f"http://{self._url.netloc}", status, payload)
         return payload
 
     def _raw(self, method: str, path: str, body: Mapping[str, Any] | None, accept: str) -> tuple[int, bytes]:

@@ -88,6 +88,13 @@ def failure(events: Sequence[Any]) -> Failure | None:
     return _written([line for event in events for line in render(event)])
 
 
+def says_nothing(events: Sequence[Any]) -> bool:
+    """Whether a log holds no line of the task's own: only where it was looked for, and that it is not there."""
+    return not any(
+        event.get("timestamp") if isinstance(event, Mapping) else str(event).startswith("[") for event in events
+    )
+
+
 def _frames(stack: Mapping[str, Any]) -> list[tuple[str, int, str]]:
     frames = [
         (str(f.get("filename")), int(f.get("lineno") or 0), str(f.get("name"))) for f in stack.get("frames") or ()
