@@ -24,6 +24,7 @@ the launcher says "started" and becomes it.
 
 import contextlib
 import ctypes
+import faulthandler
 import gc
 import json
 import os
@@ -34,7 +35,7 @@ import threading
 import time
 from pathlib import Path
 
-from mwaa_airflow import environment, preload, smoke_runs, triggerer_stop
+from mwaa_airflow import crash, environment, preload, smoke_runs, triggerer_stop
 
 #: Seconds between SIGTERM and SIGKILL (spec/10 section 1.4).
 PATIENCE = 90.0
@@ -262,6 +263,9 @@ def run_airflow(child):
     if child.fresh:
         os.execv(words[0], words)
     sys.argv = words[1:]
+    crash.install()
+    # What ends a process in C code (a driver's, say) then names the line of Python it was in.
+    faulthandler.enable(all_threads=False)
     try:
         from setproctitle import setproctitle
     except ImportError:

@@ -17,6 +17,7 @@ from mwaa_local.engines.protocol import Addresses, ComponentState, Engine
 from mwaa_local.errors import EngineError, MwaaLocalError, UsageError
 from mwaa_local.model import Environment
 from mwaa_local.observability.airflow_api import AirflowApi, ImportFailure
+from mwaa_local.runtime import crash
 
 _COLORS = {"healthy": "green", "starting": "yellow", "restarting": "yellow", "stopped": "dim"}
 
@@ -114,8 +115,20 @@ def _troubles(component: ComponentState) -> None:
         output.out.print(f"{component.name}: the startup script {how} after {script.get('seconds')} s", style="yellow")
         for line in (script.get("tail") or ())[-8:]:
             output.out.print(f"    {line}", markup=False)
-    if error := runtime.get("error"):
+    if last := runtime.get("crash"):
+        _crash(component.name, last)
+    elif error := runtime.get("error"):
         output.out.print(f"{component.name}: {error.get('what')}: {error.get('why')}", style="red", markup=False)
+
+
+def _crash(component: str, last: dict[str, Any]) -> None:
+    """How a process of a component died, so that nobody has to look for it in the logs."""
+    times = f"{last.get('count')} times in a row, last" if int(last.get("count") or 1) > 1 else "once,"
+    ago = output.human_seconds(max(0.0, time.time() - float(last.get("at") or 0.0)))
+    output.out.print(f"{component}: {crash.sentence(last)}", style="red", markup=False)
+    output.out.print(f"    it {last.get('ended')}, {times} {ago} ago", markup=False)
+    for line in (last.get("trace") or ())[-8:]:
+        output.out.print(f"    {line}", markup=False)
 
 
 def logs(

@@ -82,6 +82,7 @@ def component_document(component: ComponentState) -> dict[str, Any]:
         "restarts": component.restarts,
         "memory_bytes": component.memory_bytes,
         "detail": component.detail,
+        "crash": (component.status or {}).get("crash"),
         "runtime": component.status,
     }
 

@@ -20,6 +20,7 @@ from mwaa_local.engines.console import ConsoleLog
 from mwaa_local.engines.plan import Component
 from mwaa_local.engines.protocol import State
 from mwaa_local.engines.slots import Slots
+from mwaa_local.runtime import crash
 
 BACK_OFF = (0.3, 1.0, 2.0, 4.0, 8.0, 15.0, 30.0)
 STABLE_SECONDS = 120.0
@@ -27,7 +28,6 @@ PROBE_FAST, PROBE_SLOW = 0.1, 5.0
 KILL_SECONDS = 5.0
 FAILURES_TO_UNHEALTHY = 3
 _EXITS_KEPT = 10
-DIED = "process"  # the runtime's id for an Airflow process of the component that died
 
 
 @dataclass
@@ -312,19 +312,20 @@ class Kept:
         self._record(code, "", seconds)
 
     def _record(self, code: int, why: str, seconds: float = 0.0) -> None:
-        error = self._told()
+        error, cause = self._told()
         name = signal.Signals(-code).name if -code in {int(item) for item in signal.Signals} else ""
         words = why or (f"was killed by {name}" if name else f"ended with exit code {code}")
+        words += f": {cause}" if cause else ""
         self.exits.append(_exit(code, seconds, self.healthy_at is not None, words, error))
         self._failures_in_row += 1
         fatal = error is not None or self._failures_in_row >= 3
         self._set("failed" if fatal or self.plan.kind == "job" else "restarting", words)
 
-    def _told(self) -> dict[str, Any] | None:
-        """Why the boot failed, in the runtime's words; an Airflow process that died later is an end like any other."""
-        status = files.read_json(Path(self.plan.run_dir) / "status.json") if self.plan.run_dir else None
-        error = (status or {}).get("error")
-        return dict(error) if error and error.get("id") != DIED else None
+    def _told(self) -> tuple[dict[str, Any] | None, str]:
+        """The runtime's own words: why the boot failed or a process died, and for the latter the cause in one line."""
+        status = (files.read_json(Path(self.plan.run_dir) / "status.json") if self.plan.run_dir else None) or {}
+        error, last = status.get("error"), status.get("crash")
+        return (dict(error), crash.sentence(last) if last else "") if error else (None, "")
 
     async def _pause(self) -> None:
         delay = BACK_OFF[min(self._failures_in_row, len(BACK_OFF)) - 1]

@@ -23,7 +23,7 @@ from mwaa_local.engines.docker_waiting import Compose, named, until_healthy
 from mwaa_local.engines.layout import Layout
 from mwaa_local.engines.plan import Plan
 from mwaa_local.engines.protocol import Addresses, ComponentState, Progress, UpResult
-from mwaa_local.engines.verdicts import verdicts, warnings
+from mwaa_local.engines.verdicts import crashes, verdicts, warnings
 from mwaa_local.errors import EngineError, MachineError, MwaaLocalError
 from mwaa_local.model import Environment
 from mwaa_local.model import secrets as keys
@@ -120,6 +120,7 @@ class DockerEngine:
     def _up(
         self, environment: Environment, progress: Progress, seconds: dict[str, float], timeout_s: float
     ) -> UpResult:
+        began = time.time()
         self._layout.hide()
         self._refuse_other_engine()
         images = self._have_images(environment, progress)
@@ -163,13 +164,14 @@ class DockerEngine:
         states = [docker_state.describe(item, statuses.get(item.name)) for item in containers if item.name in wanted]
         allowed = environment.local.allow_failed_requirements
         found = verdicts(states)
+        loops, once = crashes(states, began)
         return UpResult(
             changes=[*notes, *changes],
             addresses=self._addresses(made.plan),
             components=states,
             seconds=seconds,
-            verdicts=[] if allowed else found,
-            warnings=[*(error.what for error in found if allowed), *warnings(states)],
+            verdicts=[*loops, *([] if allowed else found)],
+            warnings=[*once, *(error.what for error in found if allowed), *warnings(states)],
         )
 
     def _make(

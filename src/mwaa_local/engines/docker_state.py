@@ -16,6 +16,7 @@ from typing import Any
 from mwaa_local.engines import processes
 from mwaa_local.engines.docker_client import Docker, translate
 from mwaa_local.engines.protocol import ComponentState, State
+from mwaa_local.runtime import crash
 
 PROJECT_LABEL = "com.docker.compose.project"
 _SERVICE, _NUMBER, _ONEOFF = (
@@ -196,13 +197,17 @@ def _detail(container: Container, state: State, status: Mapping[str, Any] | None
     error = (status or {}).get("error")
     if container.error:
         return container.error
+    last = (status or {}).get("crash")
+    cause = crash.sentence(last) if last else ""
     if state in ("restarting", "stopped", "failed") and container.status != "running":
-        return ending(container) + ("; Docker starts it again" if state == "restarting" else "")
+        because = f": {cause}" if cause and container.exit_code and not container.out_of_memory else ""
+        return ending(container) + because + ("; Docker starts it again" if state == "restarting" else "")
     if error:
         return str(error.get("what") or "")
     if state == "starting":
         return _boot(status) or container.said
-    return container.said if state in ("unhealthy", "restarting") else ""
+    said = container.said if state in ("unhealthy", "restarting") else ""
+    return said or (f"last restart: {cause}" if cause else "")
 
 
 def ending(container: Container) -> str:

@@ -23,7 +23,6 @@ LOOK_SECONDS = 0.3
 _STATUS_SECONDS = 1.0
 _HOPELESS_RESTARTS = 3
 _TAIL = 15
-_DIED = "process"  # the runtime's id for an Airflow process that died after a good boot
 
 
 class Compose:
@@ -185,7 +184,7 @@ def _refuse_hopeless(docker: Docker, item: Container, status: Mapping[str, Any],
     """Stop waiting for a component whose boot failed for a reason it told, or that ends again and again."""
     error = status.get("error")
     failed = status.get("state") == runtime_status.FAILED
-    if item.service in AIRFLOW and error and failed and error.get("id") != _DIED:
+    if item.service in AIRFLOW and error and failed:
         raise _told(docker, item, error)
     if item.status == "created" and item.error:
         raise named(docker, translate(item.error, f"docker start {item.name}"))

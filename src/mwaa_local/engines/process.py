@@ -30,7 +30,7 @@ from mwaa_local.engines.layout import Layout
 from mwaa_local.engines.plan import Plan
 from mwaa_local.engines.process_plan import Parts
 from mwaa_local.engines.protocol import Addresses, ComponentState, Progress, UpResult
-from mwaa_local.engines.verdicts import verdicts, warnings
+from mwaa_local.engines.verdicts import crashes, verdicts, warnings
 from mwaa_local.engines.waiting import until_healthy
 from mwaa_local.errors import EngineError, MachineError
 from mwaa_local.model import Environment
@@ -95,6 +95,7 @@ class ProcessEngine:
     def _up(
         self, environment: Environment, progress: Progress, seconds: dict[str, float], timeout_s: float
     ) -> UpResult:
+        began = time.time()
         with self._alone(progress):
             self._layout.hide()
             before = self._plan()
@@ -117,13 +118,15 @@ class ProcessEngine:
         states = self.components()
         allowed = environment.local.allow_failed_requirements
         found = verdicts(states)
+        loops, once = crashes(states, began)
         return UpResult(
             changes=[*notes, *changes],
             addresses=_addresses(made),
             components=states,
             seconds=seconds,
-            verdicts=[] if allowed else found,
+            verdicts=[*loops, *([] if allowed else found)],
             warnings=[
+                *once,
                 *(self._base[2] if self._base else ()),
                 *(error.what for error in found if allowed),
                 *warnings(states),

@@ -6,9 +6,12 @@ from collections.abc import Iterable, Mapping
 from typing import Any
 
 from mwaa_local.engines.protocol import ComponentState
-from mwaa_local.errors import MwaaLocalError, RequirementsError
+from mwaa_local.errors import EngineError, MwaaLocalError, RequirementsError
+from mwaa_local.runtime import crash
 
 _TAIL = 12
+# A process of a component that died once may do so by chance; again at once, it will not stop by itself.
+_LOOP = 2
 
 
 def verdicts(states: Iterable[ComponentState]) -> list[MwaaLocalError]:
@@ -23,6 +26,44 @@ def verdicts(states: Iterable[ComponentState]) -> list[MwaaLocalError]:
             text = _text(told)
             found.setdefault(text, ([], told))[0].append(state.name)
     return [_verdict(text, names, told) for text, (names, told) in found.items()]
+
+
+def crashes(states: Iterable[ComponentState], since: float) -> tuple[list[MwaaLocalError], list[str]]:
+    """Processes that died while an environment came up, though it answers now: errors for those that do so again and
+    again, warnings for the others.
+
+    Args:
+        states: Of every component.
+        since: When ``up`` began, seconds since the epoch; what died before may just have been mended.
+
+    Returns:
+        Errors, and warnings.
+    """
+    loops: list[MwaaLocalError] = []
+    once: list[str] = []
+    for state in states:
+        last = (state.status or {}).get("crash")
+        if not last:
+            continue
+        count = int(last.get("count") or 1)
+        if float(last.get("at") or 0.0) < since:
+            if count >= _LOOP:
+                text = f"{state.name} ended {count} times in a row before this: {crash.sentence(last)}"
+                once.append(f"{text}; unless that was mended since, it will again")
+            continue
+        if count < _LOOP:
+            once.append(f"{state.name} was started again: {crash.sentence(last)}")
+            continue
+        file = last.get("file")
+        loops.append(
+            EngineError(
+                f"{state.name} ends again and again ({count} times so far): {crash.sentence(last)}",
+                where=str(file or state.name),
+                why="\n".join(str(line) for line in last.get("trace") or []),
+                hint=f"mend {file}: the component starts again by itself" if file else f"mwaa-local logs {state.name}",
+            )
+        )
+    return loops, once
 
 
 def _verdict(text: str, names: list[str], told: Mapping[str, Any]) -> MwaaLocalError:

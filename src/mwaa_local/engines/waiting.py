@@ -16,6 +16,7 @@ from mwaa_local.engines.protocol import Progress, Step
 from mwaa_local.errors import EngineError, MwaaLocalError
 
 _HOPELESS_EXITS = 3  # a component that ended so often without once being healthy will not become so
+_LOOPING_EXITS = 5  # one that was healthy now and then all the same
 _TAIL = 12
 
 
@@ -80,9 +81,9 @@ def _refuse_hopeless(layout: Layout, name: str, one: Mapping[str, Any], since: f
     if last.get("error"):
         raise told(last["error"], layout.log(name), name)
     hopeless = len([row for row in exits if not row["was_healthy"]]) >= (1 if one["kind"] == "job" else _HOPELESS_EXITS)
-    if hopeless:
+    if hopeless or len(exits) >= _LOOPING_EXITS:
         raise EngineError(
-            f"{name} cannot start: it {last['why']}",
+            f"{name} cannot start: it {last['why']}" if hopeless else f"{name} does not keep running: it {last['why']}",
             where=str(layout.log(name)),
             why=_tail(layout.log(name)),
             hint=f"mwaa-local logs {name}; the other components keep running, `make down` stops them",

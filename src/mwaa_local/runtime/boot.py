@@ -199,6 +199,7 @@ class _Boot:
             Probe(inputs, names, record.started).ask,
             drain_seconds=inputs.drain_seconds,
             prefix=inputs.console_prefix,
+            roots=files.roots(inputs),
             health_seconds=_WEB_HEALTH_SECONDS if inputs.component == "webserver" else supervise.HEALTH_SECONDS,
         )
         return supervisor.run(self._settled, _SHIPPING_DELAY_SECONDS)

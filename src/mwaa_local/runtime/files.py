@@ -12,6 +12,7 @@ import shutil
 from collections.abc import Callable, Mapping
 from pathlib import Path
 
+from mwaa_local.catalog import limits
 from mwaa_local.errors import MachineError, WorkflowFileError
 from mwaa_local.model.plugins import ARCHIVE_NAME, holds_something
 from mwaa_local.runtime import plugins
@@ -30,6 +31,15 @@ def binds(inputs: RuntimeInputs) -> list[Bind]:
     """Folders of the workspace that are shown, not copied: a saved DAG counts at once."""
     dags = inputs.workflow.get("dags")
     return [Bind(dags, "dags")] if dags and dags.is_dir() else []
+
+
+def roots(inputs: RuntimeInputs) -> dict[str, list[Path]]:
+    """Where the user's files may be said to be: by MWAA's name, in the component's home, in the workspace."""
+    homes = [Path(limits().home), inputs.visible_home, inputs.home]
+    return {
+        name: list(dict.fromkeys([*(home / name for home in homes), *filter(None, [inputs.workflow.get(name)])]))
+        for name in ("dags", "plugins")
+    }
 
 
 def place(inputs: RuntimeInputs, note: Callable[[str], None] = lambda _text: None) -> list[str]:

@@ -10,7 +10,7 @@ import json
 import os
 import threading
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from datetime import UTC, datetime
 from pathlib import Path
@@ -35,6 +35,13 @@ def read(run_dir: Path) -> dict[str, Any] | None:
     except (OSError, ValueError):
         return None
     return value if isinstance(value, dict) else None
+
+
+def _last_crash(run_dir: Path) -> dict[str, Any] | None:
+    """The death that ended the boot before, or that it had not got over; a component that was stopped begins anew."""
+    before = read(run_dir) or {}
+    crash = before.get("crash")
+    return crash if isinstance(crash, dict) and before.get("state") != STOPPED else None
 
 
 class Status:
@@ -68,6 +75,7 @@ class Status:
             "restored": [],
             "processes": [],
             "error": None,
+            "crash": _last_crash(run_dir),
         }
         self._write()
 
@@ -116,6 +124,20 @@ class Status:
                 if row["name"] == name and row["exit_code"] is None:
                     row["exit_code"] = exit_code
             self._write()
+
+    def crashed(self, found: Mapping[str, Any]) -> None:
+        """A process died by itself; see :func:`mwaa_local.runtime.crash.explain`. ``count`` is how often in a row."""
+        with self._lock:
+            before = self._values["crash"]
+            self._values["crash"] = {**found, "count": int(before["count"]) + 1 if before else 1}
+            self._write()
+
+    def forget_crash(self, seconds: float) -> None:
+        """Forget a death of a boot before once this one has lived longer than that."""
+        with self._lock:
+            if self._values["crash"] and time.time() - max(self.started, self._values["crash"]["at"]) > seconds:
+                self._values["crash"] = None
+                self._write()
 
     def ready(self) -> None:
         """The component's processes answered for the first time."""

@@ -19,18 +19,20 @@ import sys
 import threading
 import time
 from collections import deque
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from pathlib import Path
 from typing import Any, Protocol
 
 from mwaa_local.errors import EngineError
-from mwaa_local.runtime import processes, status
+from mwaa_local.runtime import crash, processes, status
 from mwaa_local.runtime.health import Health
 from mwaa_local.runtime.processes import Process
 from mwaa_local.runtime.status import Status
 
 _READY_POLL_SECONDS, HEALTH_SECONDS = 0.2, 5.0
 _LINE_BYTES = 65_536
-_TAIL_LINES, _TAIL_CHARACTERS = 12, 300
+# A component that has lived so long since one of its processes died has got over it, in seconds.
+_STEADY_SECONDS = 600.0
 # What a process gets, after its SIGTERM's time is over and it was killed, to be collected.
 _KILL_SECONDS = 5.0
 
@@ -213,6 +215,7 @@ class Supervisor:
         drain_seconds: From SIGTERM to SIGKILL, in seconds.
         prefix: Put the process's name before each line on the console.
         health_seconds: How often health is asked once the component is ready, in seconds.
+        roots: Folders of the user's files, by name, for the words about a process that died.
     """
 
     def __init__(
@@ -226,7 +229,9 @@ class Supervisor:
         drain_seconds: float,
         prefix: bool = False,
         health_seconds: float = HEALTH_SECONDS,
+        roots: Mapping[str, Iterable[Path]] | None = None,
     ) -> None:
+        self._roots = roots or {}
         self._group = group
         self._names = names
         self._record = record
@@ -240,7 +245,7 @@ class Supervisor:
         self._deadline: float | None = None
         self._asked_to_stop = False
         self._rest: dict[int, bytes] = {}
-        self._tails: dict[str, deque[str]] = {name: deque(maxlen=_TAIL_LINES) for name in names}
+        self._tails: dict[str, deque[str]] = {name: deque(maxlen=crash.KEPT_LINES) for name in names}
         self._names_by_fd: dict[int, str] = {}
 
     def run(self, on_settled: Callable[[], None] = lambda: None, settle_seconds: float = 60.0) -> int:
@@ -273,15 +278,22 @@ class Supervisor:
             self._record.set(state=status.STOPPED)
             return 0
         # A process died by itself, even with code 0: the engine must see that something ended which should not.
-        code = 1 if not code else 128 - code if code < 0 else code
-        name = self._group.first or self._names[0]
-        what = (
-            f"{name} ended with code {self._group.code}" if self._group.first else "its processes could not be started"
-        )
-        why = "\n".join(line[:_TAIL_CHARACTERS] for line in self._tails[name])
-        error = EngineError(what, where=self._record["component"], why=why, hint="see `mwaa-local logs`")
-        self._record.fail(error)
-        return code
+        self._died(self._group.first or self._names[0], self._group.code or 0)
+        return 1 if not code else 128 - code if code < 0 else code
+
+    def _died(self, name: str, code: int) -> None:
+        """Keep why a process ended, for everyone who asks, and say it as the console's last line."""
+        found = crash.explain(name, code, list(self._tails[name]), self._roots)
+        if not self._group.first:
+            found["ended"] = "could not be started"
+        self._record.crashed(found)
+        how, cause = found["ended"], found["cause"]
+        said = f"{name} {cause}" if cause.startswith(how) else f"{name} {how}: {cause}"
+        about = f"; DAG file or plugin: {found['file']}" if found["file"] else ""
+        write_console(f"mwaa-local: {said}{about}\n")
+        hint = f"mend {found['file']}; it is started again by itself" if found["file"] else "see `mwaa-local logs`"
+        why = "\n".join(found["trace"])
+        self._record.fail(EngineError(f"{said}{about}", where=self._record["component"], why=why, hint=hint))
 
     def _start(self, selector: selectors.BaseSelector) -> None:
         writers = {}
@@ -337,7 +349,7 @@ class Supervisor:
         texts = [line.decode("utf-8", "replace").rstrip() for line in lines]
         lead = f"{name} | " if self._prefix else ""
         write_console("".join(f"{lead}{text}\n" for text in texts))
-        self._tails[name].extend(text for text in texts[-_TAIL_LINES:] if text)
+        self._tails[name].extend(text for text in texts[-crash.KEPT_LINES :] if text)
         for text in texts:
             self._line(name, text)
 
@@ -381,6 +393,7 @@ class Supervisor:
             if health.ok and not self._ready.is_set():
                 self._ready.set()
                 self._record.ready()
+            self._record.forget_crash(_STEADY_SECONDS)
             if not settled and (self._ready.is_set() or time.monotonic() > latest):
                 settled = True
                 on_settled()
