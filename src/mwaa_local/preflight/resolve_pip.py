@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import platform
 import tempfile
 import time
 from datetime import date
@@ -13,12 +12,10 @@ from urllib.parse import unquote, urlsplit
 
 from packaging.utils import canonicalize_name
 
-from mwaa_local.errors import MwaaLocalError
-from mwaa_local.packages import child, explain, fetch, inputs, pip_tool, uv_tool
+from mwaa_local.packages import child, explain, inputs, pip_tool, uv_tool
 from mwaa_local.packages.failure import UnmetRequirementsError
 from mwaa_local.packages.indexes import from_settings
 from mwaa_local.packages.requirements import Reading
-from mwaa_local.preflight import packaging_fetch
 from mwaa_local.preflight.resolve_types import Archive, Package, Resolution, Situation
 
 
@@ -64,62 +61,6 @@ def resolve(reading: Reading, situation: Situation, *, cut_off: date | None = No
     packages = {package.name: package for package in map(_package, installs)}
     kept = {name: Package(name, version) for name, version in situation.present.items() if name not in packages}
     return Resolution({**kept, **packages}, situation.present, seconds=time.monotonic() - begin, resolver="pip")
-
-
-def prepares(package: Package, reading: Reading, situation: Situation) -> UnmetRequirementsError | None:
-    """Why pip cannot even ask a source archive for its metadata; ``None`` where it can, or where nobody can tell here.
-
-    uv reads what the archive says of itself; pip starts its build, which may refuse this Python. The answer is kept by
-    the archive's digest.
-
-    Args:
-        package: A package whose archive is no wheel.
-        reading: The file, for the lines of a failure.
-        situation: Without a base set of MWAA's Python on Linux nothing is tried.
-    """
-    archive, base = package.archive, situation.base
-    if (
-        not situation.builds
-        or archive is None
-        or base is None
-        or base.minor != situation.version.python
-        or platform.system() != "Linux"
-    ):
-        return None
-    kept = situation.uv.cache / "prepared" / f"{archive.sha256[:40]}-{base.minor}.txt"
-    if archive.sha256 and kept.is_file():
-        text = kept.read_text(encoding="utf-8")
-    else:
-        try:
-            path = packaging_fetch.archive(archive, situation.uv)
-        except (MwaaLocalError, OSError):
-            return None
-        argv = child.python(base.interpreter, "-m", "pip", "install", "--dry-run", "--no-deps")
-        argv += ["--ignore-installed", path]
-        done = child.run(argv, env=pip_tool.variables(situation.uv, reading.indexes), timeout_s=situation.timeout_s)
-        text = "" if done.code == 0 or done.timed_out else done.text
-        if _network_failed(text):
-            return None
-        if archive.sha256 and not done.timed_out:
-            fetch.write_atomically(kept, text)
-    if not text:
-        return None
-    cause = explain.failure(text, reading, python=situation.version.python)
-    what = (
-        f"{package.name} {package.version} has no wheel for Python {situation.version.python}, and "
-        "its source archive cannot be prepared"
-    )
-    return UnmetRequirementsError(
-        what, kind="build", where=cause.where, why=cause.why, hint=f"take a version of {package.name} with a wheel",
-        conflicts=cause.conflicts, explanation=cause.explanation, packages=[package.name],
-    )  # fmt: skip
-
-
-def _network_failed(text: str) -> bool:
-    return any(
-        sign in text
-        for sign in ("NewConnectionError", "ConnectTimeoutError", "NameResolutionError", "Max retries exceeded")
-    )
 
 
 def plain_variables(situation: Situation) -> dict[str, str]:

@@ -28,7 +28,7 @@ from mwaa_local.packages.listing import Change
 from mwaa_local.packages.narrate import DATELESS
 from mwaa_local.packages.paths import from_url, is_url, redact
 from mwaa_local.packages.requirements import Reading
-from mwaa_local.preflight import resolve_metadata, resolve_pip, resolve_stubs, resolve_wheels
+from mwaa_local.preflight import resolve_metadata, resolve_prepare, resolve_stubs, resolve_wheels
 from mwaa_local.preflight.resolve_types import Archive, Package, Resolution, Situation
 
 _YANKED = re.compile(r"`([A-Za-z0-9][\w.-]*)==([^`]+)` is yanked(?: \(reason: \"(.*)\"\))?")
@@ -127,7 +127,7 @@ def _resolve(reading: Reading, situation: Situation, cut_off: date | None, offli
                 if (
                     package.archive
                     and not package.archive.wheel
-                    and (refusal := resolve_pip.prepares(package, reading, situation))
+                    and (refusal := resolve_prepare.prepares(package, reading, situation))
                 ):
                     raise refusal
             install.check_hashes(
