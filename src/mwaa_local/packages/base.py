@@ -12,7 +12,18 @@ from pathlib import Path
 from packaging.utils import canonicalize_name
 
 from mwaa_local import catalog
-from mwaa_local.packages import bytecode, child, explain, fingerprint, pip_settings, pythons, scripts, store, uv_tool
+from mwaa_local.packages import (
+    bytecode,
+    child,
+    explain,
+    fingerprint,
+    merged_index,
+    pip_settings,
+    pythons,
+    scripts,
+    store,
+    uv_tool,
+)
 from mwaa_local.packages.fetch import write_atomically
 from mwaa_local.packages.indexes import from_settings, usable
 from mwaa_local.packages.narrate import Emit
@@ -119,16 +130,20 @@ def build(
     with tempfile.TemporaryDirectory(prefix="mwaa-local-") as scratch:
         pins = Path(scratch) / "image.txt"
         pins.write_text("".join(f"{n}=={p}\n" for n, p in version.packages.items() if n not in left_out(version)))
-        options = uv_tool.resolver_options(reading, settings, None)
-        done = child.run(
-            [uv_tool.binary(), "pip", "install", "--python", folder / "bin" / "python", "--no-deps",
-             *(word for word in options if word != "--no-deps"), "--requirements", pins],
-            env=env, cwd=Path(scratch), timeout_s=left(), keep_open=held,
-        )  # fmt: skip
+        with merged_index.opened(indexes, uv) as offered:
+            options = uv_tool.resolver_options(reading, settings, None, offered.indexes)
+            done = child.run(
+                [uv_tool.binary(), "pip", "install", "--python", folder / "bin" / "python", "--no-deps",
+                 *(word for word in options if word != "--no-deps"), "--requirements", pins],
+                env={**uv.variables(offered.indexes, folder), **offered.variables},
+                cwd=Path(scratch), timeout_s=left(), keep_open=held,
+            )  # fmt: skip
+            text, missed = offered.translate(done.text), offered.left_out()
+    for item in missed:
+        emit(f"WARNING: {item}")
     if done.code != 0 or done.timed_out:
-        raise explain.failure(
-            done.text, reading, python=interpreter.minor, timed_out_s=timeout_s if done.timed_out else None
-        )
+        limit = timeout_s if done.timed_out else None
+        raise explain.without(explain.failure(text, reading, python=interpreter.minor, timed_out_s=limit), missed)
     result = PackageSet(
         folder,
         fingerprint.base_key(version, interpreter.build),

@@ -17,6 +17,7 @@ from mwaa_local.catalog.packaging_facts import packaging_facts
 from mwaa_local.packages import references
 from mwaa_local.packages.entries import Entry
 from mwaa_local.packages.failure import Conflict, Kind, UnmetRequirementsError
+from mwaa_local.packages.index_sources import LeftOut
 from mwaa_local.packages.paths import redact
 from mwaa_local.packages.requirements import Reading
 
@@ -100,6 +101,29 @@ def failure(text: str, reading: Reading, *, python: str, timed_out_s: float | No
             hint = "the lines above are the installer's own words"
             return _make("other", "Installing requirements failed", reading, named, lines, (), hint)
     return _conflict(conflicts, lines, reading)
+
+
+def without(error: UnmetRequirementsError, left_out: Sequence[LeftOut]) -> UnmetRequirementsError:
+    """The failure told with the package indexes that pip passes over: what is missing may be on one of them.
+
+    Args:
+        error: What came out without them.
+        left_out: The indexes.
+    """
+    if not left_out:
+        return error
+    told = [str(item) for item in left_out]
+    silent = [item.url for item in left_out if item.kind == "unreachable"]
+    kind, what = error.kind, error.what
+    hint = "give the index a login, correct its address, or remove it"
+    if kind in {"no-match", "other"} and silent:
+        kind, what = "network", f"{what}; the package index {', '.join(silent)} cannot be reached"
+        hint = "check the network and the proxy: the index may have it"
+    return UnmetRequirementsError(
+        what, kind=kind, where=error.where, why="\n".join([*told, *filter(None, [error.why])]),
+        hint=f"{error.hint}; {hint}" if error.hint and kind != "network" else hint,
+        conflicts=error.conflicts, explanation=error.explanation, packages=error.packages, left_out=told,
+    )  # fmt: skip
 
 
 def direct_conflicts(reading: Reading, python: str) -> tuple[Conflict, ...]:

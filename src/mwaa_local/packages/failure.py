@@ -43,6 +43,7 @@ class UnmetRequirementsError(RequirementsError):
         conflicts: The user's lines that take part, with the pins they collide with.
         explanation: The resolver's own words, shortened.
         packages: Names of packages the failure is about (a source archive that does not build, for example).
+        left_out: Package indexes that pip passes over, a sentence each.
     """
 
     def __init__(
@@ -56,12 +57,14 @@ class UnmetRequirementsError(RequirementsError):
         conflicts: Sequence[Conflict] = (),
         explanation: Sequence[str] = (),
         packages: Sequence[str] = (),
+        left_out: Sequence[str] = (),
     ) -> None:
         super().__init__(what, where=where, why=why, hint=hint)
         self.kind: Kind = kind
         self.conflicts = tuple(conflicts)
         self.explanation = tuple(explanation)
         self.packages = tuple(packages)
+        self.left_out = tuple(left_out)
 
     def as_dict(self) -> dict[str, Any]:
         """The error with its lines and pins, for ``--json`` readers and status files."""
@@ -71,4 +74,5 @@ class UnmetRequirementsError(RequirementsError):
             "conflicts": [asdict(conflict) for conflict in self.conflicts],
             "explanation": list(self.explanation),
             "packages": list(self.packages),
+            "left_out": list(self.left_out),
         }

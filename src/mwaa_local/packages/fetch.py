@@ -17,7 +17,7 @@ import time
 import urllib.error
 import urllib.parse
 import urllib.request
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 from mwaa_local.packages.paths import redact
@@ -111,17 +111,29 @@ def write_atomically(path: Path, content: str) -> None:
         raise
 
 
-def _get(url: str, environment: Mapping[str, str], settings: PipSettings, connect_s: float) -> str:
+def tls(settings: PipSettings, host: str, trusted: Sequence[str] = ()) -> ssl.SSLContext:
+    """How a host's certificate is checked.
+
+    Args:
+        settings: pip's certificates and trusted hosts.
+        host: The host's name, without a port.
+        trusted: Further hosts that are not checked.
+    """
     context = ssl.create_default_context()
-    if settings.cert and Path(settings.cert).exists():
-        context.load_verify_locations(
-            cafile=None if Path(settings.cert).is_dir() else settings.cert,
-            capath=settings.cert if Path(settings.cert).is_dir() else None,
-        )
-    host = urllib.parse.urlsplit(url).hostname or ""
-    if host in settings.trusted_hosts:
+    cert = settings.cert
+    if cert and Path(cert).exists():
+        context.load_verify_locations(**({"capath": cert} if Path(cert).is_dir() else {"cafile": cert}))
+    if settings.client_cert and Path(settings.client_cert).exists():
+        context.load_cert_chain(settings.client_cert)
+    if host in {name.partition(":")[0] for name in (*settings.trusted_hosts, *trusted)}:
         context.check_hostname = False
         context.verify_mode = ssl.CERT_NONE
+    return context
+
+
+def _get(url: str, environment: Mapping[str, str], settings: PipSettings, connect_s: float) -> str:
+    host = urllib.parse.urlsplit(url).hostname or ""
+    context = tls(settings, host)
     opener = urllib.request.build_opener(
         urllib.request.ProxyHandler(proxies(environment, settings, host)), urllib.request.HTTPSHandler(context=context)
     )

@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import Any
 
 from mwaa_local import catalog
+from mwaa_local.packages import merged_index
 from mwaa_local.packages.paths import is_url, redact
 from mwaa_local.packages.pip_settings import PipSettings
 from mwaa_local.packages.requirements import Reading
@@ -90,11 +91,23 @@ def set_key(
             "links": [redact(link) for link in indexes.find_links if is_url(link)],
             "archives": [_archive(path, shipped) for path in indexes.local_archives()],
             "no_index": indexes.no_index,
+            # Sets of a tool that took a release from one place only are not what pip installs.
+            **({"merged": True} if resolver == "uv" and merged_index.needed(indexes) else {}),
             "trusted": sorted(indexes.trusted_hosts),
             "formats": [reading.no_binary, reading.only_binary, reading.prefer_binary],
             "flags": [reading.pre or settings.pre, reading.require_hashes, settings.no_deps, settings.upgrade],
         }
     )
+
+
+def without_key(key: str, left_out: Sequence[str]) -> str:
+    """The key of a set that was installed without some of its indexes: another one, so that their return counts.
+
+    Args:
+        key: The key of the whole set.
+        left_out: Addresses of the indexes, without logins.
+    """
+    return _hash({"instead_of": key, "left_out": sorted(left_out)})
 
 
 def _archive(path: Path, shipped: Sequence[Path]) -> list[str]:

@@ -5,16 +5,18 @@ from __future__ import annotations
 import re
 import time
 from collections.abc import Callable, Sequence
+from dataclasses import replace
 from datetime import date
 from pathlib import Path
 
 from packaging.utils import InvalidSdistFilename, InvalidWheelFilename, parse_sdist_filename, parse_wheel_filename
 
-from mwaa_local.packages import child, explain, pip_tool, uv_tool
+from mwaa_local.packages import child, explain, merged_index, pip_tool, uv_tool
 from mwaa_local.packages.failure import Conflict, UnmetRequirementsError
+from mwaa_local.packages.index_sources import LeftOut
 from mwaa_local.packages.inputs import Inputs
 from mwaa_local.packages.listing import Change
-from mwaa_local.packages.narrate import DATELESS, Emit, progress
+from mwaa_local.packages.narrate import DATELESS, UNDATED, Emit, progress
 from mwaa_local.packages.paths import redact
 from mwaa_local.packages.requirements import Reading, names
 from mwaa_local.packages.uv_tool import Uv
@@ -32,7 +34,7 @@ def requirements(
     lock: int,
     emit: Emit,
     shipped: Sequence[Path] = (),
-) -> tuple[str, ...]:
+) -> tuple[tuple[str, ...], tuple[LeftOut, ...]]:
     """Install requirements into a clone of the base set.
 
     Args:
@@ -48,7 +50,7 @@ def requirements(
         shipped: The environment's own folders.
 
     Returns:
-        Notes for the user.
+        Notes for the user, and package indexes that were passed over.
 
     Raises:
         UnmetRequirementsError: they cannot be resolved, fetched, built or written in time.
@@ -56,21 +58,32 @@ def requirements(
     deadline = time.monotonic() + timeout_s
     cut_off = uv_tool.cut_off_of(reading)
     notes: tuple[str, ...] = ()
+    warned: set[str] = set()
     while True:
+        left_out: tuple[LeftOut, ...] = ()
         if resolver == "pip":
             done = _pip(prefix, reading, inputs, uv, cut_off, deadline, lock, emit)
         else:
-            done = _uv(prefix, reading, inputs, uv, cut_off, deadline, lock, emit, shipped)
+            done, left_out, undated = _uv(prefix, reading, inputs, uv, cut_off, deadline, lock, emit, shipped)
+            if undated and cut_off is not None:
+                notes = tuple(dict.fromkeys((*notes, UNDATED.format(cut_off=cut_off))))
+        for item in left_out:
+            if item.url not in warned:
+                emit(f"WARNING: {item}")
+                warned.add(item.url)
         if done.code == 0 and not done.timed_out:
-            return notes
+            return notes, left_out
         if cut_off is not None and not done.timed_out and _dateless(done.text):
             notes = (f"the index does not say when files were uploaded: the cut-off {cut_off} could not be applied",)
             emit(f"WARNING: {notes[0]}")
             cut_off = None
             continue
         minor = ".".join(python.split(".")[:2])
-        raise explain.failure(
-            inputs.translate(done.text), reading, python=minor, timed_out_s=timeout_s if done.timed_out else None
+        raise explain.without(
+            explain.failure(
+                inputs.translate(done.text), reading, python=minor, timed_out_s=timeout_s if done.timed_out else None
+            ),
+            left_out,
         )
 
 
@@ -110,22 +123,25 @@ def _uv(
     lock: int,
     emit: Emit,
     shipped: Sequence[Path],
-) -> child.Finished:
+) -> tuple[child.Finished, tuple[LeftOut, ...], bool]:
     argv: list[str | Path] = [uv_tool.binary(), "pip", "install", "--python", prefix / "bin" / "python"]
-    argv += uv_tool.resolver_options(reading, uv.settings, cut_off)
     # uv knows an archive of --find-links by its name; one rebuilt under the same name must be read again.
     fresh = {name for path in _shipped_archives(reading, shipped) if (name := _distribution(path))}
     argv += [word for name in sorted(fresh) for word in ("--refresh-package", name)]
     argv += [word for path in inputs.requirements for word in ("--requirements", str(path))]
     argv += [word for path in inputs.constraints for word in ("--constraints", str(path))]
-    return child.run(
-        argv,
-        env=uv.variables(reading.indexes, prefix),
-        cwd=inputs.requirements[0].parent,
-        timeout_s=max(deadline - time.monotonic(), 0.1),
-        keep_open=[lock],
-        on_line=_translated(progress(emit), inputs),
-    )
+    with merged_index.opened(reading.indexes, uv) as offered:
+        read = progress(emit)
+        done = child.run(
+            [*argv, *uv_tool.resolver_options(reading, uv.settings, cut_off, offered.indexes)],
+            env={**uv.variables(offered.indexes, prefix), **offered.variables},
+            cwd=inputs.requirements[0].parent,
+            timeout_s=max(deadline - time.monotonic(), 0.1),
+            keep_open=[lock],
+            on_line=lambda line: read(offered.translate(inputs.translate(line))),
+        )
+        done = replace(done, lines=tuple(map(offered.translate, done.lines)))
+        return done, offered.left_out(), offered.undated
 
 
 def _pip(

@@ -19,6 +19,8 @@ from mwaa_local.packages.requirements import Reading
 Emit = Callable[[str], None]
 # uv's words, once per file, where an index does not tell upload dates, as many private ones do not.
 DATELESS = "missing an upload date"
+# What a cut-off means where only some of several indexes have no dates.
+UNDATED = "a package index does not say when files were uploaded: the cut-off {cut_off} was not applied to them"
 _UV = re.compile(r"^\s*(Building|Built|Downloading|Downloaded|Updating|Updated)\s+(.*)$")
 
 

@@ -15,7 +15,18 @@ from pathlib import Path
 
 from mwaa_local import catalog
 from mwaa_local.catalog.packaging_facts import packaging_facts
-from mwaa_local.packages import child, constraints, explain, inputs, install, listing, narrate, pip_settings, uv_tool
+from mwaa_local.packages import (
+    child,
+    constraints,
+    explain,
+    inputs,
+    install,
+    listing,
+    merged_index,
+    narrate,
+    pip_settings,
+    uv_tool,
+)
 from mwaa_local.packages import requirements as reader
 from mwaa_local.packages.constraints import ConstraintFinder
 from mwaa_local.packages.listing import Change
@@ -106,25 +117,25 @@ def resolve(
         while True:
             # Pins in the answer's place are preferred: what the image has stays, as pip leaves it.
             answer.write_text("".join(line + "\n" for line in preferred), encoding="utf-8")
-            done = child.run(
-                [*base, *uv_tool.resolver_options(reading, settings, cut_off)],
-                env=uv.variables(reading.indexes),
-                cwd=scratch,
-                timeout_s=max(timeout_s - (time.monotonic() - started), 0.1),
-            )
+            with merged_index.opened(reading.indexes, uv) as offered:
+                done = child.run(
+                    [*base, *uv_tool.resolver_options(reading, settings, cut_off, offered.indexes)],
+                    env={**uv.variables(offered.indexes), **offered.variables},
+                    cwd=scratch,
+                    timeout_s=max(timeout_s - (time.monotonic() - started), 0.1),
+                )
+                text, left_out = offered.translate(done.text), offered.left_out()
             if done.code == 0 and not done.timed_out:
+                notes = (*notes, *map(str, left_out))
                 break
             if cut_off is not None and not done.timed_out and narrate.DATELESS in done.text:
                 notes = (*notes, f"the index does not say when files were uploaded: no cut-off {cut_off}")
                 cut_off = None
                 continue
-            if preferred and "has no wheels with a matching" in done.text:
-                # Of a preferred version uv asks the first index only, which may have it for another Python.
-                preferred = []
-                continue
             minor = ".".join(target.split(".")[:2])
             limit = timeout_s if done.timed_out else None
-            raise explain.failure(given.translate(done.text), reading, python=minor, timed_out_s=limit)
+            failure = explain.failure(given.translate(text), reading, python=minor, timed_out_s=limit)
+            raise explain.without(failure, left_out)
         pins = constraints.pins(_without_extras(answer.read_text(encoding="utf-8")))
     image = {str(name): pin for name, pin in constraints.pins(_text(version)).items()}
     after = {**image, **pins}

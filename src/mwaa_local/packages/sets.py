@@ -9,7 +9,7 @@ from __future__ import annotations
 import tempfile
 import time
 from collections.abc import Mapping
-from dataclasses import dataclass, replace
+from dataclasses import asdict, dataclass, replace
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
@@ -24,6 +24,7 @@ from mwaa_local.packages import (
     inputs,
     install,
     listing,
+    merged_index,
     narrate,
     pip_settings,
     scripts,
@@ -32,6 +33,7 @@ from mwaa_local.packages import (
 from mwaa_local.packages import requirements as reader
 from mwaa_local.packages.constraints import ConstraintFinder
 from mwaa_local.packages.failure import UnmetRequirementsError
+from mwaa_local.packages.index_sources import LeftOut
 from mwaa_local.packages.paths import redact
 from mwaa_local.packages.requirements import Reading
 from mwaa_local.packages.store import Store
@@ -218,12 +220,14 @@ def _ensure(
         # The other component may have installed it while this one waited.
         if (found := _existing(sets, key, reading, site, emit)) is not None:
             return found
+        if (found := _standing_in(sets, key, reading, uv, site, emit)) is not None:
+            return found
         with sets.partial(key) as folder, tempfile.TemporaryDirectory(prefix="mwaa-local-") as scratch:
             before = base.installed()
             narrate.begin(emit, reading, before, site, base.python)
             store.clone(base.path, folder)
             given = inputs.write(reading, Path(scratch))
-            notes = install.requirements(
+            notes, left_out = install.requirements(
                 folder,
                 reading,
                 given,
@@ -235,7 +239,8 @@ def _ensure(
                 emit=emit,
                 shipped=tuple(paths.values()),
             )
-            made = replace(base, path=folder, key=key, kind="requirements", base=base.key, source=reading.source)
+            own = fingerprint.without_key(key, [item.url for item in left_out]) if left_out else key
+            made = replace(base, path=folder, key=own, kind="requirements", base=base.key, source=reading.source)
             after = made.installed()
             changes = listing.diff(before, after)
             install.check_hashes(reading, changes)
@@ -245,10 +250,14 @@ def _ensure(
             _compile(sets, made, changed)
             write_image_files(folder, version, reading)
             scripts.write(folder, made.minor)
+            notes = (*notes, *map(str, left_out))
             content = manifest_of(replace(made, changed=changed, notes=notes))
             content["requirements"] = [redact(entry.text) for entry in reading.entries]
             content["resolver"] = resolver
-            place = sets.publish(folder, key, content)
+            if left_out:
+                content |= {"instead_of": key, "left_out": [asdict(item) for item in left_out]}
+            # One that lacks the same indexes may be there and in use: they were back for a while.
+            place = sets.place(own) if left_out and sets.manifest(own) else sets.publish(folder, own, content)
     return replace(from_manifest(place, content), installed_now=True, notes=(*reading.notes, *notes))
 
 
@@ -276,6 +285,20 @@ def _existing(sets: Store, key: str, reading: Reading, site: str, emit: narrate.
     narrate.begin(emit, reading, found.installed(), site, found.python)
     # The constraint source may be another one with the same content: what this call used is what it says.
     return replace(found, source=reading.source, notes=tuple(dict.fromkeys((*reading.notes, *found.notes))))
+
+
+def _standing_in(sets: Store, key: str, reading: Reading, uv: Uv, site: str, emit: narrate.Emit) -> PackageSet | None:
+    """The set that was installed without the indexes that cannot be asked now either."""
+    for place, content in sets.all():
+        if content.get("instead_of") != key:
+            continue
+        told = [LeftOut(**{**item, "projects": tuple(item["projects"])}) for item in content.get("left_out", ())]
+        if not merged_index.still_left_out(told, reading.indexes, uv):
+            continue
+        for item in told:
+            emit(f"WARNING: {item}")
+        return _existing(sets, place.name, reading, site, emit)
+    return None
 
 
 def manifest_of(made: PackageSet) -> dict[str, Any]:

@@ -135,8 +135,17 @@ def cut_off_of(reading: Reading) -> date | None:
     return min((part.source.cut_off for part in reading.parts if part.source.cut_off), default=None)
 
 
-def resolver_options(reading: Reading, settings: PipSettings, cut_off: date | None) -> list[str]:
-    """Options that make uv choose as pip does (design 11)."""
+def resolver_options(
+    reading: Reading, settings: PipSettings, cut_off: date | None, indexes: Indexes | None = None
+) -> list[str]:
+    """Options that make uv choose as pip does (design 11).
+
+    Args:
+        reading: What is resolved.
+        settings: pip's configuration.
+        cut_off: Newest upload date.
+        indexes: The places uv is told of, where they are not the reading's own.
+    """
     out = [
         "--index-strategy",
         "unsafe-best-match",
@@ -146,7 +155,7 @@ def resolver_options(reading: Reading, settings: PipSettings, cut_off: date | No
     if reading.pre or settings.pre:
         # Otherwise uv's own default, which is pip's rule: only where nothing else fits or the line asks for one.
         out += ["--prerelease", "allow"]
-    indexes = reading.indexes
+    indexes = indexes or reading.indexes
     if indexes.no_index:
         out.append("--no-index")
     for link in indexes.find_links:

@@ -67,13 +67,7 @@ def _copy(item: Archive, uv: Uv, stream: object, deadline: float) -> str:
     url = item.url.partition("#")[0]
     request = fetch.request_of(url)
     host = request.host.partition(":")[0]
-    context = ssl.create_default_context()
-    cert = uv.settings.cert
-    if cert and Path(cert).exists():
-        context.load_verify_locations(**({"capath": cert} if Path(cert).is_dir() else {"cafile": cert}))
-    if host in uv.settings.trusted_hosts:
-        context.check_hostname = False
-        context.verify_mode = ssl.CERT_NONE
+    context = fetch.tls(uv.settings, host)
     opener = urllib.request.build_opener(
         urllib.request.ProxyHandler(fetch.proxies(uv.environment, uv.settings, host)),
         urllib.request.HTTPSHandler(context=context),

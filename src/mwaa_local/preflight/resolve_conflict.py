@@ -18,7 +18,7 @@ from packaging.version import InvalidVersion, Version
 from mwaa_local.packages import explain
 from mwaa_local.packages.entries import Entry
 from mwaa_local.packages.failure import UnmetRequirementsError
-from mwaa_local.packages.indexes import Indexes
+from mwaa_local.packages.indexes import from_settings, usable
 from mwaa_local.packages.paths import redact
 from mwaa_local.packages.requirements import Reading
 from mwaa_local.preflight import resolve_metadata, resolve_uv
@@ -242,7 +242,7 @@ def lookup(requirement: str, situation: Situation) -> resolve_metadata.Metadata 
         Path("lookup"),
         "lookup",
         (entry,),
-        indexes=Indexes(uv.settings.index_url, uv.settings.extra_index_urls, uv.settings.find_links),
+        indexes=usable(from_settings(uv.settings), {}),
     )
     try:
         found = resolve_uv.resolve(reading, replace(situation, uv=uv, present={}, timeout_s=15))

@@ -8,6 +8,7 @@ from datetime import datetime
 from pathlib import Path
 
 from mwaa_local import catalog
+from mwaa_local.packages.index_sources import LeftOut
 from mwaa_local.packages.sets import PackageSet
 from mwaa_local.packages.uv_tool import Uv
 
@@ -43,7 +44,7 @@ class Package:
         archive: What pip would download on MWAA: the best wheel, else the source archive; ``None`` for what is built
             from a folder or a repository, and for what only the image holds.
         others: Further archives of the release that fit: wheels that are not the best, and the source archive.
-        index: Address of the index, or empty.
+        index: Address of the index, or empty, as where several are put together.
         wheels: File names of all wheels of the release, whether they fit or not.
         yanked: Why the release was withdrawn; ``None`` if it was not.
         local: A folder or repository it is built from, or empty.
@@ -69,6 +70,7 @@ class Resolution:
         unsure: What could not be checked, in words.
         seconds: How long it took.
         resolver: ``uv`` or ``pip``.
+        left_out: Package indexes that pip passes over.
     """
 
     packages: Mapping[str, Package]
@@ -76,6 +78,7 @@ class Resolution:
     unsure: tuple[str, ...] = ()
     seconds: float = 0.0
     resolver: str = "uv"
+    left_out: tuple[LeftOut, ...] = ()
 
     @property
     def changes(self) -> dict[str, Package]:

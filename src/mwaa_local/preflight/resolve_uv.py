@@ -22,10 +22,11 @@ from urllib.parse import unquote, urlsplit
 from packaging.utils import canonicalize_name
 
 from mwaa_local.catalog.packaging_facts import packaging_facts
-from mwaa_local.packages import child, explain, fingerprint, inputs, install, uv_tool
+from mwaa_local.packages import child, explain, fingerprint, inputs, install, merged_index, uv_tool
 from mwaa_local.packages.failure import Conflict, UnmetRequirementsError
 from mwaa_local.packages.listing import Change
-from mwaa_local.packages.narrate import DATELESS
+from mwaa_local.packages.merged_index import Offered
+from mwaa_local.packages.narrate import DATELESS, UNDATED
 from mwaa_local.packages.paths import from_url, is_url, redact
 from mwaa_local.packages.requirements import Reading
 from mwaa_local.preflight import resolve_metadata, resolve_prepare, resolve_stubs, resolve_wheels
@@ -77,10 +78,11 @@ def resolve(
     try:
         found = _resolve(reading, situation, cut_off, False)
     except UnmetRequirementsError as error:
-        if error.kind == "conflict":
+        if error.kind == "conflict" and not error.left_out:
             _touch(stamp)
         raise
-    _touch(stamp)
+    if not found.left_out:  # an index that comes back has its say at once
+        _touch(stamp)
     return found
 
 
@@ -195,7 +197,7 @@ def _run(
         if not (closed and situation.base):
             names = situation.present if closed and situation.bare else resolve_stubs.source_only(situation)
             resolve_stubs.write(stubs, situation, names)
-        offered = image if closed else stubs
+        given_links = image if closed else stubs
         more = folder / "refused.txt"
         links = (f"{name} @ {(image / resolve_stubs.file_name(name, situation)).as_uri()}" for name in held)
         more.write_text("".join(f"{item}\n" for item in (*refused, *links)), encoding="utf-8")
@@ -215,21 +217,26 @@ def _run(
             ]
             argv += ["--python-version", situation.python, "--python-platform", packaging_facts().target_platform]
             argv += ["--python", situation.interpreter] if situation.interpreter else []
-            argv += uv_tool.resolver_options(reading, situation.uv.settings, cut_off)
-            argv += ["--find-links", offered, "--constraints", more]
+            argv += ["--find-links", given_links, "--constraints", more]
             argv += ["--only-binary", ":all:"] if wheels_first else []
             argv += ["--offline"] if offline else []
             argv += [word for path in given.constraints for word in ("--constraints", path)]
             argv += list(given.requirements)
-            done = child.run(
-                argv,
-                env=situation.uv.variables(reading.indexes),
-                cwd=folder,
-                timeout_s=max(deadline - time.monotonic(), 0.1),
-            )
+            with merged_index.opened(reading.indexes, situation.uv, offline=offline) as offered:
+                argv += uv_tool.resolver_options(reading, situation.uv.settings, cut_off, offered.indexes)
+                done = child.run(
+                    argv,
+                    env={**situation.uv.variables(offered.indexes), **offered.variables},
+                    cwd=folder,
+                    timeout_s=max(deadline - time.monotonic(), 0.1),
+                )
+                text, left_out = offered.translate(done.text), offered.left_out()
+            if offered.undated and cut_off is not None:
+                notes.append(UNDATED.format(cut_off=cut_off))
             if done.code == 0 and not done.timed_out:
                 locked = tomllib.loads((folder / _OUTPUT).read_text(encoding="utf-8"))
-                return Resolution(_packages(locked, done.text, situation, (image, stubs)), situation.present), notes
+                packages = _packages(locked, text, situation, (image, stubs), offered)
+                return Resolution(packages, situation.present, left_out=left_out), notes
             if wheels_first and not done.timed_out:
                 wheels_first = False  # pip's --prefer-binary takes a source archive where nothing else fits
                 continue
@@ -244,13 +251,13 @@ def _run(
                     "Packages that were not fetched before take part", kind="network", where=reading.shown,
                     explanation=done.lines[-5:],
                 )  # fmt: skip
-            text = given.translate(done.text).replace(str(more), "pip's rules on metadata")
-            raise explain.failure(
-                text,
+            failure = explain.failure(
+                given.translate(text).replace(str(more), "pip's rules on metadata"),
                 reading,
                 python=situation.version.python,
                 timed_out_s=situation.timeout_s if done.timed_out else None,
             )
+            raise explain.without(failure, left_out)
 
 
 def _preferences(situation: Situation) -> str:
@@ -261,17 +268,29 @@ def _preferences(situation: Situation) -> str:
     return "\n".join(lines)
 
 
-def _packages(locked: dict[str, Any], text: str, situation: Situation, stubs: Sequence[Path]) -> dict[str, Package]:
+def _packages(
+    locked: dict[str, Any], text: str, situation: Situation, stubs: Sequence[Path], through: Offered
+) -> dict[str, Package]:
+    def archive_of(row: dict[str, Any] | None, wheel: bool) -> Archive | None:
+        found = _archive(row, wheel)
+        return replace(found, url=through.original(found.url)) if found else None
+
     yanked = {(str(canonicalize_name(name)), version): reason for name, version, reason in _YANKED.findall(text)}
     found = {}
     for row in locked.get("packages", []):
         name = str(canonicalize_name(row["name"]))
         version = str(row.get("version", ""))
-        wheels = {archive.name: archive for item in row.get("wheels", []) if (archive := _archive(item, True))}
+        # Two indexes may have files of one name; the first of them is pip's choice.
+        wheels: dict[str, list[Archive]] = {}
+        for item in row.get("wheels", []):
+            if made := archive_of(item, True):
+                wheels.setdefault(made.name, []).append(made)
         fitting = resolve_wheels.sorted_by_fit(wheels, situation.version.python)
-        offered = [wheels[item] for item in fitting]
-        if built := _archive(row.get("sdist"), False):
+        offered = [made for item in fitting for made in wheels[item]]
+        if built := archive_of(row.get("sdist"), False):
             offered.append(built)
+        if gone := through.withdrawn(name):
+            offered.sort(key=lambda made: made.url in gone)
         archive = offered[0] if offered else None
         source = row.get("archive") or row.get("directory") or row.get("vcs")
         if (
@@ -287,7 +306,7 @@ def _packages(locked: dict[str, Any], text: str, situation: Situation, stubs: Se
             archive = None
         found[name] = Package(
             name, version or _project_version(source, situation.present.get(name, "")), archive, tuple(offered[1:]),
-            str(row.get("index", "")), tuple(wheels), yanked.get((name, version)),
+            "" if through.host else str(row.get("index", "")), tuple(wheels), yanked.get((name, version)),
             str(source.get("path") or source.get("url") or "folder") if source else "",
         )  # fmt: skip
     return found
