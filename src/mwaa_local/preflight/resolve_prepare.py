@@ -98,7 +98,9 @@ def prepares(package: Package, reading: Reading, situation: Situation) -> UnmetR
         except (MwaaLocalError, OSError):
             return None
         done = child.run(
-            child.python(base.interpreter, "-m", "pip", "install", "--dry-run", "--no-deps", "--ignore-installed", path),
+            child.python(
+                base.interpreter, "-m", "pip", "install", "--dry-run", "--no-deps", "--ignore-installed", path
+            ),
             env=pip_tool.variables(situation.uv, reading.indexes),
             timeout_s=situation.timeout_s,
         )
