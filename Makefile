@@ -18,7 +18,7 @@ help: ## List the targets
 	@.venv/bin/python -m pip install --quiet --disable-pip-version-check uv
 
 .venv/.installed: pyproject.toml | .venv/bin/uv
-	@.venv/bin/uv pip install --quiet --python .venv/bin/python -e '.[docker,watch]'
+	@.venv/bin/uv pip install --quiet --python .venv/bin/python -e '.[awscli,docker,watch]'
 	@touch $@
 
 .venv/.tested: pyproject.toml | .venv/bin/uv

@@ -29,6 +29,7 @@ from mwaa_local.packages import (
     linked,
     load,
     prune,
+    pythons,
     resolve,
 )
 from mwaa_local.packages.install_base import install_base, main
@@ -123,6 +124,28 @@ def test_the_base_set_is_the_images_pins_and_nothing_else(made: tuple[World, Pac
     again = world.base()
     assert (again.key, again.installed_now) == (base.key, False)
     assert run(base, "python", "-c", "import tiny_core; print(tiny_core.version)") == "1.0\n"
+
+
+def test_a_python_that_came_later_is_asked_whether_it_is_nearer(
+    made: tuple[World, PackageSet], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Interpreters are run only when there is a new one: a warm start asks none."""
+    world, _ = made
+    asked: list[str] = []
+    find, places = pythons.find, [str(sys.executable)]
+
+    def counted(version: catalog.Version, **options: Any) -> pythons.Interpreter:
+        asked.append(version.airflow)
+        return find(version, **{**options, "explicit": Path(sys.executable)})
+
+    monkeypatch.setattr(pythons, "find", counted)
+    monkeypatch.setattr(pythons, "available", lambda version, environment: list(places))
+    for _ in range(2):
+        ensure_base(world.version, world.cache, environment=world.environment)
+    assert len(asked) == 1
+    places.append("/opt/python/bin/python3")
+    ensure_base(world.version, world.cache, environment=world.environment)
+    assert len(asked) == 2
 
 
 def test_other_pins_are_another_base(made: tuple[World, PackageSet]) -> None:

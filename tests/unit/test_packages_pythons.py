@@ -46,11 +46,31 @@ def find(tmp_path: Path, **options: object) -> pythons.Interpreter:
     return pythons.find(V, cache=tmp_path / "cache", **values)  # type: ignore[arg-type]
 
 
-def test_path_comes_first(tmp_path: Path, fake: Fake) -> None:
-    on_path = fake("bin/python3.12", "3.12.4")
-    fake("home/.pyenv/versions/3.12.9/bin/python3.12", "3.12.9")
+def test_the_nearest_patch_level_is_taken_wherever_it_lies(tmp_path: Path, fake: Fake) -> None:
+    """MWAA's is 3.12.13 (spec/10 section 0)."""
+    fake("bin/python3.12", "3.12.4")
+    fake("home/.local/share/uv/python/cpython-3.12.21-x/bin/python3.12", "3.12.21")
+    near = fake("home/.pyenv/versions/3.12.9/bin/python3.12", "3.12.9")
     found = find(tmp_path)
-    assert (found.path, found.source, found.minor, found.warning) == (on_path, "PATH", "3.12", None)
+    assert (found.path, found.source, found.minor, found.warning) == (near, "pyenv", "3.12", None)
+    newer = fake("home/.pyenv/versions/3.12.17/bin/python3.12", "3.12.17")
+    assert find(tmp_path).path == newer, "the newer of two that are as near"
+    same = fake("bin/python3.12", "3.12.13")
+    assert find(tmp_path).path == same
+
+
+def test_the_first_of_the_same_patch_level_counts_and_path_comes_first(tmp_path: Path, fake: Fake) -> None:
+    fake("home/.pyenv/versions/3.12.9/bin/python3.12", "3.12.9")
+    on_path = fake("bin/python3.12", "3.12.9")
+    assert (find(tmp_path).path, find(tmp_path).source) == (on_path, "PATH")
+
+
+def test_a_patch_level_that_is_not_the_images_is_told() -> None:
+    assert pythons.patch_note(V, V.python_patch) is None
+    note = pythons.patch_note(V, "3.12.1")
+    assert note is not None
+    assert note.startswith("Python 3.12.1 runs Airflow here, 3.12.13 on MWAA")
+    assert pythons.patch_note(V, "3.13.0") is None, "another minor has a warning of its own"
 
 
 def test_pyenvs_versions_are_found_with_their_shims_off_newest_first(tmp_path: Path, fake: Fake) -> None:

@@ -222,12 +222,15 @@ class ProcessEngine:
         version = environment.version
         if self._base is not None and self._base[0] == version.airflow:
             return self._base[1]
-        from mwaa_local.packages.base import ensure_base  # installers: not needed to stop, look or run
+        # Installers: not needed to stop, look or run.
+        from mwaa_local.packages.base import ensure_base
+        from mwaa_local.packages.pythons import patch_note
 
         with progress.step(f"packages of Airflow {version.airflow}") as step:
             found = ensure_base(version, self._cache, environment=self._host, emit=step.note)
             step.note(f"installed in {found.seconds:.0f} s" if found.installed_now else f"Python {found.python}")
-        self._base = (version.airflow, found.path, found.notes)
+        note = patch_note(version, found.python)
+        self._base = (version.airflow, found.path, (*found.notes, note) if note else found.notes)
         return found.path
 
     def _new_database(self, parts: Parts) -> postgres.Cluster:

@@ -63,7 +63,7 @@ def ensure_base(
     """
     started = time.monotonic()
     sets = Store(cache / "package-sets")
-    if python is None and (known := _known(sets, version)) is not None:
+    if python is None and (known := _known(sets, version, environment)) is not None:
         return replace(known, seconds=time.monotonic() - started)
     interpreter = pythons.find(version, environment=environment, cache=cache, explicit=python)
     key = fingerprint.base_key(version, interpreter.build)
@@ -84,7 +84,7 @@ def ensure_base(
                         installed_now = True
         store.touch(sets.place(key))
         if python is None and interpreter.warning is None:
-            _remember(sets, version, key, interpreter)
+            _remember(sets, version, key, interpreter, environment)
     except OSError as error:
         raise explain.from_os_error(error, str(cache)) from error
     result = from_manifest(sets.place(key), found)
@@ -191,20 +191,31 @@ class _Pointer:
     stamp: float
 
 
-def _remember(sets: Store, version: catalog.Version, key: str, interpreter: Interpreter) -> None:
+def _remember(
+    sets: Store, version: catalog.Version, key: str, interpreter: Interpreter, environment: Mapping[str, str]
+) -> None:
     try:
         stamp = interpreter.path.stat().st_mtime
     except OSError:
         return
-    pointer = {"key": key, "interpreter": str(interpreter.path), "stamp": stamp, "build": interpreter.build}
+    pointer = {
+        "key": key,
+        "interpreter": str(interpreter.path),
+        "stamp": stamp,
+        "build": interpreter.build,
+        "choice": pythons.available(version, environment),
+    }
     write_atomically(sets.root / f".base-{version.airflow}.json", json.dumps(pointer))
 
 
-def _known(sets: Store, version: catalog.Version) -> PackageSet | None:
+def _known(sets: Store, version: catalog.Version, environment: Mapping[str, str] | None = None) -> PackageSet | None:
     try:
         told = json.loads((sets.root / f".base-{version.airflow}.json").read_text(encoding="utf-8"))
         pointer = _Pointer(told["key"], told["interpreter"], told["stamp"])
         if Path(pointer.interpreter).stat().st_mtime != pointer.stamp:
+            return None
+        found = pythons.available(version, environment) if environment is not None else []
+        if not set(found) <= set(told["choice"]):  # a nearer one may be among the new
             return None
         if fingerprint.base_key(version, told["build"]) != pointer.key:  # the catalog's pins changed
             return None

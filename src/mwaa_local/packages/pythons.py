@@ -1,8 +1,8 @@
 """Finding an interpreter for a Python minor version.
 
-Looked for in this order: the one named, PATH, pyenv's versions folder (its shims may be off), uv's managed store, and,
-if allowed, fetched by uv. Where the exact minor is nowhere, the nearest one that Airflow supports serves, and the
-result says so in words.
+The one named, or the one whose patch level is nearest to MWAA's among PATH, pyenv's versions folder (its shims may be
+off) and uv's managed store, or, if allowed, one fetched by uv. Where the exact minor is nowhere, the nearest one that
+Airflow supports serves, and the result says so in words.
 """
 
 from __future__ import annotations
@@ -10,6 +10,7 @@ from __future__ import annotations
 import json
 import os
 import pwd
+import re
 import shutil
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
@@ -88,9 +89,8 @@ def find(
                 hint=f"name a Python {version.python} (Airflow supports {', '.join(supported)})",
             )
         return _compared(found, version)
-    for candidate, source in _candidates(version.python, environment):
-        if (found := probe(candidate, source)) is not None and found.minor == version.python:
-            return found
+    if (found := _nearest_patch(version, environment)) is not None:
+        return found
     why = "downloads are off"
     if fetch:
         found, why = _fetch(version.python, environment, cache)
@@ -124,6 +124,36 @@ def probe(candidate: Path, source: str) -> Interpreter | None:
         return None
     path = Path(told["base"] or told["executable"])
     return Interpreter(path, told["version"], source, f"{told['build']} {told['platform']} {told['prefix']}")
+
+
+def _nearest_patch(version: catalog.Version, environment: Mapping[str, str]) -> Interpreter | None:
+    """Of the interpreters with MWAA's minor the one with the nearest patch level, the newer of two as near."""
+    answers = [probe(candidate, source) for candidate, source in _candidates(version.python, environment)]
+    found = [one for one in answers if one is not None and one.minor == version.python]
+    wanted = _patch(version.python_patch)
+    return min(found, key=lambda one: (abs(_patch(one.version) - wanted), -_patch(one.version)), default=None)
+
+
+def _patch(version: str) -> int:
+    digits = re.match(r"\d+\.\d+\.(\d+)", version)
+    return int(digits[1]) if digits else -1
+
+
+def patch_note(version: catalog.Version, python: str) -> str | None:
+    """What a user should know of the patch level that runs; ``None`` when it is the image's, or another minor.
+
+    Args:
+        version: Airflow's version.
+        python: The Python that runs it, ``3.12.1``.
+    """
+    if python == version.python_patch or python.split(".")[:2] != version.python.split("."):
+        return None
+    return f"Python {python} runs Airflow here, {version.python_patch} on MWAA: the nearest found on this machine"
+
+
+def available(version: catalog.Version, environment: Mapping[str, str]) -> list[str]:
+    """Files that may be a Python with MWAA's minor; none of them is run."""
+    return [str(path) for path, _ in _candidates(version.python, environment)]
 
 
 def _compared(found: Interpreter, version: catalog.Version) -> Interpreter:

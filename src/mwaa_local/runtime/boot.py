@@ -157,6 +157,9 @@ class _Boot:
             emit(startup.time_line(self._result.seconds))
             for line in startup.verify(inputs.version, base.folder):
                 emit(line)
+            path = environment.script_environment(inputs)["PATH"]
+            for name in host_tools.missing(script.read_text(encoding="utf-8", errors="replace"), path):
+                self._record.note(f"the startup script names {name}, which MWAA's image has and this machine does not")
             for note in self._result.notes:
                 self._record.note(note)
             if self._result.refused:
@@ -238,11 +241,13 @@ def enter(inputs: RuntimeInputs, record: Status) -> RuntimeInputs:
             os.chdir(inputs.home)
     else:
         scratch = inputs.run_dir / "namespace"
-        tools = host_tools.link(inputs.run_dir / host_tools.FOLDER, inputs.container.get("PATH", ""))
+        found = host_tools.stand_ins(inputs.container.get("PATH", ""))
         python = interpreter.behind(inputs.base_set)
         placement = namespace.enter(
-            inputs.namespace, home=inputs.home, scratch=scratch, binds=files.binds(inputs), python=python
+            inputs.namespace, home=inputs.home, scratch=scratch, binds=files.binds(inputs), python=python, tools=found
         )
+        if placement.python is None:
+            tools = host_tools.link(inputs.run_dir / host_tools.FOLDER, found)
     if inputs.die_with_parent:
         processes.die_with_parent(signal.SIGTERM)  # a change of namespace would clear an earlier wish
     record.set(namespace=placement.as_dict())

@@ -9,7 +9,7 @@ from dataclasses import replace
 from pathlib import Path
 
 from mwaa_local.errors import UsageError
-from mwaa_local.runtime import files, interpreter, namespace, package_set, status
+from mwaa_local.runtime import files, host_tools, interpreter, namespace, package_set, status
 from mwaa_local.runtime.inputs import RuntimeInputs
 
 # Of the caller's terminal, not of the component.
@@ -65,6 +65,7 @@ def _enter(component: str, kept: Mapping[str, str], run_dir: Path, variables: Ma
         scratch=run_dir / f"namespace-{os.getpid()}",
         binds=files.binds(inputs),
         python=interpreter.behind(inputs.base_set),
+        tools=host_tools.stand_ins(variables.get("PATH", "")),
     )
     if placement.mode != "mount":
         return False

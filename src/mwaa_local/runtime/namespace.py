@@ -15,12 +15,11 @@ import json
 import os
 import sys
 import sysconfig
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
 from mwaa_local.catalog import limits
-from mwaa_local.runtime import host_tools
 from mwaa_local.runtime.interpreter import Shown
 
 _NEWNS, _NEWUTS, _NEWUSER = 0x00020000, 0x04000000, 0x10000000
@@ -75,7 +74,13 @@ def describe(hostname: str, home: str = "") -> str:
 
 
 def enter(
-    specification: str, *, home: Path, scratch: Path, binds: Sequence[Bind], python: Shown | None = None
+    specification: str,
+    *,
+    home: Path,
+    scratch: Path,
+    binds: Sequence[Bind],
+    python: Shown | None = None,
+    tools: Mapping[str, Path] | None = None,
 ) -> Placement:
     """Enter a namespace where ``home`` appears at the wanted path, or link the folders where that is refused.
 
@@ -85,6 +90,7 @@ def enter(
         scratch: A folder of ours for what the namespace is built from.
         binds: Folders of the workspace to show inside the home.
         python: What to show at MWAA's prefix.
+        tools: Commands to show beside it, by name.
     """
     home.mkdir(parents=True, exist_ok=True)
     if not specification:
@@ -97,7 +103,7 @@ def enter(
         _mount(None, "/", None, _REC | _SLAVE)
         _set_hostname(wanted["hostname"], scratch)
         if python is not None:
-            _show_python(python, target, scratch)
+            _show_python(python, tools or {}, target, scratch)
         if target != home:
             _show(home, target, scratch)
         for bind in binds:
@@ -214,7 +220,7 @@ def _cover(folder: Path, scratch: Path) -> None:
     _bind(scratch, folder)
 
 
-def _show_python(python: Shown, target: Path, scratch: Path) -> None:
+def _show_python(python: Shown, tools: Mapping[str, Path], target: Path, scratch: Path) -> None:
     """Cover MWAA's prefix with a copy in memory in which the interpreter lies as ``make install`` puts it.
 
     The folders that take entries of ours are made anew, and keep this machine's other entries.
@@ -223,9 +229,7 @@ def _show_python(python: Shown, target: Path, scratch: Path) -> None:
     inside = [Path(place) for place in (*python.files, *python.empty, f"bin/{python.path.name}")]
     opened = {place.parts[0] for place in inside}
     ours = {Path(*place.parts[:2]) for place in inside}
-    # MWAA has nothing but its Python there. Other Pythons stay, for one of them may be what runs this, and what MWAA
-    # has elsewhere.
-    kept = host_tools.only_in(str(prefix))
+    # MWAA has nothing but its Python there. Other Pythons stay, for one of them may be what runs this.
     keep_commands = Path(sysconfig.get_path("scripts")) == prefix / "bin"
     _memory(tree)
     for entry in os.scandir(prefix):
@@ -234,9 +238,14 @@ def _show_python(python: Shown, target: Path, scratch: Path) -> None:
     for name in opened:
         (tree / name).mkdir()
         for entry in os.scandir(prefix / name) if (prefix / name).is_dir() else ():
-            wanted = name != "bin" or keep_commands or entry.name.startswith("python") or entry.name in kept
+            wanted = name != "bin" or keep_commands or entry.name.startswith("python")
             if wanted and Path(name, entry.name) not in ours:
                 _copy(entry, tree / name / entry.name)
+    for name, source in tools.items():
+        if source.is_relative_to(prefix):  # which is about to be covered
+            _put(source.resolve(), tree / "bin" / name)
+        else:
+            (tree / "bin" / name).symlink_to(source)
     for place, source in python.files.items():
         _put(source, tree / place)
     if python.home is None:
