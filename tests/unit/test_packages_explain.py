@@ -225,3 +225,14 @@ def test_a_limit_of_ours_is_not_told_as_mwaas() -> None:
     short = explain.failure("Resolving", reading("x"), python="3.12", timed_out_s=120)
     assert "120 s" in short.what and "on MWAA pip has 9 minutes" in short.why
     assert "stops pip after that time too" in explain.failure("", reading("x"), python="3.12", timed_out_s=540).why
+
+
+def test_behind_constraints_of_another_airflow_there_is_one_cause_and_one_advice() -> None:
+    read = reading(
+        "provider-x==1.0", "provider-y==2.0", essential="apache-airflow==2.10.3\n", given="provider-x==2.0\n"
+    )
+    old = replace(read.parts[-1], file=FILE, line=1, foreign="Airflow 2.8.1")
+    error = explained("No solution found", replace(read, parts=(*read.parts[:-1], old)))
+    assert (error.kind, error.where) == ("conflict", f"{FILE}, line 1")
+    assert "Airflow 2.8.1" in error.what
+    assert "in line 1" in error.hint and "remove" not in error.hint and "provider" not in error.hint

@@ -14,6 +14,7 @@ from mwaa_local.cli import output
 from mwaa_local.cli.context import settings
 from mwaa_local.cli.lifecycle import component_document
 from mwaa_local.engines.protocol import Addresses, ComponentState, Engine
+from mwaa_local.engines.verdicts import verdicts
 from mwaa_local.errors import EngineError, MwaaLocalError, UsageError
 from mwaa_local.model import Environment
 from mwaa_local.observability.airflow_api import AirflowApi, ImportFailure
@@ -66,6 +67,10 @@ def status(
         )
     else:
         _table(environment, engine, components)
+        for verdict in verdicts(components):
+            output.out.print("requirements.txt was not installed", style="red")
+            for line in str(verdict).splitlines():
+                output.out.print(f"    {line}", markup=False)
         for component in components:
             _troubles(component)
         for error in errors or ():
@@ -104,11 +109,6 @@ def _table(environment: Environment, engine: Engine, components: list[ComponentS
 def _troubles(component: ComponentState) -> None:
     """What the runtime says of a component's own boot, where something went wrong."""
     runtime = component.status or {}
-    requirements = runtime.get("requirements") or {}
-    if requirements.get("verdict") == "failed":
-        output.out.print(f"{component.name}: requirements.txt was not installed", style="red")
-        for line in [*(requirements.get("conflict") or ()), *(requirements.get("tail") or ())][-8:]:
-            output.out.print(f"    {line}", markup=False)
     script = runtime.get("startup_script") or {}
     if script and (script.get("exit_status") or script.get("timed_out")):
         how = "ran into its time limit" if script.get("timed_out") else f"ended with status {script.get('exit_status')}"

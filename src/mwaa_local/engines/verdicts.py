@@ -23,9 +23,14 @@ def verdicts(states: Iterable[ComponentState]) -> list[MwaaLocalError]:
     for state in states:
         told = (state.status or {}).get("requirements") or {}
         if told.get("verdict") == "failed":
-            text = _text(told)
-            found.setdefault(text, ([], told))[0].append(state.name)
-    return [_verdict(text, names, told) for text, (names, told) in found.items()]
+            found.setdefault(_kind(told), ([], told))[0].append(state.name)
+    return [_verdict(_text(told), names, told) for names, told in found.values()]
+
+
+def _kind(told: Mapping[str, Any]) -> str:
+    """What makes two failures the same one: all components have the same file, and words differ from run to run."""
+    error = told.get("error") or {}
+    return str(error.get("kind") or error.get("what") or "")
 
 
 def crashes(states: Iterable[ComponentState], since: float) -> tuple[list[MwaaLocalError], list[str]]:

@@ -34,6 +34,12 @@ _FRESH_S = 600.0
 _PIN = re.compile(r"^\s*([A-Za-z0-9][\w.-]*)\s*==\s*([^\s;#*,]+)\s*(?:$|#|--hash)")
 
 
+_OF_AIRFLOW = re.compile(r"constraints-(\d+\.\d+\.\d+)")
+_OF_PYTHON = re.compile(
+    r"constraints-(?:no-providers-|source-providers-)?(?:\d+\.\d+\.\d+-py)?(3\.\d+)(?=[^.\d]|\.[a-z]|$)"
+)
+
+
 @dataclass(frozen=True)
 class ConstraintSource:
     """One constraint file and where it came from.
@@ -57,6 +63,16 @@ class ConstraintSource:
     python: str | None = None
     cut_off: date | None = None
     notes: tuple[str, ...] = ()
+
+
+def versions_of(target: str) -> tuple[str, str]:
+    """Airflow's and Python's versions that the name of a constraint file tells, empty where it does not.
+
+    Args:
+        target: An address or a path, as Airflow's project, this tool or the guide spell such names.
+    """
+    airflow, python = _OF_AIRFLOW.search(target), _OF_PYTHON.search(target)
+    return airflow[1] if airflow else "", python[1] if python else ""
 
 
 def pins(text: str) -> dict[str, str]:

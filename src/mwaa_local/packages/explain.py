@@ -178,6 +178,18 @@ def _conflict(conflicts: Sequence[Conflict], lines: Sequence[str], reading: Read
             hints.append(f"MWAA fixes {conflict.pin}: remove line {conflict.line} or write that version")
         elif conflict.pin:
             hints.append(f"write {conflict.pin} in line {conflict.line}, or name a constraint file that allows yours")
+    if (foreign := reading.foreign) is not None:
+        # Whatever collides, it does so because of that line: advice about the others would lead astray.
+        return UnmetRequirementsError(
+            f"The requirements conflict with the constraints of {foreign.foreign} that line {foreign.line} names",
+            kind="conflict",
+            where=f"{foreign.file}, line {foreign.line}",
+            why="\n".join(lines[:_SHOWN_LINES]),
+            hint=f"name the constraints of the environment's Airflow in line {foreign.line}; "
+            "`mwaa-local validate requirements --fix` rewrites it, and the versions that go with the old ones",
+            conflicts=conflicts,
+            explanation=lines,
+        )
     places = ", ".join(str(conflict.line) for conflict in conflicts)
     return UnmetRequirementsError(
         "The requirements conflict: " + ("; ".join(map(str, conflicts)) or "no set of versions satisfies them all"),

@@ -33,11 +33,17 @@ class ConstraintPart:
         source: Where it is from.
         lines: What the resolver gets.
         pins: Its exact pins, canonical name to version.
+        file: The file whose line names it; empty where no line does.
+        line: That line.
+        foreign: What it is for where that is not the environment: ``Airflow 2.8.1``; empty otherwise.
     """
 
     source: ConstraintSource
     lines: tuple[str, ...]
     pins: Mapping[str, str]
+    file: str = ""
+    line: int = 0
+    foreign: str = ""
 
 
 @dataclass(frozen=True)
@@ -78,6 +84,11 @@ class Reading:
     def constrained(self) -> bool:
         """Whether anything beside the essential pins holds versions: an empty file does not."""
         return any(part.lines for part in self.parts[1:])
+
+    @property
+    def foreign(self) -> ConstraintPart | None:
+        """The first constraint file of another Airflow or Python."""
+        return next((part for part in self.parts if part.foreign), None)
 
     def pin(self, name: str) -> tuple[str, str] | None:
         """The first exact pin of a package and where it is from."""
@@ -265,28 +276,33 @@ class _Reader:
             try:
                 source = self.finder.for_url(target)
             except UnmetRequirementsError as error:
-                error.where = f"{at[0]}, line {at[1]}: {error.where}"
+                error.where = f"{at[0]}, line {at[1]}" + (f": {error.where}" if error.where else "")
+                if foreign_to(self.version, target):
+                    error.hint = (
+                        f"name the constraints of Airflow {self.version.airflow} there, which is what the environment "
+                        "has: `mwaa-local validate requirements --fix` rewrites the line and the versions"
+                    )
                 raise
-            wanted = (self.version.airflow, self.version.python)
-            if source.airflow and (source.airflow, source.python) != wanted:
-                note = (
-                    f"{at[0]}, line {at[1]}: constraints of Airflow {source.airflow}, Python {source.python}; "
-                    f"the environment has {wanted[0]}, Python {wanted[1]}"
-                )
-                source = replace(source, notes=(note, *source.notes))
         else:
             text, name, _ = self._open(target, folder, at)
             source = ConstraintSource("file", name, text)
-        self.add_part(source)
+        foreign = foreign_to(self.version, target)
+        if foreign:
+            note = (
+                f"{at[0]}, line {at[1]}: constraints of {foreign}; the environment has Airflow "
+                f"{self.version.airflow} and Python {self.version.python}"
+            )
+            source = replace(source, notes=(note, *source.notes))
+        self.add_part(source, at, foreign)
 
-    def add_part(self, source: ConstraintSource) -> None:
+    def add_part(self, source: ConstraintSource, at: tuple[str, int] = ("", 0), foreign: str = "") -> None:
         """Take a constraint file in: pins go straight through, other lines are checked."""
         kept: list[str] = []
         for line in self._lines(source.text, source.label):
             if line.text:
                 hashes = "".join(f" --hash={value}" for value in line.options.hashes)
                 kept.append(line.text + hashes)
-        part = ConstraintPart(source, tuple(kept), constraints.pins("\n".join(kept)))
+        part = ConstraintPart(source, tuple(kept), constraints.pins("\n".join(kept)), *at, foreign)
         self.update(parts=(*self.state.parts, part), notes=(*self.state.notes, *source.notes))
 
     def _open(self, target: str, folder: Path, at: tuple[str, int]) -> tuple[str, str, Path]:
@@ -328,6 +344,14 @@ class _Reader:
                 why=str(error.args[0]),
                 hint="only options of pip's requirements file format may stand here",
             ) from error
+
+
+def foreign_to(version: catalog.Version, target: str) -> str:
+    """What a constraint file is for by its name, where that is not an environment's version; empty otherwise."""
+    airflow, python = constraints.versions_of(target)
+    wrong = [f"Airflow {airflow}"] if airflow and airflow != version.airflow else []
+    wrong += [f"Python {python}"] if python and python != version.python else []
+    return " and ".join(wrong)
 
 
 def names(entries: Sequence[Entry]) -> frozenset[str]:

@@ -100,6 +100,12 @@ def outcome(workspace: Workspace) -> Outcome | None:
         return _memory[workspace]
 
 
+def finder(workspace: Workspace, situation: Situation) -> ConstraintFinder:
+    """Finds constraint files as the verdict on a workspace does."""
+    uv, folder = situation.uv, _folder(workspace.variables.get(CONSTRAINTS_VARIABLE))
+    return ConstraintFinder(uv.cache, folder, uv.environment, uv.settings)
+
+
 def outcome_of(workspace: Workspace, file: Path) -> Outcome:
     """The outcome for any requirements file in the place of a workspace's own."""
     return resolve_file(

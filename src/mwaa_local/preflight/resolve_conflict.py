@@ -41,6 +41,7 @@ class Cause:
         fits: Newest version of the first line's package that fits; ``None`` where none does.
         write: The line to write instead of the first one; empty where there is none.
         core: What the package asks of Airflow, where that is what does not fit; empty otherwise.
+        untold: Why it cannot be told which version fits; empty where it can.
         missing: Nothing of that name or version exists for this Python and machine.
         detail: The resolver's own words, short.
     """
@@ -52,6 +53,7 @@ class Cause:
     fits: str | None = None
     write: str = ""
     core: str = ""
+    untold: str = ""
     missing: bool = False
     detail: str = ""
 
@@ -143,13 +145,7 @@ class _Search:
             cause = replace(cause, requirers=requirers(pin.partition("==")[0], self.situation))
         # Where nothing of that name exists the other lines do not matter.
         alone = error is not None and error.kind == "no-match"
-        fits, write = self.fitting(entry, [] if alone else [*good, *group[1:]])
-        cause = replace(
-            cause,
-            fits=fits,
-            write=write,
-            missing=alone and not pin,
-        )
+        cause = self.fitting(replace(cause, missing=alone and not pin), [] if alone else [*good, *group[1:]])
         if entry.name and entry.name.startswith(_PROVIDER):
             cause = replace(cause, core=needs_airflow(entry, self.situation))
         return cause
@@ -165,20 +161,28 @@ class _Search:
                 return (", ".join(pins[:3]), conflict.source) if pins else ("", "")
         return "", ""
 
-    def fitting(self, entry: Entry, others: Sequence[Entry]) -> tuple[str | None, str]:
-        """The newest version of a line's package that fits the other lines, and the line that names it."""
+    def fitting(self, cause: Cause, others: Sequence[Entry]) -> Cause:
+        """The cause with the newest version of its first line's package that fits the other lines."""
+        entry = cause.entries[0]
         loose = loosened(entry)
         if loose is None or not entry.name:
-            return None, ""
+            return cause
         if entry.name in self.together:
-            return self.together[entry.name], rewritten(entry, self.together[entry.name])
+            return _fits(cause, self.together[entry.name])
+        # Only one version can fit what a constraint holds; whether its archive can be had here is another matter.
+        held = self.reading.pin(entry.name)
         try:
             found = self._resolved([*others, loose])
-        except UnmetRequirementsError:
-            return None, ""
+        except UnmetRequirementsError as error:
+            if error.kind in {"conflict", "no-match"}:
+                return cause
+            return _fits(cause, held[0]) if held else replace(cause, untold=error.what)
         package = found.packages.get(entry.name)
-        version = package.version if package else None
-        return (version, rewritten(entry, version)) if version else (None, "")
+        return _fits(cause, package.version) if package else cause
+
+
+def _fits(cause: Cause, version: str) -> Cause:
+    return replace(cause, fits=version, write=rewritten(cause.entries[0], version)) if version else cause
 
 
 def loosened(entry: Entry) -> Entry | None:

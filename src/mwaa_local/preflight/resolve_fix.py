@@ -15,17 +15,16 @@ from mwaa_local import catalog
 from mwaa_local.packages import lines
 from mwaa_local.packages import requirements as reader
 from mwaa_local.packages.constraints import ConstraintFinder
-from mwaa_local.packages.entries import Entry
 from mwaa_local.packages.failure import UnmetRequirementsError
 from mwaa_local.packages.fetch import write_atomically
 from mwaa_local.packages.paths import redact
 from mwaa_local.packages.requirements import Reading
-from mwaa_local.preflight import resolve, resolve_conflict, resolve_uv
+from mwaa_local.preflight import resolve, resolve_conflict, resolve_foreign, resolve_uv
 from mwaa_local.preflight.resolve import Outcome
 from mwaa_local.preflight.workspace import Workspace
 
+_NOTHING = "no version of it fits; remove it or name another package"
 _COMMENT = re.compile(r"(^|\s+)#.*$")
-_CONSTRAINT = re.compile(r"constraints-(\d+\.\d+\.\d+)(?:/constraints-|-py)(3\.\d+)")
 
 
 @dataclass(frozen=True)
@@ -156,9 +155,9 @@ def _constraint(draft: _Draft, outcome: Outcome, workspace: Workspace) -> None:
         if not plain.startswith(("-c", "--constraint")):
             continue
         seen = True
-        found = _CONSTRAINT.search(plain)
-        if found and (found[1], found[2]) != (version.airflow, version.python) and "://" in plain:
-            draft.replace(number, line, f"the constraints were those of Airflow {found[1]}, Python {found[2]}")
+        foreign = reader.foreign_to(version, plain)
+        if foreign and "://" in plain:
+            draft.replace(number, line, f"the constraints were those of {foreign}")
     closed = any(_COMMENT.sub("", row).strip() == "--no-index" for row in draft.rows)
     asks = any(_COMMENT.sub("", row).strip() for row in draft.rows)
     if not seen and asks and not closed and not lines.has_constraints("\n".join(draft.rows)):
@@ -187,19 +186,26 @@ def _read(text: str, outcome: Outcome, workspace: Workspace) -> Reading | None:
 def _versions(draft: _Draft, reading: Reading, outcome: Outcome, remaining: list[str]) -> bool | None:
     """Versions that fit; whether the result resolves is returned."""
     shift = len(draft.top)
+    own = {entry.file for entry in reading.entries if entry.file.endswith(".draft")} or {reading.shown}
     entries = list(reading.entries)
-    own = {entry.file for entry in entries if entry.file.endswith(".draft")} or {reading.shown}
+    for item in resolve_foreign.moves(reading, outcome.situation.python):
+        entry, why = item.entry, f"{item.pin} is fixed ({item.source})"
+        if entry.file in own and not entry.hashes and draft.replace(entry.line - shift, item.write, why):
+            new = resolve_foreign.moved_entry(entry, item.write)
+            entries = [new if other is entry else other for other in entries]
+    reading = replace(reading, entries=tuple(entries))
     try:
         found = resolve_uv.resolve(reading, outcome.situation)
     except UnmetRequirementsError as error:
         if error.kind not in {"conflict", "no-match"}:
             remaining.append(f"{error.what}: {error.hint}" if error.hint else error.what)
-            return None if error.kind in {"network", "time"} else False
+            return False if error.kind in {"syntax", "hash"} else None
         for cause in resolve_conflict.causes(reading, outcome.situation, error):
             entry = cause.entries[0]
             place = f"line {entry.line - shift}: {redact(entry.text)}"
             if not cause.write or entry.file not in own or entry.hashes:
-                remaining.append(f"{place}: no version of it fits; remove it or name another package")
+                why = f"which version fits cannot be told here: {cause.untold}" if cause.untold else _NOTHING
+                remaining.append(f"{place}: {why}")
                 continue
             reason = (
                 (cause.pin and f"{cause.pin} is fixed ({cause.source})")
@@ -207,7 +213,9 @@ def _versions(draft: _Draft, reading: Reading, outcome: Outcome, remaining: list
                 or "it fits nothing else"
             )
             if draft.replace(entry.line - shift, cause.write, reason):
-                entries = [_moved(entry, cause.write) if item is entry else item for item in entries]
+                entries = [
+                    resolve_foreign.moved_entry(entry, cause.write) if item is entry else item for item in entries
+                ]
         reading = replace(reading, entries=tuple(entries))
         try:
             found = resolve_uv.resolve(reading, outcome.situation)
@@ -229,9 +237,3 @@ def _versions(draft: _Draft, reading: Reading, outcome: Outcome, remaining: list
                 entry.line - shift, resolve_conflict.rewritten(entry, package.version), "nothing held its version"
             )
     return True
-
-
-def _moved(entry: Entry, text: str) -> Entry:
-    loose = resolve_conflict.loosened(entry)
-    assert loose is not None, "only packages of an index are rewritten"
-    return replace(loose, text=text, given=text)

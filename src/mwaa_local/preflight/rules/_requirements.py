@@ -13,12 +13,15 @@ from packaging.utils import canonicalize_name
 
 from mwaa_local.packages import lines
 from mwaa_local.packages.entries import Entry
-from mwaa_local.preflight import resolve, resolve_conflict, resolve_metadata
+from mwaa_local.packages.failure import UnmetRequirementsError
+from mwaa_local.preflight import resolve, resolve_conflict, resolve_foreign, resolve_metadata
 from mwaa_local.preflight.resolve import Outcome
 from mwaa_local.preflight.resolve_conflict import Cause
+from mwaa_local.preflight.resolve_foreign import Foreign
 from mwaa_local.preflight.workspace import Workspace
 
 _causes: weakref.WeakKeyDictionary[Workspace, list[Cause]] = weakref.WeakKeyDictionary()
+_foreign: weakref.WeakKeyDictionary[Workspace, Foreign | None] = weakref.WeakKeyDictionary()
 _lock = Lock()
 
 
@@ -35,11 +38,36 @@ def option_lines(workspace: Workspace) -> Iterator[tuple[Path, int, Values]]:
         return
 
 
+def foreign(workspace: Workspace) -> Foreign | None:
+    """What follows from a constraint line of another Airflow where the file fails; ``None`` where no line is one."""
+    outcome = resolve.outcome(workspace)
+    if outcome is None or outcome.error is None or outcome.resolved is None:
+        return None
+    with _lock:
+        if workspace not in _foreign:
+            finder = resolve.finder(workspace, outcome.situation)
+            _foreign[workspace] = resolve_foreign.look(outcome.resolved, outcome.situation, outcome.error, finder)
+        return _foreign[workspace]
+
+
+def failure(workspace: Workspace) -> UnmetRequirementsError | None:
+    """The failure that rules tell: not the one that only a constraint line of another Airflow brings."""
+    outcome, lead = resolve.outcome(workspace), foreign(workspace)
+    if outcome is None:
+        return None
+    return outcome.error if lead is None else lead.error
+
+
 def causes(workspace: Workspace) -> tuple[Outcome | None, list[Cause]]:
-    """Why pip would fail, each cause once; worked out for the first rule that asks."""
+    """Why pip would fail, each cause once; worked out for the first rule that asks.
+
+    Without what follows from a constraint line of another Airflow, which REQ007 tells.
+    """
     outcome = resolve.outcome(workspace)
     if outcome is None or outcome.error is None or outcome.reading is None:
         return outcome, []
+    if (lead := foreign(workspace)) is not None:
+        return outcome, list(lead.left)
     if outcome.error.kind not in {"conflict", "no-match"}:
         return outcome, []
     with _lock:

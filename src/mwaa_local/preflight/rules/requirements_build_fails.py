@@ -15,7 +15,7 @@ _IN_IMAGE = ("gcc", "g++", "cc1", "pg_config", "mysql_config", "krb5-config", "x
 
 def check(workspace: Workspace) -> Iterator[Hit]:
     outcome = resolve.outcome(workspace)
-    error = outcome.error if outcome else None
+    error = _requirements.failure(workspace)
     if outcome is None or error is None or error.kind not in {"build", "other"}:
         return
     name = error.packages[0] if error.packages else ""

@@ -27,7 +27,7 @@ def check(workspace: Workspace) -> Iterator[Hit | Unchecked]:
                     fix=fix or _fix(cause),
                     key=entry.name or entry.text,
                 )
-    error = outcome.error
+    error = _requirements.failure(workspace)
     if error is not None and error.kind == "conflict" and not causes:
         yield Hit(f"{error.what}: {' '.join(error.explanation)[:400]}", outcome.file, 0, fix=error.hint)
 
@@ -46,8 +46,10 @@ def _message(cause: Cause, number: int) -> str:
         text = f"{line} and {others} exclude each other" + (f": {cause.detail}" if cause.detail else "")
     else:
         text = f"{line} fits nothing else: {cause.detail}"
-    if number == 0:
-        text += f"; {cause.fits} fits" if cause.fits else "; no version fits"
+    if number == 0 and cause.fits:
+        text += f"; {cause.fits} fits"
+    elif number == 0:
+        text += f"; which version fits cannot be told here: {cause.untold}" if cause.untold else "; no version fits"
     return text
 
 
@@ -56,11 +58,9 @@ def _some(names: tuple[str, ...]) -> str:
 
 
 def _fix(cause: Cause) -> str:
-    return (
-        "remove the line: MWAA fixes that package"
-        if "essential" in cause.source and not cause.fits
-        else "name a constraint file that allows it, or take another package"
-    )
+    if "essential" in cause.source and not cause.fits:
+        return f"take another package: {cause.pin} is MWAA's own and cannot be moved"
+    return "name a constraint file that allows it, or take another package"
 
 
 RULE = Rule(
