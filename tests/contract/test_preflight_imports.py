@@ -157,7 +157,7 @@ def test_what_becomes_of_dag_files(version: str, tmp_path: Path, monkeypatch: py
         ("dies.py", 0),
         ("exits.py", 0),
         ("missing.py", 10),
-        ("unstorable.py", 0),
+        ("unstorable.py", 13),
     ]
     assert [item.file and item.file.name for item in hits("DAG001", space)] == ["syntax.py"]
     assert [item.file and item.file.name for item in hits("DAG004", space)] == ["twin_b.py"]
@@ -317,6 +317,7 @@ def _discover(space: Workspace, version: str) -> dict[str, list[str]]:
         "home": str(home),
         "mwaa_home": "/usr/local/airflow",
         "python_path": [],
+        "databases": str(home / "databases"),
         "files": None,
         "components": [],
         "settings": [],

@@ -35,8 +35,9 @@ QUEUE = "mwaa-local-validate-queue"
 # Stands for what only MWAA, or a run of the startup script, would tell.
 PLACEHOLDER = "mwaa-local-validate"
 SETTINGS_FILE = "airflow_local_settings.py"
-# Airflow alone; user code is not running yet. A cold disk on a busy machine needs most of it.
-START_SECONDS = 120.0
+# Airflow and, once per version, its database; user code is not running yet. A cold disk on a busy machine needs most
+# of it.
+START_SECONDS = 200.0
 # Imported once, before any file: what nearly every DAG file needs. Names of both major versions; missing ones are
 # skipped.
 _PRELOAD = (
@@ -55,12 +56,24 @@ _PRELOAD = (
 
 @dataclass(frozen=True)
 class ImportProblem:
-    """One failed import: the line that names the exception, and where in the user's code it was raised."""
+    """One failed import: the line that names the exception, and where in the user's code it was raised.
+
+    Attributes:
+        message: All of what the exception says; ``text`` is its first line.
+        last: Where it was raised, which may be inside an installed package.
+        stage: ``import``; ``serialise`` for a DAG that Airflow then shows as an import error; ``store`` for one whose
+            exception nobody catches.
+        dag: The DAG that cannot be stored.
+    """
 
     text: str
     file: Path | None
     line: int
     traceback: str = ""
+    message: str = ""
+    last: tuple[Path, int] | None = None
+    stage: str = "import"
+    dag: str = ""
 
 
 @dataclass(frozen=True)
@@ -118,7 +131,13 @@ class Imports:
 
 @dataclass(frozen=True)
 class Request:
-    """What to import: ``files`` of ``None`` lets Airflow discover them, ``silent`` are those it passes over."""
+    """What to import.
+
+    Attributes:
+        files: ``None`` lets Airflow discover them.
+        silent: Files it passes over.
+        databases: Folder that keeps fresh metadata databases for the next time.
+    """
 
     environment: Environment
     dags: Path
@@ -131,6 +150,7 @@ class Request:
     path: str = ""
     silent: Sequence[Silent] = ()
     safe_mode: bool = True
+    databases: Path | None = None
 
 
 def startup_variables(
@@ -267,6 +287,7 @@ class _Answers:
             "settings": [str(path) for path in request.settings],
             "silent": {str(item.path): list(item.modules) for item in request.silent},
             "safe_mode": request.safe_mode,
+            "databases": str(request.databases or home / "databases"),
             "jobs": os.cpu_count() or 2,
             "hard_timeout": request.hard_timeout,
             "preload": list(_PRELOAD),
@@ -367,7 +388,17 @@ def _problem(item: Mapping[str, Any], answer: Mapping[str, Any]) -> ImportProble
     file, line = (
         (own or places)[-1] if places else (item.get("file") or (answer["name"] if answer["kind"] == "dag" else ""), 0)
     )
-    return ImportProblem(item["text"], Path(file) if file else None, int(line), item.get("traceback", ""))
+    last = item.get("last")
+    return ImportProblem(
+        item["text"],
+        Path(file) if file else None,
+        int(line),
+        item.get("traceback", ""),
+        item.get("message", ""),
+        (Path(last[0]), int(last[1])) if last else None,
+        item.get("stage", "import"),
+        item.get("dag", ""),
+    )
 
 
 def _last_line(text: str) -> str:

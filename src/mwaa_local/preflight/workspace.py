@@ -19,6 +19,7 @@ from mwaa_local.catalog.airflow_names import option_names
 from mwaa_local.catalog.parsing import Parsing, parsing
 from mwaa_local.errors import MwaaLocalError
 from mwaa_local.model import Environment
+from mwaa_local.model.cache import cache_folder
 from mwaa_local.preflight import imports as imports_module
 from mwaa_local.preflight.findings import Area, Unchecked
 from mwaa_local.preflight.imports import SETTINGS_FILE, Imports, Request
@@ -272,6 +273,7 @@ class Workspace:
             startup=self.startup,
             hard_timeout=max(self.processor_timeout, self.import_timeout + 5),
             path=self.variables.get("PATH", os.defpath),
+            databases=cache_folder(self.variables) / "import-databases",
         )
         return imports_module.run(package_set, request)
 

@@ -12,13 +12,12 @@ user's file prints goes to stderr.
 # It runs on the Pythons of every Airflow version, without types and with what the standard library had long ago; user
 # code may raise anything, and everything it raises is a result.
 # mypy: ignore-errors
-# ruff: noqa: PTH100, PTH113, PTH118, PTH119, PTH120, PTH122, PTH123
-# ruff: noqa: UP031, BLE001, N813
+# ruff: noqa: PTH100, PTH118, PTH120, PTH123
+# ruff: noqa: UP031, BLE001
 
 import contextlib
 import gc
-import importlib.machinery
-import importlib.util
+import importlib
 import json
 import os
 import select
@@ -31,196 +30,15 @@ import traceback
 # since a user's helper may have any name.
 HERE = os.path.dirname(os.path.abspath(__file__))
 sys.path.insert(0, HERE)
-from mwaa_inside_guards import Recorder, enter_container_view, guard_sockets, guard_values  # noqa: E402
+from mwaa_inside_dags import import_dag_file  # noqa: E402
+from mwaa_inside_database import forget, isolate, let_go, provide  # noqa: E402
+from mwaa_inside_guards import Recorder, enter_container_view, guard_sockets  # noqa: E402
+from mwaa_inside_plugins import import_plugins, run_settings, without_plugins  # noqa: E402
 from mwaa_inside_silent import worth  # noqa: E402
+from mwaa_inside_text import last_line, problem  # noqa: E402
+from mwaa_inside_values import guard_values  # noqa: E402
 
 sys.path.remove(HERE)
-
-
-def frames(text, folders):
-    """``(file, line)`` of the user's own frames in a traceback's text, outermost first."""
-    result = []
-    for line in text.splitlines():
-        line = line.strip()
-        if line.startswith('File "') and '", line ' in line:
-            name, _, rest = line[6:].partition('", line ')
-            number = "".join(ch for ch in rest.split(",")[0] if ch.isdigit())
-            if number and os.path.abspath(name).startswith(folders):
-                result.append([os.path.abspath(name), int(number)])
-    return result
-
-
-def last_line(text):
-    """The line of a traceback that names the exception: the first behind the last frame (messages have several)."""
-    lines = [line for line in text.strip().splitlines() if line.strip()]
-    last_frame = max([number for number, line in enumerate(lines) if line.startswith("  ")] or [-1])
-    head = lines[last_frame + 1 :] or lines[-1:]
-    return head[0].strip() if head else ""
-
-
-def describe_task(task, dag):
-    def seconds(value):
-        return (
-            value.total_seconds()
-            if hasattr(value, "total_seconds")
-            else (value if isinstance(value, (int, float)) else None)
-        )
-
-    return {
-        "task": getattr(task, "task_id", ""),
-        "dag": dag.dag_id,
-        "queue": getattr(task, "queue", None),
-        "executor": getattr(task, "executor", None),
-        "type": type(task).__name__,
-        "execution_timeout": seconds(getattr(task, "execution_timeout", None)),
-        "mode": getattr(task, "mode", None) if isinstance(getattr(task, "mode", None), str) else None,
-        "timeout": seconds(getattr(task, "timeout", None)) if hasattr(task, "poke") else None,
-    }
-
-
-def import_dag_file(path, request, recorder):
-    """One DAG file, in a process of its own."""
-    try:
-        from airflow.dag_processing.dagbag import DagBag
-    except ImportError:
-        from airflow.models.dagbag import DagBag
-    begin = time.time()
-    bag = DagBag(dag_folder=request["dags"], include_examples=False, collect_dags=False)
-    bag.process_file(path, only_if_updated=False, safe_mode=request["safe_mode"])
-    seconds = time.time() - begin
-    errors = []
-    for _name, text in bag.import_errors.items():
-        errors.append({"text": last_line(text), "traceback": text, "frames": frames(text, recorder.folders)})
-    dags = []
-    for dag in bag.dags.values():
-        tasks = [describe_task(task, dag) for task in dag.tasks]
-        dags.append(
-            {"id": dag.dag_id, "file": dag.fileloc, "tasks": tasks, "catchup": bool(getattr(dag, "catchup", False))}
-        )
-        problem = serialize(dag)
-        if problem:
-            errors.append(
-                {
-                    "text": "the DAG %s cannot be stored: %s" % (dag.dag_id, last_line(problem)),
-                    "traceback": problem,
-                    "frames": [],
-                }
-            )
-    warnings = sorted({item for items in getattr(bag, "captured_warnings", {}).values() for item in items})
-    return {"seconds": seconds, "errors": errors, "dags": dags, "warnings": warnings}
-
-
-def import_silent_file(path, request, recorder):
-    """A file that Airflow passes over, as if it did not: which DAGs would there be."""
-    if not worth(request["silent"][path], request["plugins"]):
-        return {"errors": [], "dags": []}
-    return import_dag_file(path, dict(request, safe_mode=False), recorder)
-
-
-def serialize(dag):
-    """What Airflow says when it stores the DAG, which every component but the parser works from; empty when it can."""
-    try:
-        try:
-            from airflow.serialization.serialized_objects import DagSerialization as serializer
-        except ImportError:
-            from airflow.serialization.serialized_objects import SerializedDAG as serializer
-        serializer.to_dict(dag)
-    except Exception:
-        return traceback.format_exc()
-    return ""
-
-
-def import_plugins(component, request, recorder):
-    """All plugins, as one component loads them."""
-    for name, value in request["components"][component].items():
-        if value is None:
-            os.environ.pop(name, None)
-        else:
-            os.environ[name] = value
-    from airflow import plugins_manager
-
-    folder = os.path.abspath(request["plugins"])
-    begin = time.time()
-    plugins_manager.ensure_plugins_loaded()
-    if hasattr(plugins_manager, "get_import_errors"):
-        problems = dict(plugins_manager.get_import_errors())
-        loaded = plugins_manager._get_plugins()[0]
-    else:
-        problems = dict(plugins_manager.import_errors)
-        loaded = plugins_manager.plugins or []
-    errors = []
-    for name, text in problems.items():
-        path = name.replace("$PLUGINS_FOLDER", folder)
-        if not os.path.abspath(path).startswith(recorder.folders):
-            continue
-        trace = again(path)
-        errors.append(
-            {
-                "file": os.path.abspath(path),
-                "text": last_line(trace) or text,
-                "traceback": trace,
-                "frames": frames(trace, recorder.folders),
-            }
-        )
-    if component == "webserver":
-        errors.extend(web_views(plugins_manager))
-    names = []
-    for plugin in loaded:
-        source = str(getattr(plugin, "source", "") or "")
-        if source.startswith("$PLUGINS_FOLDER"):
-            filled = sorted(
-                name
-                for name in dir(plugin)
-                if not name.startswith("_")
-                and isinstance(getattr(plugin, name, None), (list, tuple))
-                and getattr(plugin, name)
-            )
-            names.append(
-                {"name": plugin.name, "file": os.path.join(folder, source.split("/", 1)[-1]), "attributes": filled}
-            )
-    return {"seconds": time.time() - begin, "errors": errors, "plugins": names}
-
-
-def web_views(plugins_manager):
-    """What only the web server does with plugins."""
-    errors = []
-    for name in ("initialize_web_ui_plugins", "initialize_flask_plugins", "get_flask_plugins", "get_fastapi_plugins"):
-        function = getattr(plugins_manager, name, None)
-        if function is None:
-            continue
-        try:
-            function()
-        except Exception:
-            trace = traceback.format_exc()
-            errors.append({"file": "", "text": last_line(trace), "traceback": trace, "frames": []})
-    return errors
-
-
-def again(path):
-    """The traceback of a plugin file: Airflow keeps the message only."""
-    if not os.path.isfile(path):
-        return ""
-    name = os.path.splitext(os.path.basename(path))[0]
-    try:
-        loader = importlib.machinery.SourceFileLoader(name, path)
-        module = importlib.util.module_from_spec(importlib.util.spec_from_loader(name, loader))
-        sys.modules[name] = module
-        loader.exec_module(module)
-    except BaseException:
-        return traceback.format_exc()
-    return ""
-
-
-def run_settings(path, request, recorder):
-    """A user's ``airflow_local_settings.py``: an exception in it stops every Airflow process."""
-    trace = again(path)
-    return {
-        "errors": [
-            {"file": path, "text": last_line(trace), "traceback": trace, "frames": frames(trace, recorder.folders)}
-        ]
-        if trace
-        else []
-    }
 
 
 def discover(request):
@@ -240,6 +58,13 @@ def discover(request):
     return found
 
 
+def import_silent_file(path, request, recorder):
+    """A file that Airflow passes over, as if it did not: which DAGs would there be."""
+    if not worth(request["silent"][path], request["plugins"]):
+        return {"errors": [], "dags": []}
+    return import_dag_file(path, dict(request, safe_mode=False), recorder)
+
+
 JOBS = {"dag": import_dag_file, "silent": import_silent_file, "plugins": import_plugins, "settings": run_settings}
 
 
@@ -250,7 +75,7 @@ def child(kind, name, request, recorder, write_end):
         result = JOBS[kind](name, request, recorder)
     except BaseException:
         trace = traceback.format_exc()
-        result = {"errors": [{"text": last_line(trace), "traceback": trace, "frames": frames(trace, recorder.folders)}]}
+        result = {"errors": [problem(trace, recorder.folders)]}
     result.setdefault("seconds", time.time() - begin)
     result.update(kind=kind, name=name, network=recorder.network, reads=recorder.reads, cpu=time.process_time())
     data = json.dumps(result, default=str).encode()
@@ -283,9 +108,11 @@ def warm_up(request, recorder):
     with open(path, "w") as stream:
         stream.write(WARM_UP)
     try:
-        import_dag_file(path, request, recorder)
+        with without_plugins():
+            import_dag_file(path, request, recorder)
     except Exception:
         traceback.print_exc()
+    let_go()
     # Objects of the parent are never collected in a child: their pages stay shared.
     gc.collect()
     gc.freeze()
@@ -322,6 +149,7 @@ def run_all(jobs, request, recorder, emit):
             status = os.waitpid(pid, 0)[1]
             os.close(end)
             del running[end]
+            forget(request["database"], pid)
             emit(finish(kind, name, b"".join(parts), status, time.time() - begin, late))
 
 
@@ -389,9 +217,14 @@ def main():
     for folder in (request["plugins"], request["dags"]):
         if folder not in sys.path:
             sys.path.append(folder)
+    request["database"] = os.path.join(request["home"], "airflow.db")
+    no_database = provide(request["databases"], request["database"])
+    request["no_database"] = bool(no_database)
+    isolate(request["database"])
     emit(
         {
             "kind": "start",
+            "no_database": no_database,
             "airflow": airflow.__version__,
             "python": "%d.%d" % sys.version_info[:2],
             "view": view,

@@ -4,11 +4,9 @@
 # long ago; user code may raise anything, and everything it raises is a result.
 # mypy: ignore-errors
 # ruff: noqa: PTH100, PTH102, PTH112, PTH114, PTH115, PTH118, PTH119, PTH120, PTH123, PTH208, PTH211
-# ruff: noqa: UP031, BLE001
+# ruff: noqa: UP031
 
 import ctypes
-import importlib
-import json
 import os
 import socket
 import traceback
@@ -19,7 +17,6 @@ CLONE_NEWNS = 0x00020000
 MS_BIND = 4096
 MS_REC = 16384
 MS_PRIVATE = 1 << 18
-PLACEHOLDER = "mwaa-local-validate"
 
 
 def enter_container_view(home, place):
@@ -138,57 +135,3 @@ def guard_sockets(recorder):
     socket.getaddrinfo = getaddrinfo
     socket.gethostbyname = gethostbyname
     socket.gethostbyname_ex = gethostbyname
-
-
-def guard_values(recorder):
-    """Answer Variable and Connection look-ups with a placeholder and note them: the real ones are not here."""
-    missing = object()
-
-    def variable_get(cls, key, default_var=missing, deserialize_json=False, default=missing, **kwargs):
-        recorder.read("variable", key)
-        given = default if default is not missing else default_var
-        text = os.environ.get("AIRFLOW_VAR_" + str(key).upper())
-        if text is not None:
-            return json.loads(text) if deserialize_json else text
-        if given is not missing:
-            return given
-        return {} if deserialize_json else PLACEHOLDER
-
-    def connection_of(cls, conn_id, *args, **kwargs):
-        recorder.read("connection", conn_id)
-        from airflow.models.connection import Connection
-
-        text = os.environ.get("AIRFLOW_CONN_" + str(conn_id).upper())
-        if text:
-            return Connection(conn_id=conn_id, uri=text)
-        return Connection(
-            conn_id=conn_id,
-            conn_type="generic",
-            host=PLACEHOLDER,
-            login=PLACEHOLDER,
-            password=PLACEHOLDER,
-            schema=PLACEHOLDER,
-        )
-
-    for module, name in (("airflow.models.variable", "Variable"), ("airflow.sdk.definitions.variable", "Variable")):
-        found = attribute(module, name)
-        if found is not None:
-            found.get = classmethod(variable_get)
-    found = attribute("airflow.models.connection", "Connection")
-    if found is not None:
-        found.get_connection_from_secrets = classmethod(connection_of)
-    found = attribute("airflow.sdk.definitions.connection", "Connection")
-    if found is not None:
-        found.get = classmethod(connection_of)
-    for module in ("airflow.hooks.base", "airflow.sdk.bases.hook"):
-        found = attribute(module, "BaseHook")
-        if found is not None:
-            found.get_connection = classmethod(connection_of)
-
-
-def attribute(module, name):
-    """An attribute of a module that may not exist in this Airflow."""
-    try:
-        return getattr(importlib.import_module(module), name, None)
-    except Exception:
-        return None

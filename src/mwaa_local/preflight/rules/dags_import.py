@@ -6,6 +6,7 @@ import re
 from collections.abc import Iterator
 from pathlib import Path
 
+from mwaa_local.preflight import advice
 from mwaa_local.preflight.findings import Area, Hit, Rule, Severity, Unchecked
 from mwaa_local.preflight.imports import FileImport, ImportProblem, Imports
 from mwaa_local.preflight.rules import _exports, _v3
@@ -33,7 +34,11 @@ def check(workspace: Workspace) -> Iterator[Hit | Unchecked]:
                 continue  # DAG017
             if any(item.kind == "network" for item in result.accesses) and not _is_missing_module(problem):
                 continue  # DAG006: the check itself cut the network
-            yield _outcome(workspace, imports, result, problem)
+            yield (
+                _stored(workspace, problem)
+                if problem.stage != "import"
+                else _outcome(workspace, imports, result, problem)
+            )
 
 
 def _is_syntax(workspace: Workspace, problem: ImportProblem) -> bool:
@@ -45,10 +50,39 @@ def _is_missing_module(problem: ImportProblem) -> bool:
     return problem.text.startswith(("ModuleNotFoundError", "ImportError"))
 
 
+def _stored(workspace: Workspace, problem: ImportProblem) -> Hit:
+    """A DAG that imports, and that Airflow then cannot keep."""
+    what = f"the DAG {problem.dag}" if problem.dag else "its DAGs"
+    if problem.stage == "serialise":
+        ends = "cannot be stored, which Airflow shows as an import error"
+    elif workspace.version.major >= 3:
+        ends = "cannot be stored: the DAG processor ends at every start, and no DAG file is read any more"
+    else:
+        ends = "cannot be stored: it never appears, and the UI says nothing"
+    line = problem.line or _line_of(workspace, problem)
+    return Hit(
+        f"the file imports, but {what} {ends}: {problem.message or problem.text}",
+        problem.file or workspace.environment.workflow.dags,
+        line,
+        excerpt="" if line else problem.text,
+        fix="give the DAG a value of the type that Airflow's documentation names for that argument",
+        key=f"{problem.dag} {problem.text}",
+    )
+
+
+def _line_of(workspace: Workspace, problem: ImportProblem) -> int:
+    """The line that names the DAG, if one does; 0 otherwise."""
+    file = workspace.dags.by_path.get(problem.file) if problem.file else None
+    if file is None or not problem.dag:
+        return 0
+    quoted = (f'"{problem.dag}"', f"'{problem.dag}'")
+    return next((n for n, line in enumerate(file.source.lines, 1) if any(word in line for word in quoted)), 0)
+
+
 def _outcome(workspace: Workspace, imports: Imports, result: FileImport, problem: ImportProblem) -> Hit | Unchecked:
     shown = workspace.relative(problem.file) if problem.file else result.name
     reads = [item for item in result.accesses if item.kind != "network"]
-    if reads and not _is_missing_module(problem):
+    if reads and not advice.certain(problem.text):
         names = ", ".join(sorted({f"{item.kind} {item.target}" for item in reads})[:3])
         return Unchecked(
             f"import of {shown}",
