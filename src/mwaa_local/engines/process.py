@@ -27,12 +27,13 @@ from mwaa_local.engines import (
 from mwaa_local.engines import inputs as workflow
 from mwaa_local.engines.databases import SWITCH_SECONDS, Databases, major, switch_notes, version_of
 from mwaa_local.engines.layout import Layout
+from mwaa_local.engines.lost_ports import Lost, LostPortError, Watch
 from mwaa_local.engines.plan import Plan
 from mwaa_local.engines.process_plan import Parts
 from mwaa_local.engines.protocol import Addresses, ComponentState, Progress, UpResult
 from mwaa_local.engines.verdicts import crashes, verdicts, warnings
 from mwaa_local.engines.waiting import until_healthy
-from mwaa_local.errors import EngineError, MachineError
+from mwaa_local.errors import EngineError, MachineError, MwaaLocalError
 from mwaa_local.model import Environment
 from mwaa_local.model import secrets as keys
 from mwaa_local.model.cache import cache_folder
@@ -40,6 +41,8 @@ from mwaa_local.runtime.execute import TERMINAL
 
 _MIGRATION_SECONDS = 180.0
 _LOCK_SECONDS = 600.0
+# How often a port is chosen anew when somebody took it while the environment was starting.
+_PORT_CHOICES = 4
 _BUSY = "another command is changing this environment"
 
 
@@ -101,20 +104,28 @@ class ProcessEngine:
             before = self._plan()
             self._databases.refuse_older(environment)
             running, notes = self._adopt(before, environment, progress)
-            with _timed(seconds, "plan"):
-                parts, more = self._parts(environment, progress, before, seconds)
-                notes += more
-                made = process_plan.build(parts)
+            latest, lost = before, None
+            for choice in range(1, _PORT_CHOICES + 1):
+                with _timed(seconds, "plan"):
+                    parts, more = self._parts(environment, progress, latest, seconds, lost)
+                    notes += more
+                    made = process_plan.build(parts)
+                made.write(self._layout.plan)
+                self._databases.note(environment.version.airflow)
+                with _timed(seconds, "keeper"):
+                    if running:
+                        keeper_client.reload(self._layout)
+                    else:
+                        keeper_client.start(self._layout, self._host)
+                lost = self._wait(made, parts.ports, progress, seconds, timeout_s)
+                if lost is None:
+                    break
+                wishes = process_plan.wishes(environment)
+                if choice == _PORT_CHOICES or any(wish.explicit and wish.name == lost.name for wish in wishes):
+                    raise lost.error(wishes)
+                notes.append(lost.note())
+                latest, running = made, True
             changes = _changes(before, made) if before is not None else []
-            made.write(self._layout.plan)
-            self._databases.note(environment.version.airflow)
-            with _timed(seconds, "keeper"):
-                if running:
-                    keeper_client.reload(self._layout)
-                else:
-                    keeper_client.start(self._layout, self._host)
-            names = [item.name for item in made.components]
-            seconds |= until_healthy(self._layout, made.generation, names, progress, timeout_s=timeout_s)
         states = self.components()
         allowed = environment.local.allow_failed_requirements
         found = verdicts(states)
@@ -132,6 +143,28 @@ class ProcessEngine:
                 *warnings(states),
             ],
         )
+
+    def _wait(
+        self,
+        made: Plan,
+        chosen: Mapping[str, int],
+        progress: Progress,
+        seconds: dict[str, float],
+        timeout_s: float,
+    ) -> Lost | None:
+        """Wait for every component; the port that a stranger took meanwhile, if that is what went wrong."""
+        watch = Watch(chosen, self._layout.state)
+        names = [item.name for item in made.components]
+        try:
+            found = until_healthy(self._layout, made.generation, names, progress, timeout_s=timeout_s, look=watch)
+        except LostPortError as error:
+            return error.lost
+        except MwaaLocalError:
+            if lost := watch.look(keeper_client.report(self._layout)["components"], failed=True):
+                return lost
+            raise
+        seconds |= found
+        return None
 
     def _plan(self) -> Plan | None:
         try:
@@ -168,11 +201,16 @@ class ProcessEngine:
         return False, [f"mwaa-local {mwaa_local.__version__} took over: restarted everything"]
 
     def _parts(
-        self, environment: Environment, progress: Progress, before: Plan | None, seconds: dict[str, float]
+        self,
+        environment: Environment,
+        progress: Progress,
+        before: Plan | None,
+        seconds: dict[str, float],
+        lost: Lost | None,
     ) -> tuple[Parts, list[str]]:
         base_set = self._base_set(environment, progress)
         secrets = keys.load_or_create(self._layout.secrets)
-        chosen, notes = self._ports(environment, before)
+        chosen, notes = self._ports(environment, before, lost)
         parts = Parts(
             environment=environment,
             layout=self._layout,
@@ -191,10 +229,12 @@ class ProcessEngine:
                 cluster = self._new_database(parts)
         return replace(parts, cluster=cluster), notes
 
-    def _ports(self, environment: Environment, before: Plan | None) -> tuple[dict[str, int], list[str]]:
+    def _ports(
+        self, environment: Environment, before: Plan | None, lost: Lost | None
+    ) -> tuple[dict[str, int], list[str]]:
         registry = ports.Registry(self._cache / "ports.json")
         known: dict[str, int] = dict(before.facts.get("ports", {})) if before else {}
-        own = self._own_ports(known)
+        own = self._own_ports(known) - ({lost.port} if lost else set())
         with files.lock(registry.lock(), seconds=30.0, busy="another environment is choosing its ports"):
             chosen, notes = ports.choose(
                 process_plan.wishes(environment), before=known, own=own, reserved=registry.others(self._layout.state)

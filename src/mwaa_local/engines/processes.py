@@ -14,6 +14,7 @@ from collections.abc import Iterable
 from pathlib import Path
 
 _PROC = Path("/proc")
+_LISTENS = "0A"  # TCP_LISTEN of linux/tcp_states.h
 LINUX = (_PROC / "self" / "stat").exists()
 
 MARK = "MWAA_LOCAL__PROCESS_OF"
@@ -144,6 +145,23 @@ def own_pss(pid: int) -> int | None:
             if line.startswith("Pss:"):
                 return int(line.split()[1]) * 1024
     return None
+
+
+def listening() -> set[int] | None:
+    """TCP ports that any process listens on, in a millisecond; ``None`` where the system has no list to read."""
+    found: set[int] = set()
+    for name in ("tcp", "tcp6"):
+        try:
+            lines = (_PROC / "net" / name).read_text(encoding="ascii").splitlines()[1:]
+        except OSError:
+            if name == "tcp":
+                return None
+            continue
+        for line in lines:
+            _, local, _, state = line.split()[:4]
+            if state == _LISTENS:
+                found.add(int(local.rpartition(":")[2], 16))
+    return found
 
 
 def listener(port: int) -> tuple[int, str] | None:

@@ -21,7 +21,13 @@ _TAIL = 12
 
 
 def until_healthy(
-    layout: Layout, generation: str, names: Sequence[str], progress: Progress, *, timeout_s: float
+    layout: Layout,
+    generation: str,
+    names: Sequence[str],
+    progress: Progress,
+    *,
+    timeout_s: float,
+    look: Callable[[Mapping[str, Any]], None] = lambda _components: None,
 ) -> dict[str, float]:
     """Wait for components; the others go on whatever happens to one.
 
@@ -31,6 +37,7 @@ def until_healthy(
         names: The components to wait for.
         progress: Shows each of them as a step of its own.
         timeout_s: Limit in seconds.
+        look: Given what the keeper says of the components at each look; may raise to end the wait.
 
     Returns:
         Seconds that each took from now.
@@ -46,6 +53,7 @@ def until_healthy(
             report = keeper_client.report(layout)
             applied = report.get("generation") == generation
             found: Mapping[str, Any] = report["components"]
+            look(found)
             for name in names:
                 one = found.get(name)
                 if one is None or name in seconds:
