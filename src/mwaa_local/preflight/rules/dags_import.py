@@ -9,12 +9,9 @@ from pathlib import Path
 from mwaa_local.preflight import advice
 from mwaa_local.preflight.findings import Area, Hit, Rule, Severity, Unchecked
 from mwaa_local.preflight.imports import FileImport, ImportProblem, Imports
-from mwaa_local.preflight.rules import _exports, _v3
+from mwaa_local.preflight.rules import _advice, _exports, _v3
 from mwaa_local.preflight.rules.dags_syntax import KINDS
 from mwaa_local.preflight.workspace import Workspace
-
-# Providers whose package name has two parts.
-_FAMILIES = ("apache", "cncf", "common", "dbt", "microsoft")
 
 
 def check(workspace: Workspace) -> Iterator[Hit | Unchecked]:
@@ -50,6 +47,10 @@ def _is_missing_module(problem: ImportProblem) -> bool:
     return problem.text.startswith(("ModuleNotFoundError", "ImportError"))
 
 
+def _told(problem: ImportProblem) -> str:
+    return advice.told(problem.message or problem.text)
+
+
 def _stored(workspace: Workspace, problem: ImportProblem) -> Hit:
     """A DAG that imports, and that Airflow then cannot keep."""
     what = f"the DAG {problem.dag}" if problem.dag else "its DAGs"
@@ -61,7 +62,7 @@ def _stored(workspace: Workspace, problem: ImportProblem) -> Hit:
         ends = "cannot be stored: it never appears, and the UI says nothing"
     line = problem.line or _line_of(workspace, problem)
     return Hit(
-        f"the file imports, but {what} {ends}: {problem.message or problem.text}",
+        f"the file imports, but {what} {ends}: {_told(problem)}",
         problem.file or workspace.environment.workflow.dags,
         line,
         excerpt="" if line else problem.text,
@@ -100,15 +101,8 @@ def _outcome(workspace: Workspace, imports: Imports, result: FileImport, problem
             f"it needs {missing.group(1)} and requirements.txt could not be installed",
             "mend requirements.txt first",
         )
-    fix = _exports.advice(workspace, problem, Path(result.name))
-    if missing:
-        name = missing.group(1).split(".")[0]
-        fix = f"add the package that has {name} to requirements.txt, or put the module into dags/ or plugins/"
-        if missing.group(1).startswith("airflow.providers."):
-            words = missing.group(1).split(".")[2:4]
-            name = "-".join(words if words[0] in _FAMILIES else words[:1])
-            fix = f"add apache-airflow-providers-{name} to requirements.txt, or use the provider's newer module path"
-    message = problem.text if problem.text.startswith("the ") else f"import fails: {problem.text}"
+    fix = _exports.advice(workspace, problem, Path(result.name)) or _advice.of(workspace, problem)
+    message = problem.text if problem.text.startswith("the ") else f"import fails: {_told(problem)}"
     excerpt = "" if problem.line else problem.text
     return Hit(
         message,
@@ -130,6 +124,6 @@ RULE = Rule(
         "Checked by a real import in this Airflow version with requirements.txt installed"
     ),
     source="spec/07 B2.7, spec/05 T-03",
-    fix="Mend the import, or add the package to requirements.txt",
+    fix="Mend what the file raises while it is imported",
     check=check,
 )

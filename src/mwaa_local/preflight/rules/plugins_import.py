@@ -5,9 +5,10 @@ from __future__ import annotations
 from collections.abc import Iterator
 from pathlib import Path
 
+from mwaa_local.preflight import advice
 from mwaa_local.preflight.findings import Area, Hit, Rule, Severity, Unchecked
 from mwaa_local.preflight.imports import ImportProblem
-from mwaa_local.preflight.rules import _exports
+from mwaa_local.preflight.rules import _advice, _exports
 from mwaa_local.preflight.workspace import Workspace
 
 
@@ -41,10 +42,10 @@ def check(workspace: Workspace) -> Iterator[Hit | Unchecked]:
             yield unsettled
             continue
         yield Hit(
-            f"the plugin cannot be imported {everywhere}: {text}",
+            f"the plugin cannot be imported {everywhere}: {advice.told(found[0][1].message or text)}",
             file or source.path,
             found[0][1].line,
-            fix=_exports.advice(workspace, found[0][1], file, components[0]),
+            fix=_exports.advice(workspace, found[0][1], file, components[0]) or _advice.of(workspace, found[0][1]),
             key=text,
         )
 
@@ -59,6 +60,6 @@ RULE = Rule(
         "missing. Checked by a real import on this Airflow version, as scheduler, worker and web server"
     ),
     source="spec/04 section 11",
-    fix="Mend the import; packages it needs go into requirements.txt",
+    fix="Mend what the plugin raises while it is imported",
     check=check,
 )
