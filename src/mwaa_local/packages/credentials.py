@@ -5,7 +5,6 @@ from __future__ import annotations
 import netrc
 import os
 import shutil
-import subprocess
 import urllib.parse
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -94,13 +93,11 @@ class Logins:
 
     def _keyring(self, command: str, service: str, user: str) -> str | None:
         try:
-            done = subprocess.run(
-                [command, "get", service, user], capture_output=True, text=True, timeout=_KEYRING_S, check=False,
-                stdin=subprocess.DEVNULL, env={**child.isolated(self.environment), "PYTHONIOENCODING": "utf-8"},
-            )  # fmt: skip
-        except (OSError, subprocess.TimeoutExpired):
+            done = child.run([command, "get", service, user], env=self.environment, timeout_s=_KEYRING_S)
+        except OSError:
             return None
-        return done.stdout.rstrip("\r\n") if done.returncode == 0 and done.stdout else None
+        # A warning may come before it; the password is what is printed last.
+        return done.lines[-1] if done.code == 0 and not done.timed_out and done.lines else None
 
 
 def parts_of(url: str) -> tuple[str | None, str | None]:
