@@ -40,6 +40,7 @@ inputs = replace(inputs, version=replace(inputs.version, python=sys.argv[5]))
 inputs = boot.enter(inputs, Status(inputs.run_dir, "worker"))
 for found in sets:
     package_set.place(inputs, Path(found))
+files.link_packages(inputs.python_folder)
 files.keep_environment(inputs, environment.effective(inputs).variables)
 if words[0] == "python":
     words[:1] = processes.python_words(inputs)

@@ -95,7 +95,7 @@ def test_the_kept_environment_is_private_and_a_shell_can_read_it(tmp_path: Path)
 def test_only_airflows_side_is_importable(tmp_path: Path) -> None:
     files.link_packages(tmp_path / "python")
     files.link_packages(tmp_path / "python")
-    assert sorted(path.name for path in (tmp_path / "python").iterdir()) == ["mwaa", "mwaa_airflow"]
+    assert sorted(path.name for path in (tmp_path / "python").iterdir()) == ["mwaa", "mwaa_airflow", "sitecustomize.py"]
     assert (tmp_path / "python" / "mwaa_airflow" / "__init__.py").exists()
 
 

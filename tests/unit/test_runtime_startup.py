@@ -16,7 +16,7 @@ from mwaa_local.runtime.startup import ScriptResult
 BASE = {"PATH": "/usr/bin:/bin", "GIVEN": "1"}
 
 
-def run(folder: Path, text: str, lines: list[str] | None = None, **more: float | bool) -> ScriptResult:
+def run(folder: Path, text: str, lines: list[str] | None = None, **more: float | bool | str) -> ScriptResult:
     script = folder / "startup.sh"
     script.write_bytes(text.encode())
     options = {"limit_seconds": 20.0, "patience_seconds": 2.0, "refuse_commands": False, **more}
@@ -167,8 +167,10 @@ def test_commands_that_change_the_machine_are_refused(tmp_path: Path) -> None:
     assert "status 1" in lines
     assert result.exports is not None
     assert result.exports["PATH"] == "/opt/tool:/usr/bin:/bin"  # without our own folder
-    pip = run(tmp_path, "pip3 install x\npip list >/dev/null 2>&1\n", refuse_commands=True)
-    assert pip.refused == ("pip3 install x",)
+    commands = run(tmp_path, "echo $PATH > path\n", refuse_commands=True, commands="/own/bin")
+    assert "/own/bin" in (tmp_path / "path").read_text()
+    assert commands.exports is not None
+    assert commands.exports["PATH"] == BASE["PATH"]
     allowed = run(tmp_path, "command -v sudo || true\n", refuse_commands=False)
     assert allowed.refused == ()
 

@@ -20,6 +20,7 @@ from pathlib import Path
 from mwaa_local.catalog import limits
 from mwaa_local.errors import MwaaLocalError
 from mwaa_local.runtime import (
+    container_packages,
     environment,
     files,
     health,
@@ -108,11 +109,13 @@ class _Boot:
             with self._record.phase("files") as detail:
                 detail += files.place(inputs, self._record.note)
                 base = package_set.base(inputs)
+            container_packages.clear(inputs)
             exports = self._startup(base)
             self._requirements(exports, base)
             with self._record.phase("configuration"):
                 merged = environment.effective(inputs, exports)
                 variables = merged.variables
+                variables["PATH"] = container_packages.with_commands(inputs, variables["PATH"])
                 self._record.set(restored=list(merged.restored))
                 self._record_script(exports, merged)
                 files.keep_environment(inputs, variables)
@@ -150,6 +153,7 @@ class _Boot:
                 limit_seconds=allowed,
                 patience_seconds=limits().startup_script_patience_seconds,
                 refuse_commands=not inputs.in_image,
+                commands=container_packages.commands(inputs),
             )
             self._record.set(startup_script=self._result.as_dict())
             if self._result.exports is not None:
@@ -183,6 +187,10 @@ class _Boot:
             found = package_set.prepare(self._inputs, variables, self._emit("requirements"), base)
             self._record.set(requirements=found.verdict)
             detail.append(str(found.verdict["verdict"]))
+            if gone := container_packages.give_way(self._inputs, found.verdict.get("names", ())):
+                self._record.note(f"requirements.txt takes the place of what pip installed before: {', '.join(gone)}")
+            if own := container_packages.installed(self._inputs):
+                detail.append(f"{len(own)} packages of the startup script")
 
     def _supervise(self, variables: Mapping[str, str]) -> int:
         inputs, record = self._inputs, self._record

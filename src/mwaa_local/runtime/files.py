@@ -106,6 +106,8 @@ def link_packages(folder: Path) -> None:
                 f"the package {name} is missing beside mwaa_local", hint="install mwaa-local anew: `make install`"
             )
         point(folder / name, Path(places[0]))
+    # Python runs it at each start: what pip installs in a component is the component's own.
+    point(folder / "sitecustomize.py", folder / "mwaa_airflow" / "sitecustomize.py")
 
 
 def point(link: Path, target: Path) -> bool:

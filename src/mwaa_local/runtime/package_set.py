@@ -107,6 +107,7 @@ def prepare(
             "installed": found.installed_now,
             "seconds": round(found.seconds, 3),
             "changed": len(found.changed or {}),
+            "names": sorted(found.changed or {}),
             "notes": list(found.notes),
             "conflict": [],
             "tail": list(tail) if found.installed_now else [],

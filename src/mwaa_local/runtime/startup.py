@@ -36,9 +36,6 @@ REFUSED_COMMANDS = (
     "snap", "systemctl", "service",
 )  # fmt: skip
 
-# pip of the user's machine would install into the user's own Python; asking it something is harmless.
-REFUSED_INSTALLERS = ("pip", "pip3")
-
 # As MWAA's wrapper: `exit` saves the environment first, and what ends bash in any other way saves nothing. `>|`
 # because the script may have set noclobber; the absolute `env` because it may have broken PATH (which is judged
 # afterwards).
@@ -56,13 +53,9 @@ __mwaa_save
 
 _SHIM = """\
 #!/bin/sh
-case "${{0##*/}} $1" in
-    "pip install" | "pip3 install" | "pip uninstall" | "pip3 uninstall") ;;
-    "pip "* | "pip3 "*) PATH="${{PATH#*:}}" exec "${{0##*/}}" "$@" ;;
-esac
 printf '%s\\n' "${{0##*/}} $*" >> {log}
 echo "mwaa-local: refused \\`${{0##*/}} $*\\`: the process engine changes nothing on this machine." >&2
-echo "mwaa-local: on MWAA it would run. Use the docker engine; Python packages belong in requirements.txt." >&2
+echo "mwaa-local: on MWAA it would run. Use the docker engine; Python packages need no root: leave sudo out." >&2
 exit 1
 """
 
@@ -130,6 +123,7 @@ def run(
     limit_seconds: float,
     patience_seconds: float,
     refuse_commands: bool,
+    commands: str = "",
 ) -> ScriptResult:
     """Source a script under bash.
 
@@ -142,6 +136,7 @@ def run(
         limit_seconds: Time the script has, in seconds.
         patience_seconds: Time from SIGTERM to SIGKILL after that.
         refuse_commands: Put refusing stand-ins of ``sudo``, ``yum`` and the like first on PATH.
+        commands: A folder to have on PATH while it runs: commands of packages that it installs.
 
     Raises:
         StartupScriptError: there is no bash.
@@ -162,15 +157,15 @@ def run(
     wrapper.write_text(
         _WRAPPER.format(**{key: shlex.quote(str(name)) for key, name in names.items()}), encoding="utf-8"
     )
-    variables, shims = dict(environment), ""
-    if refuse_commands:
-        shims = str(_make_shims(folder / "refuse", refused))
-        variables["PATH"] = f"{shims}:{variables.get('PATH', '')}"
+    variables = dict(environment)
+    ours = [str(_make_shims(folder / "refuse", refused))] if refuse_commands else []
+    ours += [commands] if commands else []
+    variables["PATH"] = ":".join((*ours, variables.get("PATH", "")))
     output = _Output(emit)
     began = time.monotonic()
     status, timed_out = _execute([bash, str(wrapper)], home, variables, output, limit_seconds, patience_seconds)
     seconds = time.monotonic() - began
-    exports, why = _read_capture(capture, shims)
+    exports, why = _read_capture(capture, ours)
     if timed_out:
         why = why and f"it was still running after {limit_seconds + patience_seconds:.0f} seconds and was stopped"
     elif why and status:
@@ -306,7 +301,7 @@ def _keep_reading(stream: Any, output: _Output) -> None:
     output.close()
 
 
-def _read_capture(capture: Path, shims: str) -> tuple[dict[str, str] | None, str]:
+def _read_capture(capture: Path, ours: Sequence[str]) -> tuple[dict[str, str] | None, str]:
     """The captured environment, or why there is none."""
     try:
         data = capture.read_bytes()
@@ -320,7 +315,7 @@ variable under `set -u`, `exec`, or a kill",
         return None, "the environment could not be saved (it may be larger than the system allows)"
     pairs = (os.fsdecode(item).partition("=") for item in data.split(b"\0") if item)
     exports = {name: value for name, _, value in pairs if name}
-    folders = [folder for folder in exports.get("PATH", "").split(":") if folder != shims]
+    folders = [folder for folder in exports.get("PATH", "").split(":") if folder not in ours]
     if not any(folder and Path(folder, "env").exists() for folder in folders):
         # MWAA saves the environment with jq from /usr/bin: without the system folders on PATH that is not found.
         return None, "PATH has lost the system's folders (/usr/bin), so that MWAA cannot save the environment"
@@ -341,7 +336,7 @@ def _make_shims(folder: Path, log: Path) -> Path:
     shim = folder / ".refuse"
     shim.write_text(_SHIM.format(log=shlex.quote(str(log))), encoding="utf-8")
     shim.chmod(0o755)
-    for name in (*REFUSED_COMMANDS, *REFUSED_INSTALLERS):
+    for name in REFUSED_COMMANDS:
         with contextlib.suppress(FileExistsError):
             (folder / name).symlink_to(shim.name)
     return folder

@@ -1,0 +1,58 @@
+"""Packages of one component: what pip is told, and what gives way to requirements.txt."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+from runtime_support import process_variables
+
+from mwaa_airflow import sitecustomize
+from mwaa_local.runtime import container_packages
+from mwaa_local.runtime.inputs import RuntimeInputs
+
+
+@pytest.mark.parametrize(
+    ("words", "pip"),
+    [
+        ("python -m pip install x", True), ("python3 -I -m pip list", True), ("python /x/bin/pip3.12 install x", True),
+        ("python x.py pip", False), ("python -m venv pip", False), ("python", False), ("python /x/__pip-runner__.py install", False),
+    ],
+)  # fmt: skip
+def test_who_runs_pip(words: str, pip: bool) -> None:
+    assert sitecustomize.is_pip(words.split()) is pip
+
+
+@pytest.mark.parametrize(
+    ("given", "told"),
+    [
+        ("install x", "install --prefix /p x"),
+        ("-q install --user x", "-q install --prefix /p x"),
+        ("install -t /x y", "install -t /x y"),
+        ("install --target=/x y", "install --target=/x y"),
+        ("list", "list"),
+    ],
+)
+def test_what_pip_is_told(given: str, told: str) -> None:
+    assert sitecustomize.arguments(given.split(), "/p") == told.split()
+
+
+def test_requirements_come_later_and_stay(tmp_path: Path) -> None:
+    inputs = RuntimeInputs.parse("worker", process_variables(tmp_path))
+    assert sitecustomize.FOLDER == container_packages.FOLDER
+    site = inputs.home / container_packages.FOLDER / "lib/python3.12/site-packages"
+    for name, module in (("My_Tool", "tool"), ("other", "other")):
+        (site / f"{name}-1.0.dist-info").mkdir(parents=True)
+        (site / f"{module}.py").write_text("")
+        (site / f"{name}-1.0.dist-info" / "RECORD").write_text(f"{module}.py,,\n../../../../../outside,,\n")
+    (tmp_path / "outside").write_text("")
+    assert container_packages.installed(inputs) == {"my-tool": "1.0", "other": "1.0"}
+    assert container_packages.give_way(inputs, ["my.tool", "absent"]) == ["my-tool"]
+    assert container_packages.installed(inputs) == {"other": "1.0"}
+    assert not (site / "tool.py").exists()
+    assert (site / "other.py").exists()
+    assert container_packages.with_commands(inputs, "/bin") == "/bin"
+    (inputs.home / container_packages.FOLDER / "bin").mkdir()
+    assert container_packages.with_commands(inputs, "/bin").endswith(f"{container_packages.FOLDER}/bin:/bin")
+    container_packages.clear(inputs)
+    assert container_packages.installed(inputs) == {}
