@@ -199,7 +199,9 @@ def test_a_written_queue_that_no_task_carries(tmp_path: Path) -> None:
 
 
 def test_a_hidden_dag_file_is_a_hint(tmp_path: Path) -> None:
-    (found,) = hits("DAG010", workspace(tmp_path, {"dags/d.py": DAG, "dags/.airflowignore": "d.py\n"}))
+    (found,) = hits(
+        "DAG010", workspace(tmp_path, {"dags/d.py": DAG, "dags/e.py": DAG, "dags/.airflowignore": "d.py\n"})
+    )
     assert found.severity is Severity.INFO
 
 

@@ -213,9 +213,9 @@ def _lines(path: Path) -> list[str]:
         if path.suffix == ".zip":
             return []
         if path.is_file():
-            return TextFile.read(path).lines
+            return TextFile.read(path).shown
         member = archives.member_text(path)
-        return member.lines if member else []
+        return member.shown if member else []
     except OSError:
         return []
 

@@ -20,7 +20,8 @@ def check(workspace: Workspace) -> Iterator[Hit]:
         larger = next((item.name for item in environment_classes().values() if item.dag_capacity * share >= count), "")
         fix = f"use {larger}, or fewer DAGs" if larger else "fewer DAGs per environment"
         yield Hit(
-            f"{count} DAGs on {class_.name}, which is made for up to {class_.dag_capacity}",
+            f"{count} DAGs on {class_.name}: more than {class_.dag_capacity * share:g}, which is {share:.0%} of the "
+            f"{class_.dag_capacity} that the class is made for",
             path,
             line,
             fix=fix,

@@ -6,7 +6,7 @@ import ast
 from collections.abc import Iterator
 
 from mwaa_local.preflight.findings import Area, Hit, Rule, Severity, Unchecked
-from mwaa_local.preflight.readings import archives
+from mwaa_local.preflight.readings import archives, ignore
 from mwaa_local.preflight.readings.dags import missing_words
 from mwaa_local.preflight.readings.python import PythonFile
 from mwaa_local.preflight.readings.silent import generator_line
@@ -23,6 +23,16 @@ def check(workspace: Workspace) -> Iterator[Hit | Unchecked]:
         if lacking:
             yield from _passed_over(workspace, file, lacking)
     yield from _archives(workspace)
+    own = [path for path in dags.files if path.suffix == ".py"]
+    if own and workspace.only is None and dags.looked_at.isdisjoint(dags.files):
+        count = "the only DAG file" if len(own) == 1 else f"all {len(own)} Python files"
+        place = next((path for path in dags.files if path.name == ignore.IGNORE_FILE), dags.path)
+        yield Hit(
+            f".airflowignore hides {count} here: the environment has no DAG",
+            place,
+            fix=f"check its patterns: Airflow {workspace.version.airflow} reads them as {workspace.ignore_syntax}",
+            key="all hidden",
+        )
     for path in dags.files:
         if path.suffix == ".py" and path not in dags.looked_at:
             try:

@@ -24,11 +24,10 @@ def check(workspace: Workspace) -> Iterator[Hit | Unchecked]:
             where.setdefault((problem.file, problem.text), []).append((component, problem))
     installed = imports.package_set.requirements if imports.package_set else None
     for (file, text), found in where.items():
-        components = [component for component, _ in found]
+        # A plugin may fail several times in one component: for its file and for what imports it.
+        components = sorted({component for component, _ in found})
         everywhere = (
-            "in every component"
-            if len(components) == len(imports.plugins)
-            else f"in {' and '.join(sorted(components))}"
+            "in every component" if len(components) == len(imports.plugins) else f"in {' and '.join(components)}"
         )
         if installed is False and "No module named" in text:
             yield Unchecked(
