@@ -22,6 +22,10 @@ from mwaa_local.runtime.airflow_options import as_airflow_reads
 from mwaa_local.runtime.inputs import COMPONENTS
 
 # What `airflow config get-value` does, for many options: it asks conf.get, and conf was validated when it was loaded.
+WRITE = """
+from airflow.configuration import write_default_airflow_configuration_if_needed
+write_default_airflow_configuration_if_needed()  # as the airflow command does
+"""
 READ = """
 import json, os, sys, warnings
 from airflow.configuration import conf, AirflowConfigException
@@ -143,11 +147,15 @@ def test_config_is_what_airflow_reads(version: str, tmp_path: Path) -> None:
 
 
 def ask(python: Path, home: Path, asked: list[tuple[dict[str, str], list[str]]]) -> list[dict[str, Any]]:
-    """Airflow's own answers, by one process of it."""
+    """Airflow's own answers, by one process of it that finds the ``airflow.cfg`` which its first one wrote."""
+    environment = {"PATH": "/usr/bin:/bin", "HOME": str(home), "AIRFLOW_HOME": str(home), "_AIRFLOW__AS_LIBRARY": "1"}
+    words = [str(python), "-W", "ignore", "-c"]
+    subprocess.run([*words, WRITE], env=environment, timeout=100, check=True)
+    assert (home / "airflow.cfg").is_file()
     done = subprocess.run(
-        [str(python), "-W", "ignore", "-c", READ],
+        [*words, READ],
         input=json.dumps(asked),
-        env={"PATH": "/usr/bin:/bin", "HOME": str(home), "AIRFLOW_HOME": str(home), "_AIRFLOW__AS_LIBRARY": "1"},
+        env=environment,
         capture_output=True,
         text=True,
         timeout=200,

@@ -21,9 +21,10 @@ UP_SECONDS = 240.0
 DAG = """
 from datetime import datetime
 try:
-    from airflow.sdk import dag, task
+    from airflow.sdk import dag, get_current_context, task
 except ImportError:
     from airflow.decorators import dag, task
+    from airflow.operators.python import get_current_context
 
 @dag(schedule=None, start_date=datetime(2024, 1, 1), catchup=False)
 def two_tasks():
@@ -31,6 +32,7 @@ def two_tasks():
     def produce():
         import os
         print("home is", os.environ["AIRFLOW_HOME"], "greeting is", os.environ.get("GREETING"))
+        print("link is", get_current_context()["ti"].log_url)
         return 20
 
     @task

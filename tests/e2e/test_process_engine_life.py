@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import http.client
+import json
 import os
 import signal
 import subprocess
@@ -10,15 +12,19 @@ import threading
 import time
 from collections.abc import Iterator
 from pathlib import Path
+from urllib.parse import urlsplit
 
 import pytest
 from process_engine_support import AIRFLOW, Running, wait
 
+from mwaa_local.catalog.airflow_names import option_of, variable_of
+from mwaa_local.cli.config import as_started, not_applied, planned
 from mwaa_local.cli.context import Settings
 from mwaa_local.engines import console, keeper_client, postgres, processes
 from mwaa_local.engines.layout import Layout
 from mwaa_local.errors import EngineError, MachineError, MwaaLocalError, StartupScriptError
 from mwaa_local.model import secrets
+from mwaa_local.runtime.airflow_options import as_airflow_reads
 
 pytestmark = [pytest.mark.timeout(900), pytest.mark.skipif(not processes.LINUX, reason="reads /proc")]
 
@@ -44,6 +50,8 @@ def test_comes_up_from_nothing_and_runs_a_dag(env: Running) -> None:
     tasks = env.api.task_instances("two_tasks", run)
     assert [task.state for task in tasks] == ["success", "success"]
     wait(lambda: any("home is /usr/local/airflow" in line for line in env.api.task_log("two_tasks", run, tasks[0])), 30)
+    log = "\n".join(env.api.task_log("two_tasks", run, tasks[0]))
+    assert f"link is {env.engine.addresses().web}/" in log, log  # type: ignore[union-attr]
 
 
 def test_an_unchanged_up_returns_at_once_and_touches_nothing(env: Running) -> None:
@@ -76,9 +84,14 @@ def test_a_changed_plugin_restarts_the_three_components_only(env: Running) -> No
 
 
 def test_a_changed_option_is_named_and_takes_effect(env: Running) -> None:
-    (env.project / "mwaa.yaml").write_text('AirflowConfigurationOptions: {core.default_task_retries: "7"}\n')
+    (env.project / "mwaa.yaml").write_text(
+        "AirflowConfigurationOptions:\n  core.default_task_retries: '7'\n  webserver.base_url: my-custom-domain.com\n"
+        f"  {OLD_NAMES[env.version][0]}: '77'\n"
+    )
     changes = env.up().changes
-    assert changes == ["AIRFLOW__CORE__DEFAULT_TASK_RETRIES changed: restarted webserver, scheduler, worker"]
+    assert "AIRFLOW__CORE__DEFAULT_TASK_RETRIES changed: restarted webserver, scheduler, worker" in changes
+    assert "AIRFLOW__WEBSERVER__BASE_URL changed: restarted webserver, scheduler, worker" in changes
+    assert len(changes) == 3
     out = subprocess.run(
         [
             sys.executable,
@@ -98,6 +111,80 @@ def test_a_changed_option_is_named_and_takes_effect(env: Running) -> None:
         timeout=60,
     )
     assert out.stdout.strip().splitlines()[-1:] == ["7"], out
+
+
+OLD_NAMES = {
+    "3.2.1": ("scheduler.dag_dir_list_interval", "dag_processor.refresh_interval"),
+    "2.10.3": ("core.dag_concurrency", "core.max_active_tasks_per_dag"),
+}
+READ = """
+import json, sys
+from airflow.configuration import conf, AirflowConfigException
+from airflow.providers_manager import ProvidersManager
+ProvidersManager().initialize_providers_configuration()
+values = {}
+for option in json.load(open(sys.argv[1])):
+    try:
+        values[option] = conf.get(*option.rsplit(".", 1))
+    except AirflowConfigException:
+        values[option] = None
+json.dump(values, open(sys.argv[2], "w"))
+"""
+
+
+@pytest.mark.parametrize("component", sorted(AIRFLOW))
+def test_config_is_what_the_running_component_reads(env: Running, component: str, tmp_path: Path) -> None:
+    started = env.engine.variables(component)
+    assert started is not None
+    merged = as_started(planned(env.environment, component, env.engine.exports(component)), started)
+    read = as_airflow_reads(merged.values, env.version)
+    assert not not_applied(env.environment, started)
+    asked, answers, script = tmp_path / "asked", tmp_path / "answers", tmp_path / "read.py"
+    script.write_text(READ)
+    wanted = [option_of(name) for name in read if name.startswith("AIRFLOW__")]
+    asked.write_text(json.dumps(wanted))
+    words = ["python3", str(script), str(asked), str(answers)]
+    done = subprocess.run(
+        [sys.executable, "-c", RUN, str(env.project), env.version, component, *words],
+        capture_output=True,
+        text=True,
+        timeout=120,
+    )
+    assert done.returncode == 0, done
+    said = json.loads(answers.read_text())
+    wrong = {
+        name: (read[variable_of(name)].value, said[name])
+        for name in wanted
+        if read[variable_of(name)].value != (said[name] or "")
+    }
+    assert not wrong, "config, Airflow"
+    assert said[OLD_NAMES[env.version][1]] == "77"
+    assert said["api.base_url" if env.version[0] == "3" else "webserver.base_url"] == "https://my-custom-domain.com"
+
+
+def test_the_custom_domain_is_answered_and_linked_to(env: Running) -> None:
+    """spec/01 section 9, CD-1: what a reverse proxy of the user's would ask for."""
+    address = urlsplit(env.engine.addresses().web)  # type: ignore[union-attr]
+
+    def get(path: str) -> http.client.HTTPResponse:
+        connection = http.client.HTTPConnection(str(address.hostname), address.port or 80, timeout=60)
+        connection.request("GET", path, headers={"Host": "my-custom-domain.com", "X-Forwarded-Proto": "https"})
+        return connection.getresponse()
+
+    first = get("/")
+    assert first.status in (200, 302), "what a load balancer's health check takes"
+    assert (first.getheader("Location") or "/").startswith(("/", "https://my-custom-domain.com/"))
+    if env.version[0] == "3":
+        login = get("/auth/token/login")
+        assert (login.status, login.getheader("Location")) == (307, "https://my-custom-domain.com")
+    run = env.run_dag("two_tasks")
+    task = env.api.task_instances("two_tasks", run)[0]
+    wait(
+        lambda: any(
+            "link is https://my-custom-domain.com/" in line for line in env.api.task_log("two_tasks", run, task)
+        ),
+        30,
+    )
 
 
 RUN = """

@@ -38,6 +38,7 @@ class FakeEngine:
     code: int = 0
     lines: list[str] = field(default_factory=list)
     version: str = "3.2.1"
+    started: dict[str, str] = field(default_factory=dict)
     asked: list[tuple[str, Any]] = field(default_factory=list)
 
     def _ask(self, method: str, words: Any = None) -> None:
@@ -89,6 +90,10 @@ class FakeEngine:
     def exports(self, component: str) -> dict[str, str] | None:
         self._ask("exports", component)
         return {} if self.runs else None
+
+    def variables(self, component: str) -> dict[str, str] | None:
+        self._ask("variables", component)
+        return self.started if self.runs else None
 
     def _addresses(self) -> Addresses:
         return Addresses("http://127.0.0.1:1", "http://127.0.0.1:2", "bucket", self.version)

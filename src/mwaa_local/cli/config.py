@@ -2,14 +2,19 @@
 
 from __future__ import annotations
 
+import sys
+from collections.abc import Mapping
+from dataclasses import replace
+from json import loads as parse_json
 from pathlib import Path
 from typing import Annotated, Any
 
 import typer
+from rich.markup import escape
 from rich.table import Table
 
 from mwaa_local.catalog import limits
-from mwaa_local.catalog.airflow_names import option_of, variable_of
+from mwaa_local.catalog.airflow_names import PREFIX, option_of, variable_of
 from mwaa_local.cli import output
 from mwaa_local.cli.context import settings
 from mwaa_local.errors import UsageError
@@ -20,10 +25,11 @@ from mwaa_local.runtime.airflow_options import (
     as_airflow_reads,
     as_one_option,
 )
-from mwaa_local.runtime.environment import Effective, effective
+from mwaa_local.runtime.environment import CONTAINER, OPTIONS, STARTUP, Effective, effective
 from mwaa_local.runtime.inputs import COMPONENTS, RuntimeInputs, Wiring, variables_for
 
 _HIDDEN = "(secret)"
+_ESCAPES = {ord("\n"): "\\n", ord("\r"): "\\r", ord("\t"): "\\t"}
 
 
 def register(app: typer.Typer) -> None:
@@ -51,6 +57,12 @@ def config(
     environment, engine, _ = settings(context).running()
     running = engine.exports(component)
     merged = planned(environment, component, running)
+    started = engine.variables(component)
+    if started is not None:
+        merged = as_started(merged, started)
+        waiting = not_applied(environment, started)
+        if waiting:
+            output.note(f"not applied yet, the next `mwaa-local up` does: {', '.join(waiting)}")
     version = environment.version.airflow
     whole = as_airflow_reads(merged.values, version)
     wanted = {variable_of(name) for name in names or ()}
@@ -87,6 +99,36 @@ def config(
     _show(values)
     for name in merged.restored:
         output.out.print(f"put back after the startup script: {name}", markup=False)
+
+
+def as_started(merged: Effective, started: Mapping[str, str]) -> Effective:
+    """The layers with what a running component was started with where the definition says nothing: its addresses.
+
+    Args:
+        merged: The layers as the definition makes them.
+        started: The component's variables.
+    """
+    applied = _options(started)
+    values = dict(merged.values)
+    for name, value in started.items():
+        known = values.get(name)
+        if known is None and name.startswith(PREFIX) and name not in applied:
+            values[name] = Value(name, value, CONTAINER, "ours", "where it lies on this machine")
+        elif known is not None and known.layer not in (OPTIONS, STARTUP) and known.value != value:
+            values[name] = replace(known, value=value)
+    return replace(merged, values=values)
+
+
+def not_applied(environment: Environment, started: Mapping[str, str]) -> list[str]:
+    """Options of the definition that a running component was started without, or with another value."""
+    applied, wanted = _options(started), environment.option_variables()
+    return sorted(option_of(name) for name in applied.keys() | wanted if applied.get(name) != wanted.get(name))
+
+
+def _options(started: Mapping[str, str]) -> dict[str, str]:
+    """The configuration options that a component was started with, as variables."""
+    value = parse_json(started.get("MWAA__CORE__CUSTOM_AIRFLOW_CONFIGS") or "{}")
+    return {str(name): str(text) for name, text in value.items()}
 
 
 def document(value: Value) -> dict[str, Any]:
@@ -142,12 +184,20 @@ def planned(
 
 
 def _show(values: list[Value]) -> None:
-    table = Table(box=None, pad_edge=False, header_style="bold")
-    for column in ("option", "value", "layer", "overrode", "why"):
-        table.add_column(column, overflow="fold")
+    titles = ("option", "value", "layer", "overrode", "why")
+    rows = []
     for value in values:
         hide = value.secret
         lost = "; ".join(f"{item.layer}: {_shown(item.value, hide) or '(empty)'}" for item in value.overrode)
-        name = option_of(value.name)
-        table.add_row(name, _shown(value.value, hide), value.layer, lost, value.reason)
+        rows.append((option_of(value.name), _shown(value.value, hide), value.layer, lost, value.reason))
+    if not output.out.is_terminal:
+        # For programs: one line each, nothing padded; a line end or a tab inside a value must not make two of it.
+        for row in (titles, *rows):
+            sys.stdout.write("\t".join(cell.translate(_ESCAPES) for cell in row).rstrip("\t") + "\n")
+        return
+    table = Table(box=None, pad_edge=False, header_style="bold")
+    for title in titles:
+        table.add_column(title, overflow="fold")
+    for row in rows:
+        table.add_row(*(escape(cell) for cell in row))
     output.out.print(table)

@@ -441,14 +441,22 @@ class DockerEngine:
 
     def exports(self, component: str) -> dict[str, str] | None:
         """What the startup script exported in a running component; ``None`` when it does not run."""
-        there = docker_state.look(self._docker, self._project)
-        item = next((one for one in there if one.name == component and one.status == "running"), None)
+        item = self._running(component)
         if item is None:
             return None
         status = docker_state.statuses(self._docker, [item]).get(component) or {}
         names = (status.get("startup_script") or {}).get("variables") or []
         kept = self._kept_environment(item)
         return {name: kept[name] for name in names if name in kept}
+
+    def variables(self, component: str) -> dict[str, str] | None:
+        """The variables of a running component's Airflow processes; ``None`` where its image keeps none."""
+        item = self._running(component)
+        return (self._kept_environment(item) or None) if item is not None else None
+
+    def _running(self, component: str) -> Container | None:
+        there = docker_state.look(self._docker, self._project)
+        return next((one for one in there if one.name == component and one.status == "running"), None)
 
     def _kept_environment(self, item: Container) -> dict[str, str]:
         text = docker_state.read(self._docker, item.id, f"{docker_state.RUN_DIR}/{ENVIRONMENT_FILE}")

@@ -360,6 +360,10 @@ class ProcessEngine:
         """What the startup script exported in a running component; ``None`` when it does not run."""
         return process_view.exports(self._layout, self._plan(), component)
 
+    def variables(self, component: str) -> dict[str, str] | None:
+        """The variables of a running component's Airflow processes; ``None`` when it does not run."""
+        return process_view.variables(self._layout, self._plan(), component)
+
     def logs(self, component: str, *, follow: bool, lines: int) -> Iterator[str]:
         """A component's console output.
 

@@ -53,14 +53,21 @@ def _state(item: Component, one: Mapping[str, Any] | None) -> ComponentState:
 def exports(layout: Layout, made: Plan | None, component: str) -> dict[str, str] | None:
     """What the startup script exported in a running component; ``None`` when it does not run."""
     item = made.component(component) if made is not None else None
-    if item is None or not item.run_dir or not keeper_client.runs(layout):
-        return None
-    folder = Path(item.run_dir)
-    status, kept = files.read_json(folder / FILE_NAME), files.read_json(folder / ENVIRONMENT_FILE)
+    kept = variables(layout, made, component)
+    status = files.read_json(Path(item.run_dir) / FILE_NAME) if item is not None and item.run_dir else None
     if status is None or kept is None:
         return None
     names = (status.get("startup_script") or {}).get("variables") or []
-    return {name: kept["variables"][name] for name in names if name in kept["variables"]}
+    return {name: kept[name] for name in names if name in kept}
+
+
+def variables(layout: Layout, made: Plan | None, component: str) -> dict[str, str] | None:
+    """The variables of a running component's Airflow processes; ``None`` when it does not run."""
+    item = made.component(component) if made is not None else None
+    if item is None or not item.run_dir or not keeper_client.runs(layout):
+        return None
+    kept = files.read_json(Path(item.run_dir) / ENVIRONMENT_FILE)
+    return dict(kept["variables"]) if kept is not None else None
 
 
 def lines(layout: Layout, made: Plan | None, component: str, *, follow: bool, lines: int) -> Iterator[str]:

@@ -132,3 +132,6 @@ class Engine(Protocol):
 
     def exports(self, component: str) -> dict[str, str] | None:
         """What the startup script exported in a running component; ``None`` when it does not run."""
+
+    def variables(self, component: str) -> dict[str, str] | None:
+        """The variables of a running component's Airflow processes; ``None`` when it does not run or keeps none."""

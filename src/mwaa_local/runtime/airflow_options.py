@@ -19,7 +19,7 @@ DEFAULT = "airflow"
 _EXPANSIONS = 20  # Airflow expands until nothing changes; a value that holds itself would never end
 
 _SECRET = re.compile(
-    r"PASSWORD|SECRET|FERNET|CREDENTIALS|TOKEN|SQL_ALCHEMY_CONN$|RESULT_BACKEND|_PASS$|API_KEY|PRIVATE_KEY"
+    r"BASIC_AUTH$|SENTRY_DSN|PASSWORD|SECRET|FERNET|CREDENTIALS|TOKEN|SQL_ALCHEMY_CONN$|RESULT_BACKEND|_PASS$|API_KEY|PRIVATE_KEY"
 )
 
 
@@ -40,6 +40,7 @@ class Value:
         source: Where the fact is written, e.g. ``spec/10 section 2.3``; empty for the user's own.
         reason: Why MWAA sets it.
         overrode: Different values of lower layers, lowest first.
+        hidden: Whether it holds another variable's secret.
     """
 
     name: str
@@ -48,11 +49,12 @@ class Value:
     source: str = ""
     reason: str = ""
     overrode: tuple[Overridden, ...] = ()
+    hidden: bool = False
 
     @property
     def secret(self) -> bool:
         """Whether the value must not be shown."""
-        return is_secret(self.name)
+        return self.hidden or is_secret(self.name)
 
 
 def is_secret(name: str) -> bool:
@@ -91,7 +93,7 @@ def as_one_option(name: str, values: Mapping[str, Value], version: str) -> Value
     """
     names = option_names(version)
     looked_up = names.names(option_of(name))
-    default = airflow_defaults(version).get(looked_up[0])
+    default = _from_file(airflow_defaults(version).get(looked_up[0]))
     held = [found for option in looked_up if (found := _variable(option, values, names.sensitive)) is not None]
     if held:
         value = held[0]
@@ -108,14 +110,20 @@ def as_one_option(name: str, values: Mapping[str, Value], version: str) -> Value
         reasons.append(f"set under its old name {option_of(value.name)}")
     elif name != variable_of(looked_up[0]):
         reasons.append(f"the old name of {looked_up[0]}")
-    text = _expand(value.value, values)
+    text, hidden = _expand(value.value, values)
     if text != value.value:
         reasons.append("Airflow expands $ and ~")
     row = names.replaced.get(looked_up[0])
     if row is not None and re.search(row.pattern, text):
         text = re.sub(row.pattern, lambda _: row.value, text)
         reasons.append("Airflow replaces the old value")
-    return replace(value, name=name, value=text, reason="; ".join(reason for reason in reasons if reason))
+    hidden = hidden or value.secret
+    return replace(value, name=name, value=text, reason="; ".join(one for one in reasons if one), hidden=hidden)
+
+
+def _from_file(default: str | None) -> str | None:
+    """A default as it comes out of the ``airflow.cfg`` that Airflow writes at its first start: without indents."""
+    return default and "\n".join(line.strip() for line in default.strip().splitlines())
 
 
 def _variable(option: str, values: Mapping[str, Value], sensitive: frozenset[str]) -> Value | None:
@@ -130,12 +138,14 @@ def _variable(option: str, values: Mapping[str, Value], sensitive: frozenset[str
     return None
 
 
-def _expand(text: str, values: Mapping[str, Value]) -> str:
-    """As Airflow expands a value: variables that are set, and the home folder in front."""
+def _expand(text: str, values: Mapping[str, Value]) -> tuple[str, bool]:
+    """As Airflow expands a value: variables that are set, and the home folder in front; whether a secret came in."""
+    used: set[str] = set()
     home = values["HOME"].value if "HOME" in values else "~"
 
     def place(match: re.Match[str]) -> str:
         name = match.group(1) or match.group(2)
+        used.add(name)
         return values[name].value if name in values else match.group()
 
     for _ in range(_EXPANSIONS):
@@ -145,4 +155,4 @@ def _expand(text: str, values: Mapping[str, Value]) -> str:
         if expanded == text:
             break
         text = expanded
-    return text
+    return text, any(values[name].secret for name in used if name in values)
