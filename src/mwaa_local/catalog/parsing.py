@@ -16,6 +16,7 @@ class Parsing:
     Attributes:
         queues: Names a task's ``queue`` may have beside the environment's own.
         ignore_syntax: How ``.airflowignore`` is read by default: ``glob`` or ``regexp``.
+        ignore_engine: What compiles its regular expressions: ``re2`` or ``re``.
         dag_words: Of these a file must hold one, beside ``airflow``, to be parsed.
         archive_suffixes: Names of zip archives that are parsed; empty for any.
     """
@@ -26,6 +27,7 @@ class Parsing:
     capacity_share: float
     task_seconds: int
     ignore_syntax: str
+    ignore_engine: str
     dag_words: tuple[str, ...]
     archive_suffixes: tuple[str, ...]
     queues: tuple[str, ...]
@@ -45,6 +47,7 @@ def parsing(major: int) -> Parsing:
         capacity_share=raw["capacity_share"],
         task_seconds=raw["task_seconds"],
         ignore_syntax=raw["ignore_syntax"][key],
+        ignore_engine=raw["ignore_engine"][key],
         dag_words=tuple(raw["dag_words"][key]),
         archive_suffixes=tuple(raw["archive_suffixes"][key]),
         queues=tuple(raw["queues"][key]),

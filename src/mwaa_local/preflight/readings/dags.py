@@ -62,7 +62,11 @@ class Dags:
     @cached_property
     def looked_at(self) -> frozenset[Path]:
         """Files that no ``.airflowignore`` hides."""
-        return frozenset(ignore.looked_at(self.path, self.syntax)) if self.path.is_dir() else frozenset()
+        return (
+            frozenset(ignore.looked_at(self.path, self.syntax, engine=self.facts.ignore_engine))
+            if self.path.is_dir()
+            else frozenset()
+        )
 
     @cached_property
     def archives(self) -> tuple[Archive, ...]:

@@ -14,7 +14,10 @@ def check(workspace: Workspace) -> Iterator[Hit]:
     if source is None or source.error:
         return
     root = workspace.plugins_folder
-    seen = {path.relative_to(root).as_posix() for path in ignore.looked_at(root, workspace.ignore_syntax)}
+    seen = {
+        path.relative_to(root).as_posix()
+        for path in ignore.looked_at(root, workspace.ignore_syntax, engine=workspace.parsing.ignore_engine)
+    }
     plain = [entry for entry, file in source.python if entry.name in seen and not file.plugins]
     if not plain:
         return
