@@ -12,6 +12,8 @@ import os
 import sys
 from pathlib import Path
 
+from mwaa_airflow import log_to_stderr
+
 #: Airflow takes only these names over into its settings.
 __all__ = []
 
@@ -78,5 +80,7 @@ def run_user_settings(home):
 
 
 if __name__ == "airflow_local_settings":
+    # Airflow imports this file before it configures its logging.
+    log_to_stderr.install()
     open_database()
     run_user_settings(os.environ.get("AIRFLOW_HOME") or "/usr/local/airflow")

@@ -7,7 +7,7 @@ on 2.x, the DAG processor's own logger and the logs of single DAG files.
 import copy
 from pathlib import Path
 
-from mwaa_airflow import environment
+from mwaa_airflow import environment, log_to_stderr
 
 #: Stream of the DAG processor's manager on 2.x; the supervisor ships the rest of it there too.
 MANAGER_STREAM = "dag_processor_manager.log"
@@ -50,6 +50,7 @@ def build():
             "level": loggers["airflow.processor"]["level"],
             "propagate": False,
         }
+    log_to_stderr.console_stream(config)
     return config
 
 

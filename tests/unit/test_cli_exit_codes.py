@@ -145,7 +145,8 @@ def test_a_childs_exit_code_passes_through(command_line: CommandLine, code: int)
     assert command_line("airflow", "dags", "list").code == code
     assert command_line("shell", "worker", "-c", "exit 7").code == code
     ran = [words for name, words in command_line.engine.asked if name == "run"]
-    assert ran == [("scheduler", ["airflow", "dags", "list"]), ("worker", ["bash", "-c", "exit 7"])]
+    words = ["env", "MWAA_LOCAL__LOG_TO_STDERR=true", "airflow", "dags", "list"]
+    assert ran == [("scheduler", words), ("worker", ["bash", "-c", "exit 7"])]
 
 
 @pytest.mark.parametrize("words", [["airflow", "version"], ["shell", "worker"], ["restart"], ["env"]])

@@ -19,6 +19,9 @@ _PASS_ON = {
     "help_option_names": [],
 }
 
+# Read by mwaa_airflow.log_to_stderr, in the command's own process.
+_LOG_TO_STDERR = "MWAA_LOCAL__LOG_TO_STDERR"
+
 
 def register(app: typer.Typer) -> None:
     """Mount the commands."""
@@ -47,6 +50,10 @@ def shell(
 
 
 def airflow(context: typer.Context) -> None:
-    """Run the Airflow command line in the environment: mwaa-local airflow dags list. Its exit code is kept."""
+    """Run the Airflow command line in the environment: mwaa-local airflow dags list. Its exit code is kept.
+
+    Airflow's log lines go to stderr, so that stdout is the answer: mwaa-local airflow dags list -o json | jq.
+    """
     engine = _running(context)
-    raise typer.Exit(engine.run("scheduler", ["airflow", *context.args], interactive=sys.stdin.isatty()))
+    words = ["env", f"{_LOG_TO_STDERR}=true", "airflow", *context.args]
+    raise typer.Exit(engine.run("scheduler", words, interactive=sys.stdin.isatty()))
