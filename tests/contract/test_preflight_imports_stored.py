@@ -125,6 +125,8 @@ def test_a_dag_that_is_lost_when_it_is_stored(space: Workspace) -> None:
         assert f"the DAG {problem.dag}" in hit.message
     assert of(space, "two").problems[0].dag == "lost"
     assert "unhashable type: 'list'" in hits(space, "owner_list")[0].message
+    assert "owner='ann, bob'" in hits(space, "owner_list")[0].fix
+    assert "PostgreSQL refuses it" in hits(space, "nul")[0].fix
     assert "dag.description: A string literal cannot contain NUL" in hits(space, "nul")[0].message
 
 
@@ -133,6 +135,7 @@ def test_a_dag_that_airflow_shows_as_broken(space: Workspace) -> None:
         assert [problem.stage in ("import", "serialise") for problem in of(space, name).problems] == [True], name
         assert hits(space, name)
     assert of(space, "timetable").problems[0].stage == "serialise"
+    assert "in a plugin" in hits(space, "timetable")[0].fix
 
 
 def test_look_ups_are_as_strict_as_airflows_own(space: Workspace) -> None:

@@ -89,6 +89,22 @@ def advise(raised: Raised, facts: Facts) -> str:
     return "the line raises it while the file is imported: mend the line; no package is missing"
 
 
+def stored(text: str, traceback: str) -> str:
+    """What to do about a DAG that imports and cannot be stored.
+
+    Args:
+        text: The exception.
+        traceback: Where Airflow raised it.
+    """
+    if "imetable" in text and "not registered" in text:
+        return "name the timetable in a plugin (timetables = [...]), so that Airflow can read it back"
+    if re.search(r"\bowner", traceback):
+        return "give owner one text, also for several people: owner='ann, bob'"
+    if re.search(r"DataError: (\w+)\.(\w+)", text):
+        return "mend the value that goes into the column that the message names: PostgreSQL refuses it"
+    return "give the DAG and its tasks values of the types that Airflow's documentation names for their arguments"
+
+
 def _is_import(text: str) -> bool:
     return text.startswith(("ModuleNotFoundError", "ImportError", "AttributeError: module '"))
 

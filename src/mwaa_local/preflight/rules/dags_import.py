@@ -66,7 +66,7 @@ def _stored(workspace: Workspace, problem: ImportProblem) -> Hit:
         problem.file or workspace.environment.workflow.dags,
         line,
         excerpt="" if line else problem.text,
-        fix="give the DAG a value of the type that Airflow's documentation names for that argument",
+        fix=advice.stored(problem.message or problem.text, problem.traceback),
         key=f"{problem.dag} {problem.text}",
     )
 
@@ -76,7 +76,7 @@ def _line_of(workspace: Workspace, problem: ImportProblem) -> int:
     file = workspace.dags.by_path.get(problem.file) if problem.file else None
     if file is None or not problem.dag:
         return 0
-    quoted = (f'"{problem.dag}"', f"'{problem.dag}'")
+    quoted = (f'"{problem.dag}"', f"'{problem.dag}'", f"def {problem.dag}(")
     return next((n for n, line in enumerate(file.source.lines, 1) if any(word in line for word in quoted)), 0)
 
 
