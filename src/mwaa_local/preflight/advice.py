@@ -7,13 +7,14 @@ from __future__ import annotations
 
 import difflib
 import re
+import sys
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 
 from mwaa_local.catalog.upgrade import removed_dag_arguments, removed_operator_arguments
 from mwaa_local.preflight.advice_facts import Facts
-from mwaa_local.preflight.advice_modules import missing_module, missing_name
+from mwaa_local.preflight.advice_modules import missing_module, missing_name, of_project
 
 _LONGEST = 600
 # Wrong whatever a variable's or a connection's value is.
@@ -87,6 +88,27 @@ def advise(raised: Raised, facts: Facts) -> str:
         place = facts.shown(raised.last) if raised.last else ""
         return f"it was raised in {inside} ({place}): look at what the line gives it"
     return "the line raises it while the file is imported: mend the line; no package is missing"
+
+
+def foreign_module(raised: Raised, facts: Facts) -> str:
+    """The module of a package that an import misses; empty for one of the project, of Python or of Airflow itself.
+
+    Args:
+        raised: The exception.
+        facts: What there is.
+    """
+    match = re.search(
+        r"No module named '?([\w.]+)|cannot import name '\w+' from '([\w.]+)'|module '([\w.]+)' has", raised.text
+    )
+    module = next((item for item in match.groups() if item), "") if match else ""
+    if not module or not _is_import(raised.text):
+        return ""
+    first = module.split(".", maxsplit=1)[0]
+    if first == "airflow":
+        return module if module.startswith("airflow.providers.") else ""
+    if first in sys.stdlib_module_names or facts.own(first) is not None or of_project(module, raised, facts):
+        return ""
+    return module
 
 
 def stored(text: str, traceback: str) -> str:

@@ -5,7 +5,9 @@ from __future__ import annotations
 import difflib
 import re
 import sys
+from dataclasses import dataclass
 from pathlib import Path
+from typing import Protocol
 
 from packaging.utils import canonicalize_name
 
@@ -54,11 +56,7 @@ def missing_module(module: str, file: Path | None, line: int, facts: Facts) -> s
     if module == "airflow" or module.startswith("airflow."):
         return _of_airflow(module, imported_names(file, line), facts)
     first = module.split(".", maxsplit=1)[0]
-    for asked in (*imported_modules(file, line), module):
-        # `from dags.common import x` says "No module named 'dags'".
-        if (asked == module or asked.startswith(f"{module}.")) and (own := _of_project(asked, facts)):
-            return own
-    if own := _dropped(first, facts):
+    if own := of_project(module, Place(file, line), facts) or _dropped(first, facts):
         return own
     if (found := facts.installed(module)) is not None:
         owner = facts.owner(_file(found)) or found.name
@@ -89,6 +87,35 @@ def missing_name(name: str, module: str, file: Path | None, line: int, facts: Fa
     if owner is not None:
         return f"{module} of {owner} has no {name}{close}: pin a version of {owner.name} that has it"
     return f"{module} has no {name}{close}: mend the name"
+
+
+class HasPlace(Protocol):
+    """Where an exception was raised."""
+
+    @property
+    def file(self) -> Path | None:
+        """The user's file."""
+
+    @property
+    def line(self) -> int:
+        """Its line."""
+
+
+@dataclass(frozen=True)
+class Place:
+    """A line of a file."""
+
+    file: Path | None
+    line: int
+
+
+def of_project(module: str, place: HasPlace, facts: Facts) -> str:
+    """What to do about a module that the project has under another name; empty where it has none."""
+    for asked in (*imported_modules(place.file, place.line), module):
+        # `from dags.common import x` says "No module named 'dags'".
+        if (asked == module or asked.startswith(f"{module}.")) and (own := _of_project(asked, facts)):
+            return own
+    return ""
 
 
 def _of_airflow(module: str, names: list[str], facts: Facts) -> str:

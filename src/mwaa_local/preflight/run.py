@@ -258,7 +258,9 @@ def _report(
             found = imports.package_set
             hints = [found.note] if found.note else []
             if found.problem:
-                hints.append(f"without requirements.txt, which could not be installed: {found.problem.splitlines()[0]}")
+                used = "with what --fix would write instead of" if found.corrected else "without"
+                why = found.problem.splitlines()[0]
+                hints.append(f"{used} requirements.txt, which could not be installed: {why}")
             what = f"{len(imports.dags)} DAG files in {imports.seconds:.1f} s"
             tail = f" ({'; '.join(hints)})" if hints else ""
             notes.append(f"imported on Airflow {workspace.version.airflow}: {what}{tail}")

@@ -19,12 +19,15 @@ class PackageSet:
         requirements: Whether ``requirements.txt`` is installed in it; ``None`` when there is none to install.
         note: What a reader should know about it (another Python minor version, where constraints came from).
         problem: Why the requirements could not be installed, empty when they could.
+        corrected: What ``--fix`` would write is installed in the place of a file that cannot be; ``requirements`` is
+            ``False`` all the same.
     """
 
     python: Path
     requirements: bool | None
     note: str = ""
     problem: str = ""
+    corrected: bool = False
 
 
 # (environment, variables of the user, variables the startup script exports) -> PackageSet; raises MwaaLocalError.

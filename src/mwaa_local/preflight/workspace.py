@@ -30,7 +30,7 @@ from mwaa_local.preflight.readings.plugins import Plugins
 from mwaa_local.preflight.readings.shell_state import Surroundings
 from mwaa_local.preflight.readings.startup import StartupScript
 from mwaa_local.preflight.readings.text import TextFile
-from mwaa_local.preflight.sets import Locator
+from mwaa_local.preflight.sets import Locator, PackageSet
 
 
 class Workspace:
@@ -244,11 +244,9 @@ class Workspace:
         try:
             # Wheels and constraints of an archive lie where pip finds them only once it is unpacked.
             workflow = dataclasses.replace(self.environment.workflow, plugins=self.plugins_folder)
-            package_set = self._locate(
-                dataclasses.replace(self.environment, workflow=workflow),
-                self.variables,
-                imports_module.startup_variables(self.startup, self.version.airflow),
-            )
+            package_set = self._package_set(workflow.requirements, workflow.plugins)
+            if package_set.requirements is False:
+                package_set = self._corrected(package_set)
         except MwaaLocalError as error:
             return Imports(
                 None,
@@ -276,6 +274,36 @@ class Workspace:
             databases=cache_folder(self.variables) / "import-databases",
         )
         return imports_module.run(package_set, request)
+
+    def _package_set(self, requirements: Path, plugins: Path) -> PackageSet:
+        assert self._locate is not None, "the caller looked"
+        workflow = dataclasses.replace(self.environment.workflow, plugins=plugins, requirements=requirements)
+        return self._locate(
+            dataclasses.replace(self.environment, workflow=workflow),
+            self.variables,
+            imports_module.startup_variables(self.startup, self.version.airflow),
+        )
+
+    def _corrected(self, failed: PackageSet) -> PackageSet:
+        """The set of what ``--fix`` would write, so that files which need packages are imported; else the base set."""
+        from mwaa_local.preflight.resolve_fix import fix  # it reads workspaces
+
+        try:
+            found = fix(self)
+            if found is None or not found.changes or not found.verified:
+                return failed
+            folder = Path(tempfile.mkdtemp(prefix="mwaa-validate-requirements-"))
+            self._cleanup.callback(shutil.rmtree, folder, ignore_errors=True)
+            for path in found.file.parent.glob("*.txt"):  # constraints and included files that lie beside it
+                shutil.copyfile(path, folder / path.name)
+            place = folder / found.file.name
+            place.write_text(found.corrected, encoding="utf-8")
+            made = self._package_set(place, self.plugins_folder)
+        except (MwaaLocalError, OSError):
+            return failed
+        if not made.requirements:
+            return failed
+        return dataclasses.replace(made, requirements=False, corrected=True, problem=failed.problem)
 
     def relative(self, path: Path) -> str:
         """A path as findings show it: relative to the project where it lies in it."""

@@ -28,6 +28,17 @@ def facts(workspace: Workspace) -> Facts:
     return _known[workspace]
 
 
+def waits_for_requirements(workspace: Workspace, problem: ImportProblem) -> str:
+    """The module that requirements.txt may bring, where it could not be installed; empty where that is no reason."""
+    package_set = workspace.imports.package_set
+    if package_set is None or package_set.requirements is not False:
+        return ""
+    return advice.foreign_module(
+        advice.Raised(problem.text, problem.file, problem.line, problem.last[0] if problem.last else None),
+        facts(workspace),
+    )
+
+
 def of(workspace: Workspace, problem: ImportProblem) -> str:
     """What to do about a failed import."""
     last = problem.last[0] if problem.last else None

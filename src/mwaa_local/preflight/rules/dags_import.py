@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import re
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -93,12 +92,10 @@ def _outcome(workspace: Workspace, imports: Imports, result: FileImport, problem
     unsettled = _exports.doubt(workspace, problem, Path(result.name))
     if unsettled is not None:
         return unsettled
-    missing = re.search(r"No module named '([^']+)'", problem.text)
-    installed = imports.package_set.requirements if imports.package_set else None
-    if missing and installed is False:
+    if awaited := _advice.waits_for_requirements(workspace, problem):
         return Unchecked(
             f"import of {shown}",
-            f"it needs {missing.group(1)} and requirements.txt could not be installed",
+            f"it needs {awaited} and requirements.txt could not be installed ({problem.text})",
             "mend requirements.txt first",
         )
     fix = _exports.advice(workspace, problem, Path(result.name)) or _advice.of(workspace, problem)

@@ -22,14 +22,13 @@ def check(workspace: Workspace) -> Iterator[Hit | Unchecked]:
     for component, result in imports.plugins.items():
         for problem in result.problems:
             where.setdefault((problem.file, problem.text), []).append((component, problem))
-    installed = imports.package_set.requirements if imports.package_set else None
     for (file, text), found in where.items():
         # A plugin may fail several times in one component: for its file and for what imports it.
         components = sorted({component for component, _ in found})
         everywhere = (
             "in every component" if len(components) == len(imports.plugins) else f"in {' and '.join(components)}"
         )
-        if installed is False and "No module named" in text:
+        if _advice.waits_for_requirements(workspace, found[0][1]):
             yield Unchecked(
                 f"plugin {workspace.relative(file) if file else ''}".strip(),
                 f"it needs a package and requirements.txt could not be installed ({text})",
