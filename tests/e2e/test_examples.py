@@ -3,12 +3,15 @@
 from __future__ import annotations
 
 import json
+import re
+import textwrap
 import time
 from collections.abc import Iterator
+from functools import partial
 from pathlib import Path
 
 import pytest
-from tool import EXAMPLES, Tool, wait_for
+from tool import EXAMPLES, ROOT, Tool, wait_for
 
 from mwaa_local.observability.airflow_api import AirflowApi
 
@@ -64,6 +67,40 @@ def test_every_example_succeeds(up: Tool) -> None:
     assert document["passed"], json.dumps(document, indent=1)
     assert {run["dag_id"] for run in document["runs"]} == set(EXAMPLES)
     assert junit.read_bytes().startswith(b"<?xml")
+
+
+def test_the_walk_of_the_tutorial_and_the_table_of_the_readme(up: Tool) -> None:
+    """What the pages print for a running environment, run; `tests/unit/test_docs_commands.py` reads all the rest."""
+    if up.version.startswith("3"):  # the page's DAG file is written for the default version
+        page = (ROOT / "docs/tutorial/first-dag.md").read_text(encoding="utf-8")
+        (code,) = re.findall(r"^   ```python\n(.*?)^   ```", page, re.MULTILINE | re.DOTALL)
+        (up.folder / "dags" / "my_first.py").write_text(textwrap.dedent(code), encoding="utf-8")
+        wait_for("it is parsed", lambda: "my_first" in up.good("airflow", "dags", "list"), seconds=60)
+        walk = re.findall(r"^   \.venv/bin/mwaa-local (.*my_first.*)$", page, re.MULTILINE)
+        assert [line.split()[0] for line in walk] == ["smoke", "logs"]
+        for line in walk:
+            printed = up.good(*line.split())
+        assert "Hello from my machine" in printed
+    readme = (ROOT / "README.md").read_text(encoding="utf-8")
+    for words in (
+        "status",
+        "logs worker",
+        "shell worker -c true",
+        "airflow version",
+        "config",
+        "env",
+        "doctor",
+        "versions",
+    ):
+        assert re.search(rf"[`,] ?`?(?:mwaa-local )?{words.split()[0]}\b", readme), words
+        placed = [] if words.startswith("airflow") else ["--engine", up.engine, "--project", str(up.folder)]
+        # A busy machine may answer a health question late: the words are on trial here, not its load.
+        said = [*words.split(), *placed]
+        wait_for(words, partial(_ends_well, up, said), seconds=60)
+
+
+def _ends_well(tool: Tool, words: list[str]) -> bool:
+    return tool.run(*words).returncode == 0
 
 
 def test_task_logs_are_read_back_in_the_api_and_on_the_command_line(up: Tool) -> None:
