@@ -327,7 +327,7 @@ def test_no_index_in_reach_is_said_and_the_rest_is_checked(made) -> None:  # typ
 
 
 def test_the_stand_in_for_the_constraint_file_is_named(made, monkeypatch: pytest.MonkeyPatch) -> None:  # type: ignore[no-untyped-def]
-    assert not hits("REQ021", made("plain==1.0\n"))
+    assert not outcomes("REQ021", made("plain==1.0\n"))
     from mwaa_local.packages.constraints import ConstraintFinder
 
     def nothing(*_: object) -> str:
@@ -337,9 +337,13 @@ def test_the_stand_in_for_the_constraint_file_is_named(made, monkeypatch: pytest
     for kept in (Path(space.variables["MWAA_LOCAL_CACHE_DIR"]) / "constraints").iterdir():
         kept.unlink()
     monkeypatch.setattr(ConstraintFinder, "_fetch", nothing)
-    monkeypatch.setattr(resolve.resolve_uv, "resolve", lambda *_, **__: Resolution({}, {}))
-    found = one("REQ021", space)
-    assert "pins of MWAA's image for 3.2.1" in found.message and "does not answer" in found.message
+    monkeypatch.setattr(
+        resolve.resolve_uv, "resolve", lambda *_, **__: Resolution({"plain": Package("plain", "1.0")}, {})
+    )
+    (found,) = outcomes("REQ021", space)
+    assert isinstance(found, Unchecked)
+    assert "plain" in found.what and "pins of MWAA's image for 3.2.1" in found.why and "does not answer" in found.why
+    assert found.brief == "without Airflow's constraint file"
 
 
 def test_what_only_a_dependency_brings_is_led_back_to_its_line(made, monkeypatch: pytest.MonkeyPatch) -> None:  # type: ignore[no-untyped-def]

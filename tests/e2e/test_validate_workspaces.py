@@ -16,7 +16,7 @@ from pathlib import Path
 
 import pytest
 import yaml
-from test_validate_broken import broken, example, validated
+from test_validate_broken import broken, example, missed, validated
 
 from mwaa_local.preflight.findings import Report, Severity
 
@@ -46,7 +46,7 @@ def command(*words: str, folder: Path, **variables: str) -> subprocess.Completed
 
 
 def clean(report: Report) -> bool:
-    return not [item for item in report.findings if item.severity is not Severity.INFO] and not report.unchecked
+    return not [item for item in report.findings if item.severity is not Severity.INFO] and not missed(report)
 
 
 @pytest.mark.parametrize("version", ["3.2.1", "2.10.3"])
@@ -143,7 +143,7 @@ def test_words_of_the_command_line(tmp_path: Path) -> None:
 def test_no_imports_is_said(tmp_path: Path) -> None:
     done = command("validate", "--no-imports", folder=example(tmp_path / "project"))
     assert "not checked" in done.stdout
-    assert done.returncode in (1, 2)
+    assert done.returncode == 0, "the caller left it out, and nothing else is wrong"
 
 
 def test_the_ci_script_of_the_docs(tmp_path: Path) -> None:

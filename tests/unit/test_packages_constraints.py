@@ -53,7 +53,7 @@ def test_the_folder_comes_second_and_the_catalog_third(tmp_path: Path) -> None:
     assert (second.kind, second.text, second.cut_off) == ("folder", OTHER, None)
     third = finder.for_airflow("2.10.3", "3.11")
     assert third.kind == "catalog"
-    assert third.cut_off == catalog.version("2.10.3").image_built
+    assert third.cut_off == catalog.version("2.10.3").airflow_release
     assert constraints.pins(third.text)["apache-airflow"] == "2.10.3"
     assert any("MWAA_CONSTRAINTS_DIR has no" in note for note in third.notes)
 

@@ -101,7 +101,10 @@ def test_the_images_own_constraint_file_can_be_named(home: Home) -> None:
 def test_constraints_of_another_airflow_are_taken_and_named(home: Home) -> None:
     url = catalog.limits().constraint_url.format(airflow="2.10.3", python="3.11")
     found = home.read(f'--constraint "{url}"\nrequests\n')
-    assert any("constraints of Airflow 2.10.3, Python 3.11; the environment has 3.2.1" in note for note in found.notes)
+    assert any(
+        "constraints of Airflow 2.10.3 and Python 3.11; the environment has Airflow 3.2.1" in note
+        for note in found.notes
+    )
     assert found.pin("requests") == (catalog.version("2.10.3").packages["requests"], found.parts[1].source.label)
 
 

@@ -48,7 +48,11 @@ def full() -> Report:
             finding("DAG002", message="a: b, c\n100%\x07\x00 ünï]]>", when=When.TARGET),
             finding("DAG006", when=When.BOTH),
         ),
-        unchecked=(Unchecked("imports", "offline\nfor now", "go online", "DAG001", "3.2.1"), Unchecked("other", "why")),
+        unchecked=(
+            Unchecked("imports", "offline\nfor now", "go online", "DAG001", "3.2.1"),
+            Unchecked("other", "why"),
+            Unchecked("pins", "offline", "go online", "DEF009", "2.10.3", brief="without pins"),
+        ),
         rules=("DAG001", "DAG002", "DAG006", "DEF009", "PLG001"),
         suppressed=2,
         seconds=1.23456,
@@ -68,7 +72,14 @@ def test_json(full: Report, empty: Report) -> None:
     for report in (full, empty):
         validator.validate(json.loads(FORMATS["json"](report)))
     document = json.loads(FORMATS["json"](full))
-    assert document["summary"] == {"errors": 2, "warnings": 1, "infos": 1, "unchecked": 2, "suppressed": 2}
+    assert document["summary"] == {
+        "errors": 2,
+        "warnings": 1,
+        "infos": 1,
+        "unchecked": 3,
+        "suppressed": 2,
+        "reservations": ["without pins"],
+    }
     assert document["exit_code"] == 1
     assert document["findings"][0]["file"] is None
     with pytest.raises(jsonschema.ValidationError):
@@ -122,8 +133,9 @@ def test_github(full: Report, empty: Report) -> None:
     assert "(breaks on the target version)" in lines[2]
     assert lines[2].startswith("::error file=dags/a b.py,line=3,title=DAG002 Import error::")
     assert lines[4] == "::warning title=mwaa-local%3A not checked::imports: offline%0Afor now. go online"
-    assert lines[-1] == "mwaa-local validate: 2 errors, 1 warnings, 2 not checked"
-    assert len(lines) == 7
+    assert lines[-1] == "mwaa-local validate: 2 errors, 1 warnings, 2 not checked, without pins"
+    assert lines[6].startswith("::warning title=mwaa-local%3A checked in part::pins: offline")
+    assert len(lines) == 8
     assert len(FORMATS["github"](empty).splitlines()) == 2  # the hint about autoscaling, and the count
 
 
@@ -151,3 +163,15 @@ def test_formats_of_a_real_report(tmp_path: Path) -> None:
 def test_the_reference_page_is_what_the_rules_say() -> None:
     """Renew it with: python -m mwaa_local.preflight.reference > docs/reference/rules.md"""
     assert (ROOT / "docs/reference/rules.md").read_text(encoding="utf-8") == reference.page()
+
+
+def test_a_verdict_made_with_less_than_mwaa_has_says_so_in_every_format(full: Report) -> None:
+    assert text.as_text(full).count("without pins") == 1
+    summary = next(line for line in text.as_text(full).splitlines() if "rules in" in line)
+    assert "without pins" in summary and "2 things not checked" in summary
+    assert "without pins" in FORMATS["github"](full).splitlines()[-1]
+    assert "without pins" in FORMATS["junit"](full)
+    sarif = json.loads(FORMATS["sarif"](full))["runs"][0]
+    assert sarif["properties"]["reservations"] == ["without pins"]
+    assert replace(full, findings=(), unchecked=full.unchecked[2:]).exit_code == 0
+    assert replace(full, findings=()).exit_code == 2

@@ -22,9 +22,10 @@ class Version:
         airflow: Airflow's version, as ``AirflowVersion`` spells it.
         python: Python's minor version, ``"3.12"`` (spec/10 section 3.5).
         python_patch: The exact Python in MWAA's image (spec/10 section 0).
-        airflow_release: When Airflow released it (spec/01 section 5.2).
+        airflow_release: When Airflow released it (spec/01 section 5.2), and made its constraint file: the cut-off for
+            resolving where that cannot be had.
         mwaa_release: When MWAA offered it (spec/01 section 5.2).
-        image_built: Date of the image's bill of materials; cut-off for resolving where no constraint file can be had.
+        image_built: Date of the image's bill of materials.
         watchtower: Version the post-startup verification expects (spec/10 section 3.5).
         support: ``available`` or ``ended`` (spec/02 section 9).
         web_command: Words after ``airflow`` that start the web server component (spec/10 section 0).

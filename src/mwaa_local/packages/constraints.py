@@ -2,7 +2,8 @@
 
 1. the official file, fetched once and kept in the cache;
 2. else a folder of files ``constraints-<airflow>-py<python>.txt`` (``MWAA_CONSTRAINTS_DIR``);
-3. else the exact pins of the image's own packages (spec/10 appendix A), with the image's date as a cut-off for others.
+3. else the exact pins of the image's own packages (spec/10 appendix A), with Airflow's release date as a cut-off for
+   others: that is when its constraint file was made.
 
 What was used is part of the result: parity online, honesty offline.
 """
@@ -203,12 +204,12 @@ class ConstraintFinder:
         text = "".join(f"{name}=={pin}\n" for name, pin in version.packages.items() if name != "pip")
         return ConstraintSource(
             "catalog",
-            f"pins of MWAA's image for {airflow}, other packages as of {version.image_built}",
+            f"pins of MWAA's image for {airflow}, other packages as of its release, {version.airflow_release}",
             text,
             None,
             airflow,
             version.python,
-            version.image_built,
+            version.airflow_release,
             notes,
         )
 

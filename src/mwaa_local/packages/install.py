@@ -78,6 +78,9 @@ def requirements(
             emit(f"WARNING: {notes[0]}")
             cut_off = None
             continue
+        if cut_off is not None and not done.timed_out:
+            cut_off = None  # a line asks for what is newer than the release; the date only stands in for pins
+            continue
         minor = ".".join(python.split(".")[:2])
         raise explain.without(
             explain.failure(

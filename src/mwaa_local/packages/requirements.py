@@ -346,6 +346,12 @@ class _Reader:
             ) from error
 
 
+def undated(reading: Reading) -> Reading:
+    """The reading without the date that stands in for pins, for a file that asks for what is newer."""
+    parts = (replace(part, source=replace(part.source, cut_off=None)) for part in reading.parts)
+    return replace(reading, parts=tuple(parts))
+
+
 def foreign_to(version: catalog.Version, target: str) -> str:
     """What a constraint file is for by its name, where that is not an environment's version; empty otherwise."""
     airflow, python = constraints.versions_of(target)

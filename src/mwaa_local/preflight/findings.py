@@ -72,6 +72,8 @@ class Unchecked:
 
     Attributes:
         chosen: The caller switched it off: it is named, and does not count against the result.
+        brief: Words for the summary line, of what was checked against less than MWAA has. A result all the same, which
+            is why it does not count against it.
     """
 
     what: str
@@ -80,6 +82,7 @@ class Unchecked:
     rule: str = ""
     version: str = ""
     chosen: bool = False
+    brief: str = ""
 
 
 @dataclass(frozen=True)
@@ -156,6 +159,11 @@ class Report:
         return sum(finding.severity is severity for finding in self.findings)
 
     @property
+    def reservations(self) -> tuple[str, ...]:
+        """What limits the whole verdict, in words for its summary line."""
+        return tuple(dict.fromkeys(item.brief for item in self.unchecked if item.brief))
+
+    @property
     def exit_code(self) -> int:
         """1 when something breaks, 2 when nothing does but not everything could be checked, else 0.
 
@@ -163,4 +171,4 @@ class Report:
         """
         if self.count(Severity.ERROR):
             return 1
-        return 2 if any(not item.chosen for item in self.unchecked) else 0
+        return 2 if any(not item.chosen and not item.brief for item in self.unchecked) else 0

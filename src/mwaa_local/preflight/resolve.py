@@ -23,18 +23,19 @@ from mwaa_local.model.cache import cache_folder
 from mwaa_local.packages import base as base_sets
 from mwaa_local.packages import explain, pip_settings
 from mwaa_local.packages import requirements as reader
-from mwaa_local.packages.constraints import ConstraintFinder
+from mwaa_local.packages.constraints import ConstraintFinder, ConstraintSource
 from mwaa_local.packages.entries import Entry
 from mwaa_local.packages.failure import Conflict, UnmetRequirementsError
 from mwaa_local.packages.paths import locate
 from mwaa_local.packages.requirements import Reading
 from mwaa_local.packages.store import Store
-from mwaa_local.packages.uv_tool import Uv
+from mwaa_local.packages.uv_tool import Uv, cut_off_of
 from mwaa_local.preflight import imports, resolve_pip, resolve_uv
 from mwaa_local.preflight.findings import Unchecked
 from mwaa_local.preflight.resolve_types import Resolution, Situation
 from mwaa_local.preflight.workspace import Workspace
 
+_GET_FILE = "let this machine reach the constraint file once, or set MWAA_CONSTRAINTS_DIR to a folder that has it"
 CONSTRAINTS_VARIABLE = "MWAA_CONSTRAINTS_DIR"
 # An index that does not answer must not hold up everything else: one wait for a connection, one try more.
 _NETWORK = {"UV_HTTP_TIMEOUT": "10", "UV_HTTP_CONNECT_TIMEOUT": "5", "UV_HTTP_RETRIES": "1"}
@@ -72,6 +73,23 @@ class Outcome:
     unchecked: tuple[Unchecked, ...] = ()
     unreachable: tuple[Conflict, ...] = ()
     seconds: float = 0.0
+
+    @property
+    def stand_in(self) -> ConstraintSource | None:
+        """The image's pins, where they stand in for Airflow's whole constraint file."""
+        parts = self.reading.parts[1:] if self.reading else ()
+        return next((part.source for part in parts if part.source.kind == "catalog"), None)
+
+    @property
+    def open_names(self) -> tuple[str, ...]:
+        """Packages that only Airflow's whole constraint file could hold to a version."""
+        if self.reading is None:
+            return ()
+        asked = [entry.name for entry in self.reading.entries if entry.kind == "index" and entry.name]
+        changes = self.resolution.changes if self.resolution else {}
+        brought = [name for name, package in changes.items() if not package.local]
+        every = asked if self.resolution is None else [*(name for name in asked if name in changes), *brought]
+        return tuple(name for name in dict.fromkeys(every) if self.reading.pin(name) is None)
 
     @property
     def resolved(self) -> Reading | None:
@@ -182,9 +200,32 @@ def resolve_file(
                 result = _from_cache(result, reading, error)
             elif not situation.builds and _wants_build(error):
                 result = replace(result, unchecked=(*result.unchecked, _unbuilt(error.what)))
+            elif cut_off_of(reading) is not None:
+                # A line may ask for what is newer than Airflow's release: the date only stands in for pins.
+                result = replace(result, reading=reader.undated(result.reading or reading))
+                reading = reader.undated(reading)
+                continue
+            elif (open_version := _open_version(error, result)) is not None:
+                result = replace(result, unchecked=(*result.unchecked, open_version))
             else:
                 result = replace(result, error=error)
         return replace(result, seconds=time.monotonic() - begin)
+
+
+def _open_version(error: UnmetRequirementsError, result: Outcome) -> Unchecked | None:
+    """A build that fails is no verdict where the whole constraint file may hold another version of the package."""
+    if result.stand_in is None or error.kind not in {"build", "other"} or result.reading is None:
+        return None
+    exact = {
+        entry.name
+        for entry in result.reading.entries
+        if entry.kind != "index" or any(item.operator in {"==", "==="} for item in entry.specifier)
+    }
+    names = [str(canonicalize_name(name)) for name in error.packages]
+    if not names or any(name in exact or result.reading.pin(name) for name in names):
+        return None
+    why = "Airflow's constraint file, which was not to be had, may hold another version"
+    return Unchecked(error.what, why, _GET_FILE)
 
 
 def _without(reading: Reading, lines: Sequence[Conflict]) -> Reading:

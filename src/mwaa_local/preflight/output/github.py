@@ -18,12 +18,13 @@ def _property(text: str) -> str:
 def render(report: Report) -> str:
     """One command per finding and per thing that could not be checked; a summary line at the end."""
     lines = [_command(item) for item in report.findings]
-    lines += [
-        f"::warning title={_property('mwaa-local: not checked')}::{_data(f'{item.what}: {item.why}. {item.hint}')}"
-        for item in report.unchecked
-    ]
+    for item in report.unchecked:
+        title = "mwaa-local: checked in part" if item.brief else "mwaa-local: not checked"
+        lines.append(f"::warning title={_property(title)}::{_data(f'{item.what}: {item.why}. {item.hint}')}")
     errors, warnings = report.count(Severity.ERROR), report.count(Severity.WARNING)
-    lines.append(f"mwaa-local validate: {errors} errors, {warnings} warnings, {len(report.unchecked)} not checked")
+    missed = sum(not item.brief for item in report.unchecked)
+    words = [f"{errors} errors", f"{warnings} warnings", f"{missed} not checked", *report.reservations]
+    lines.append(f"mwaa-local validate: {', '.join(words)}")
     return "\n".join(lines) + "\n"
 
 

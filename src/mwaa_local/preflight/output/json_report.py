@@ -33,6 +33,7 @@ def document(report: Report) -> dict[str, Any]:
             "infos": report.count(Severity.INFO),
             "unchecked": len(report.unchecked),
             "suppressed": report.suppressed,
+            "reservations": list(report.reservations),
         },
         "findings": [_finding(item) for item in report.findings],
         "unchecked": [_unchecked(item) for item in report.unchecked],
@@ -65,6 +66,7 @@ def _unchecked(item: Unchecked) -> dict[str, Any]:
         "what": item.what,
         "why": item.why,
         "hint": item.hint,
+        "brief": item.brief,
         "rule": item.rule or None,
         "airflow_version": item.version or None,
     }

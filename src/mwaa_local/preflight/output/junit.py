@@ -46,6 +46,8 @@ def render(report: Report) -> str:
             )
         if mild:
             ElementTree.SubElement(case, "system-out").text = _clean("\n\n".join(_words(item) for item in mild))
+    for words in report.reservations:
+        ElementTree.SubElement(suite, "system-out").text = _clean(f"verdict {words}")
     counts = {
         "tests": str(len(report.rules)),
         "failures": str(failures),

@@ -38,7 +38,9 @@ def render(report: Report) -> str:
                 "toolExecutionNotifications": [
                     {
                         "level": "warning",
-                        "message": {"text": f"not checked: {item.what}: {item.why}"},
+                        "message": {
+                            "text": f"{'checked in part' if item.brief else 'not checked'}: {item.what}: {item.why}"
+                        },
                         **(
                             {"associatedRule": {"id": item.rule, "index": index[item.rule]}}
                             if item.rule in index
@@ -49,7 +51,11 @@ def render(report: Report) -> str:
                 ],
             }
         ],
-        "properties": {"airflowVersion": report.version, "target": report.target},
+        "properties": {
+            "airflowVersion": report.version,
+            "target": report.target,
+            "reservations": list(report.reservations),
+        },
     }
     return json.dumps({"$schema": _SCHEMA, "version": "2.1.0", "runs": [run]}, indent=2) + "\n"
 

@@ -30,7 +30,8 @@ def print_report(console: Console, report: Report, *, hidden: int = 0) -> None:
             _finding(console, item, report, explained)
         console.print()
     for missed in report.unchecked:
-        console.print(f"[magenta]not checked[/] {escape(missed.what)}: {escape(missed.why)}")
+        how = "checked in part" if missed.brief else "not checked"
+        console.print(f"[magenta]{how}[/] {escape(missed.what)}: {escape(missed.why)}")
         if missed.hint:
             console.print(f"  [dim]next:[/] {escape(missed.hint)}")
     if report.unchecked:
@@ -67,8 +68,9 @@ def _summary(console: Console, report: Report, hidden: int) -> None:
         parts.append(f"{of(hidden, 'hint')} not shown (--level info)")
     if report.suppressed:
         parts.append(f"{report.suppressed} silenced by comments")
-    if report.unchecked:
-        parts.append(f"{of(len(report.unchecked), 'thing')} not checked")
+    if missed := [item for item in report.unchecked if not item.brief]:
+        parts.append(f"{of(len(missed), 'thing')} not checked")
+    parts += [escape(words) for words in report.reservations]
     style = "red" if errors else "yellow" if warnings or report.unchecked else "green"
     target = f", also on {report.target}" if report.target else ""
     console.print(

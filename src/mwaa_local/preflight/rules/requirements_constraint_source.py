@@ -5,18 +5,26 @@ from __future__ import annotations
 from collections.abc import Iterator
 
 from mwaa_local.preflight import resolve
-from mwaa_local.preflight.findings import Area, Hit, Rule, Severity
+from mwaa_local.preflight.findings import Area, Rule, Severity, Unchecked
 from mwaa_local.preflight.workspace import Workspace
 
+_SHOWN = 4
 
-def check(workspace: Workspace) -> Iterator[Hit]:
+
+def check(workspace: Workspace) -> Iterator[Unchecked]:
     outcome = resolve.outcome(workspace)
-    if outcome is None or outcome.reading is None or not outcome.reading.entries:
+    if outcome is None or outcome.stand_in is None or not outcome.open_names:
         return
-    for part in outcome.reading.parts[1:]:
-        if part.source.kind == "catalog":
-            why = f" ({part.source.notes[0]})" if part.source.notes else ""
-            yield Hit(f"checked against {part.source.label}{why}", outcome.file, 0, key="catalog")
+    source, names = outcome.stand_in, outcome.open_names
+    more = f" and {len(names) - _SHOWN} more" if len(names) > _SHOWN else ""
+    why = f" ({source.notes[0]})" if source.notes else ""
+    yield Unchecked(
+        f"the versions of {', '.join(names[:_SHOWN])}{more}",
+        f"Airflow's constraint file was not to be had{why}, so they were checked against {source.label}. The whole "
+        "file may hold other versions of them, and MWAA refuses a pin that is not one of those",
+        RULE.fix,
+        brief="without Airflow's constraint file",
+    )
 
 
 RULE = Rule(
@@ -24,8 +32,9 @@ RULE = Rule(
     severity=Severity.INFO,
     area=Area.REQUIREMENTS,
     title="Checked without Airflow's constraint file",
-    why="MWAA uses Airflow's whole constraint file. Where it cannot be fetched, the exact pins of MWAA's image and its "
-    "date stand in for it: packages that only the whole file names may get another version there",
+    why="MWAA uses Airflow's whole constraint file. Where it cannot be fetched, the exact pins of MWAA's image and "
+    "the date of Airflow's release stand in for it: a package that only the whole file names may have another version "
+    "there, and a pin that is not that version is refused. The summary line says so",
     source="design section 11, spec/10 section 4.5",
     fix="Let this machine reach the constraint file once, or put it into a folder and set MWAA_CONSTRAINTS_DIR",
     check=check,
