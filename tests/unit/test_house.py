@@ -51,3 +51,9 @@ def test_the_process_environment_is_read_at_the_edges_only() -> None:
 
 # Each with its reason: aws/host.py scrubs the environment before MiniStack is imported, which reads it.
 ALLOWED = ["src/mwaa_local/aws/host.py"]
+
+
+def test_no_two_test_files_have_one_name() -> None:
+    """pytest collects neither of them, and a run of one folder does not notice."""
+    names = [path.name for path in (ROOT / "tests").rglob("test_*.py")]
+    assert sorted(name for name in set(names) if names.count(name) > 1) == []
