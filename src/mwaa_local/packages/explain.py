@@ -43,7 +43,7 @@ _NO_MATCH = re.compile(
     r"only (?:the following versions of )?([^\s=<>!~,;\[]+?)(?:[=<>!~]\S*)? (?:is|are) available|"
     r"([^\s=<>!~,;\[]+?)(?:==\S+)? has no wheels|No matching distribution found for ([^\s=<>!~,;\[]+)"
 )
-_NEEDS = re.compile(r"depends on ([A-Za-z0-9][\w.-]*?)(?:\[[^\]]*\])?(?:\{[^}]*\})?((?:[<>=!~]=?=?[\w.*+!]+,?)+)")
+_NEEDS = re.compile(r"depends? on ([A-Za-z0-9][\w.-]*?)(?:\[[^\]]*\])?(?:\{[^}]*\})?((?:[<>=!~]=?=?[\w.*+!]+,?)+)")
 _WORD = re.compile(r"[A-Za-z0-9][\w.-]*")
 _MISSING = re.compile(r"hint: This error likely indicates that (you need to install [^\n]+)")
 _SHOWN_LINES = 12
