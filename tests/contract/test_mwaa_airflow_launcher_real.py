@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
 import os
 import signal
@@ -119,6 +120,20 @@ def shared_kilobytes(pids: list[int]) -> int:
     return total
 
 
+def terminated(process: subprocess.Popen[bytes]) -> int:
+    """The exit code of a process that is told to end, again where it did not hear it.
+
+    The scheduler of 2.x leaves by an exception from its signal handler, which Python drops where the signal meets one of
+    its own callbacks (a weak reference that goes), as it often does right after the start.
+    """
+    end = time.monotonic() + 60
+    while time.monotonic() < end:
+        process.send_signal(signal.SIGTERM)
+        with contextlib.suppress(subprocess.TimeoutExpired):
+            return process.wait(10)
+    return process.wait(1)
+
+
 def test_one_import_serves_three_processes_and_nothing_is_left(rig: Rig) -> None:
     found: dict[bool, tuple[float, int]] = {}
     for launched in (False, True):
@@ -131,9 +146,7 @@ def test_one_import_serves_three_processes_and_nothing_is_left(rig: Rig) -> None
             found[launched] = (processor_seconds(everyone), shared_kilobytes(everyone))
         finally:
             for process in started:
-                process.send_signal(signal.SIGTERM)
-            for process in started:
-                assert process.wait(60) == 0
+                assert terminated(process) == 0
         if launched:
             assert [row["name"] for row in rig.events() if row["event"] == "exited"] == list(reversed(COMMANDS))
             assert all(row["shared"] for row in rig.events() if row["event"] == "started")
