@@ -53,6 +53,16 @@ def idle_arguments() -> dict[str, str]:
     return dict(_data.read("airflow_code.toml")["idle_arguments"])
 
 
+def removed_context_keys() -> dict[str, str]:
+    """Keys of a task's context gone in Airflow 3, with what to write instead."""
+    return dict(_data.read("airflow_code.toml")["context_keys"])
+
+
+def database_calls() -> dict[str, str]:
+    """Methods that ask the metadata database, by the end of their dotted names, with what to ask instead."""
+    return dict(_data.read("airflow_code.toml")["database_calls"])
+
+
 def removed_import(name: str) -> tuple[str, str] | None:
     """``(what is gone, its place now)`` for a dotted import that Airflow 3 does not have."""
     raw: dict[str, Any] = _data.read("airflow_code.toml")

@@ -10,6 +10,7 @@ from pathlib import Path
 
 from mwaa_local.packages import child
 from mwaa_local.preflight.findings import Area, Hit, Rule, Severity, Unchecked
+from mwaa_local.preflight.readings.tasks import context_uses
 from mwaa_local.preflight.rules import _v3
 from mwaa_local.preflight.workspace import Workspace
 
@@ -64,6 +65,9 @@ def check(workspace: Workspace) -> Iterator[Hit | Unchecked]:
             continue
         # ruff names every use of a removed import; the import itself is DAG009's.
         if any(f"`{item.name}" in note["message"] for item in _v3.removals(file) if item.kind == "import"):
+            continue
+        # The same key of the context, which ruff knows in some functions.
+        if any(use.line == line and note["message"].startswith(f"`{use.name}` ") for use in context_uses(file)):
             continue
         advice = (note.get("fix") or {}).get("message") or ""
         yield Hit(
