@@ -17,8 +17,31 @@ done
 chmod 700 /usr/local/mwaa/secrets
 mkdir -p /python /opt/mwaa
 
-# MWAA's Python is /usr/local/bin/python3; a distribution's package leaves python3 to the distribution's own.
-real=$(command -v "$1")
-for name in "$1" python3 python; do
-    [ -e "/usr/local/bin/$name" ] || ln -s "$real" "/usr/local/bin/$name"
+# MWAA's Python lies in /usr/local, as `make install` leaves it (spec/10 section 5.4). A distribution's lies in /usr: a copy of
+# its program beside links to its library finds itself in /usr/local, so that sys.prefix says so.
+real=$(readlink -f "$(command -v "$1")")
+if [ ! -e "/usr/local/bin/$1" ]; then
+    for library in lib lib64; do
+        [ -f "/usr/$library/$1/os.py" ] || continue
+        mkdir -p "/usr/local/$library/$1"
+        for entry in "/usr/$library/$1"/*; do
+            [ -e "/usr/local/$library/$1/${entry##*/}" ] || ln -s "$entry" "/usr/local/$library/$1/${entry##*/}"
+        done
+    done
+    cp "$real" "/usr/local/bin/$1"
+    [ "$("/usr/local/bin/$1" -I -c 'import sys, ssl; print(sys.prefix)' || true)" = /usr/local ] || ln -sf "$real" "/usr/local/bin/$1"
+fi
+# A distribution's package leaves python3 to the distribution's own.
+for name in python3 python; do
+    [ -e "/usr/local/bin/$name" ] || ln -s "$1" "/usr/local/bin/$name"
 done
+
+# Amazon Linux has this link from its alternatives, and the guide's examples name it.
+if command -v java >/dev/null && [ ! -e /usr/lib/jvm/jre ]; then
+    java=$(readlink -f "$(command -v java)")
+    ln -s "${java%/bin/java}" /usr/lib/jvm/jre
+fi
+# The AWS CLI runs under the system's own Python; nothing of Airflow's packages or PYTHONPATH may reach it.
+if [ "$(head -c 18 /usr/bin/aws 2>/dev/null)" = '#!/usr/bin/python3' ]; then
+    sed -i '1s|^#!/usr/bin/python3[^ ]*$|& -sE|' /usr/bin/aws
+fi

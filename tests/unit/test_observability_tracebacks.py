@@ -9,7 +9,7 @@ import pytest
 from mwaa_local.observability.tracebacks import Failure, failure, render
 
 LIBRARY = "/usr/local/airflow/.local/lib/python3.12/site-packages/airflow/sdk/execution_time/task_runner.py"
-STANDARD = "/root/.pyenv/versions/3.12.1/lib/python3.12/json/decoder.py"
+STANDARD = "/usr/local/lib/python3.12/json/decoder.py"
 DAG = "/usr/local/airflow/dags/team/load.py"
 
 
