@@ -19,7 +19,8 @@ from pathlib import Path
 
 LIST = Path("/usr/share/mwaa-local/os_packages.toml")
 PYTHONS = Path("/usr/local/libexec/pythons")
-TARGETS = Path("/usr/bin")
+# Not /usr/bin, where Amazon Linux has them: Debian's own Python 3.11 lives there, and its AWS CLI runs on it.
+TARGETS = Path("/usr/local/bin")
 IGNORED = tuple(
     "-y --assumeyes -q --quiet -v --verbose -b --best --nobest --allowerasing --nodocs --refresh --skip-broken -C"
     " --setopt= --releasever= --disablerepo= --enablerepo= --color=".split()
