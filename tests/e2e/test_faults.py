@@ -65,13 +65,16 @@ quick()
 """
 
 # A worker's death is noticed by its tasks' missing heartbeats: 300 s on MWAA. A task whose process could not reach the database
-# before it ran stays queued until Airflow gives it up: 1800 s on MWAA. Both are shortened here so that a test can wait for them.
+# before it ran stays queued until Airflow gives it up: 1800 s on MWAA. A scheduler that lost the database could not write that
+# it ended: the next one takes over its running tasks only at the second look for orphans, 300 s on MWAA. All are shortened here
+# so that a test can wait for them.
 DEFINITION = """
 AirflowConfigurationOptions:
   {option}: "15"
   {interval}: "5"
   scheduler.task_queued_timeout: "60"
   scheduler.task_queued_timeout_check_interval: "5"
+  scheduler.orphaned_tasks_check_interval: "10"
 """
 OPTIONS = {
     "3.2.1": {
@@ -117,7 +120,13 @@ def healed(tool: Tool, component: str, old: int) -> None:
 
 
 def ended(client: AirflowApi, dag: str, run: str, *, seconds: float = 180) -> str:
-    wait_for(f"{dag} {run} ends", lambda: client.run_state(dag, run) in ("success", "failed"), seconds=seconds, every=1)
+    try:
+        wait_for(
+            f"{dag} {run} ends", lambda: client.run_state(dag, run) in ("success", "failed"), seconds=seconds, every=1
+        )
+    except AssertionError as error:
+        tasks = [(task.task_id, task.state, task.try_number) for task in client.task_instances(dag, run)]
+        raise AssertionError(f"{error}; the run is {client.run_state(dag, run)}, its tasks: {tasks}") from None
     return client.run_state(dag, run)
 
 
