@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import shlex
 import time
-from typing import Annotated, Any
+from collections.abc import Callable
+from typing import Annotated, Any, TypeVar
 
 import typer
 from rich.table import Table
@@ -17,9 +18,10 @@ from mwaa_local.engines.protocol import Addresses, ComponentState, Engine
 from mwaa_local.engines.verdicts import verdicts
 from mwaa_local.errors import EngineError, MwaaLocalError, UsageError
 from mwaa_local.model import Environment
-from mwaa_local.observability.airflow_api import AirflowApi, ImportFailure
+from mwaa_local.observability.airflow_api import AirflowApi, ImportFailure, RefusedError, TaskInstance
 from mwaa_local.runtime import crash
 
+_T = TypeVar("_T")
 _COLORS = {"healthy": "green", "starting": "yellow", "restarting": "yellow", "stopped": "dim"}
 
 
@@ -189,17 +191,7 @@ def _task_logs(environment: Environment, addresses: Addresses | None, words: lis
         raise EngineError(f"{environment.name} does not run", where=str(environment.project), hint="mwaa-local up")
     api = AirflowApi(addresses.web, environment.version.major)
     dag_id = words[0]
-    run_id = words[1] if len(words) > 1 else api.latest_run(dag_id)
-    if run_id is None:
-        raise UsageError(f"DAG {dag_id} has no run yet", hint=f"mwaa-local airflow dags trigger {dag_id}")
-    tasks = api.task_instances(dag_id, run_id)
-    chosen = [task for task in tasks if len(words) < 3 or task.task_id == words[2]]
-    if not chosen:
-        raise UsageError(
-            f"run {run_id} has no task {words[2]!r}",
-            why=f"tasks: {', '.join(task.task_id for task in tasks)}",
-            hint="name one of them",
-        )
+    run_id, chosen = _tasks_of(api, dag_id, words[1:])
     for task in chosen:
         if task.try_number < 1:
             output.note(f"{task.task_id}: not tried yet ({task.state})")
@@ -211,6 +203,42 @@ def _task_logs(environment: Environment, addresses: Addresses | None, words: lis
         )
         for line in api.task_log(dag_id, run_id, task, try_number=try_number):
             output.out.print(line, markup=False)
+
+
+def _tasks_of(api: AirflowApi, dag_id: str, words: list[str]) -> tuple[str, list[TaskInstance]]:
+    """The run and the tasks that are meant: all of the last run, or of one run, or one task; one word may be either.
+
+    Raises:
+        UsageError: there is no such DAG, run or task.
+    """
+    latest = _or_none(lambda: api.latest_run(dag_id))
+    if latest is None:
+        raise UsageError(f"DAG {dag_id} has no run yet", hint=f"mwaa-local airflow dags trigger {dag_id}")
+    run_id, task_id = (words[0], words[1]) if len(words) == 2 else (words[0] if words else latest, None)
+    tasks = _or_none(lambda: api.task_instances(dag_id, run_id)) or []
+    if len(words) == 1 and not tasks:
+        run_id, task_id, tasks = latest, words[0], api.task_instances(dag_id, latest)
+    elif not tasks:
+        raise UsageError(
+            f"DAG {dag_id} has no run {run_id!r}", why=f"its last run: {latest}", hint="leave it out for the last run"
+        )
+    chosen = [task for task in tasks if task_id in (None, task.task_id)]
+    if not chosen:
+        raise UsageError(
+            f"run {run_id} has no task {task_id!r}" + ("" if len(words) == 2 else ", and there is no run of that name"),
+            why=f"tasks: {', '.join(dict.fromkeys(task.task_id for task in tasks))}",
+            hint="name one of them",
+        )
+    return run_id, chosen
+
+
+def _or_none(ask: Callable[[], _T]) -> _T | None:
+    try:
+        return ask()
+    except RefusedError as error:
+        if error.status != 404:
+            raise
+        return None
 
 
 def client_variables(environment: Environment, aws: str) -> dict[str, str]:
