@@ -322,7 +322,8 @@ def _why(cause: BaseException, limits: Limits) -> str:
         return f"its certificate or its TLS is not accepted: {_system(cause)}"
     if isinstance(cause, NameResolutionError):
         return "its name is unknown (DNS)"
-    if isinstance(cause, ConnectTimeoutError):
+    # A refused connection is a kind of this one too, and did not wait.
+    if isinstance(cause, ConnectTimeoutError) and not isinstance(cause, NewConnectionError):
         return f"no connection within {limits.connect_s:.0f} s"
     if isinstance(cause, ReadTimeoutError):
         return f"no answer within {limits.read_s:.0f} s"
