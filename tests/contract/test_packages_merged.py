@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import ensurepip
 import json
 import os
@@ -181,6 +182,51 @@ CASES = {
     "a pin that both have for another Python": Case(
         "alpha==1.0\n", (wheel("alpha", "1.0", OTHER),), (wheel("alpha", "1.0", OTHER),)
     ),
+    "only a release candidate does without what the image has fixed": Case(
+        "alpha\n",
+        (wheel("alpha", "1.0", needs=("tiny-core>=2",)), wheel("tiny-core", "2.0"), wheel("alpha", "2.0rc1")),
+    ),
+    "the same one step further": Case(
+        "beta\n",
+        (wheel("alpha", "1.0", needs=("gamma<1",)), wheel("alpha", "2.0rc1"), wheel("gamma", "1.0")),
+        (wheel("beta", "1.0", needs=("alpha", "gamma>=1")),),
+    ),
+    "an older release of what asks for it does": Case(
+        "beta\n",
+        (
+            wheel("alpha", "1.0", needs=("gamma<1",)),
+            wheel("alpha", "2.0rc1"),
+            wheel("gamma", "1.0"),
+            wheel("beta", "0.9"),
+        ),
+        (wheel("beta", "1.0", needs=("alpha", "gamma>=1")),),
+    ),
+    "a release candidate that a dependency asks for": Case(
+        "beta\n",
+        (wheel("alpha", "1.0", needs=("gamma<1",)), wheel("alpha", "2.0rc1"), wheel("gamma", "1.0")),
+        (wheel("beta", "1.0", needs=("alpha>=2.0rc1", "gamma>=1")),),
+    ),
+    "a dependency that has nothing but release candidates": Case(
+        "beta\n", (wheel("alpha", "2.0rc1"), wheel("beta", "1.0", needs=("alpha",)))
+    ),
+    "both kinds at once": Case(
+        "beta\ndelta\n",
+        (
+            wheel("alpha", "1.0", needs=("gamma<1",)),
+            wheel("alpha", "2.0rc1"),
+            wheel("gamma", "1.0"),
+            wheel("eps", "1.0b1"),
+        ),
+        (
+            wheel("beta", "1.0", needs=("alpha", "gamma>=1")),
+            wheel("beta", "0.5"),
+            wheel("delta", "1.0", needs=("eps",)),
+        ),
+    ),
+    "a line that asks for a release candidate": Case(
+        "alpha>=2.0rc1\n", (wheel("alpha", "1.0"), wheel("alpha", "2.0rc1"))
+    ),
+    "pre-releases are wanted": Case("--pre\nalpha\n", (wheel("alpha", "1.0"), wheel("alpha", "2.0rc1"))),
     "a release candidate on the second index": Case("alpha\n", (wheel("alpha", "1.0"),), (wheel("alpha", "2.0rc1"),)),
 }
 
@@ -286,3 +332,72 @@ def test_the_dates_of_an_index_hold_and_those_that_nobody_tells_do_not_exclude(m
     # The source archive of mu 2.0 is as old as its wheel on the other index.
     assert {name: package.version for name, package in found.changes.items()} == {"mu": "1.0", "nu": "1.0"}
     assert any("does not say when files were uploaded" in note for note in found.unsure)
+
+
+PORTAL = b"<html><body><h1>Sign in to go on</h1></body></html>"
+# What a second index may answer instead of pages, and what is said of it. pip goes on without it each time (issue: item 21).
+SILENT = {
+    "401": ({"status": 401}, "refused", "401"),
+    "403": ({"status": 403}, "refused", "403"),
+    "404": ({"status": 404}, "refused", "404"),
+    "500": ({"status": 500}, "unreachable", "500"),
+    "503": ({"status": 503}, "unreachable", "503"),
+    "a portal's page": ({"status": 200, "body": PORTAL}, "no-index", "no archives"),
+    "no page at all": ({"status": 200, "body": b"%PDF", "content_type": "application/pdf"}, "no-index", "application/pdf"),
+    "a login that is not given": ({"login": "me:secret"}, "refused", "401"),
+    "nobody listens": (None, "unreachable", "Connection refused"),
+}  # fmt: skip
+
+
+@pytest.mark.parametrize("name", SILENT)
+def test_an_index_that_is_of_no_use_is_passed_over_and_named(machine: Machine, tmp_path: Path, name: str) -> None:
+    behaviour, kind, why = SILENT[name]
+    project = f"xi-{list(SILENT).index(name)}"
+    main = Index("main").add(wheel(project, "1.0"))
+    extra = Index("extra", **(behaviour or {}))
+    with serving(main), contextlib.ExitStack() as stack:
+        stack.enter_context(serving(extra))
+        if behaviour is None:
+            stack.pop_all().close()  # its port is free again
+        places = {"PIP_INDEX_URL": main.url, "PIP_EXTRA_INDEX_URL": extra.url}
+        told = pip(machine, f"{project}\n", tmp_path, **places)
+        assert isinstance(told, dict) and told[project][0] == "1.0", told
+        verdict = machine.verdict(f"{project}\n", **places)
+        assert verdict.packages[project].version == "1.0"
+        (item,) = verdict.left_out
+        assert (item.url, item.kind, item.projects) == (extra.url, kind, (project,))
+        assert why in item.why
+        installed = machine.install(f"{project}\n", **places)
+        assert installed.installed()[project] == "1.0"
+        (line,) = [line for line in machine.lines if "WARNING: The package index" in line]
+        assert extra.url in line and "pip goes on without it" in line
+        # What only that index could have: pip fails, and so do we, with the index as a cause.
+        told = pip(machine, "omicron\n", tmp_path, **places)
+        assert isinstance(told, str) and "No matching distribution found for omicron" in told
+        with pytest.raises(UnmetRequirementsError) as caught:
+            machine.verdict("omicron\n", **places)
+        # An index that is down today may have it: that is no verdict about the file.
+        assert caught.value.kind == ("network" if kind == "unreachable" else "no-match")
+        assert [extra.url in sentence for sentence in caught.value.left_out] == [True]
+
+
+def test_a_release_candidate_that_pip_would_not_take_is_told(machine: Machine) -> None:
+    main = Index("main").add(
+        wheel("rho", "1.0", needs=("sigma<1",)), wheel("rho", "2.0rc1"), wheel("sigma", "1.0"),
+        wheel("tau", "1.0", needs=("rho", "sigma>=1")),
+    )  # fmt: skip
+    with serving(main):
+        for ask in (machine.verdict, machine.install):
+            with pytest.raises(UnmetRequirementsError) as caught:
+                ask("tau\n", PIP_INDEX_URL=main.url)
+            told = caught.value
+            assert (told.what, told.kind) == ("No stable version of rho fits", "conflict")
+            assert "rho 2.0rc1 would fit, but pip takes a pre-release only where it is asked for" in told.why
+            assert "rho==2.0rc1" in told.hint
+        # Where something older does, the release candidate leaves nothing behind.
+        main.add(wheel("tau", "0.9"))
+        assert machine.verdict("tau<9\n", PIP_INDEX_URL=main.url).packages["tau"].version == "0.9"
+        installed = machine.install("tau<9\n", PIP_INDEX_URL=main.url).installed()
+        assert installed["tau"] == "0.9" and "rho" not in installed
+        # Asked for, it is taken.
+        assert machine.install("tau==1.0\nrho==2.0rc1\n", PIP_INDEX_URL=main.url).installed()["rho"] == "2.0rc1"

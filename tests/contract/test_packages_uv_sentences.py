@@ -15,7 +15,7 @@ from pathlib import Path
 import pytest
 
 from indexes_support import OTHER, File, Index, sdist, serving, wheel
-from mwaa_local.packages import explain, narrate
+from mwaa_local.packages import explain, install, narrate, prereleases
 from mwaa_local.packages.uv_tool import binary
 from mwaa_local.preflight import resolve_uv
 from packages_support import HERE
@@ -126,6 +126,21 @@ SAID = {
     ),
     "upload dates that an index does not tell": Said(
         "alpha", (ALPHA,), lambda text: narrate.DATELESS in text, True, ("--exclude-newer", "2025-01-01")
+    ),
+    "a pre-release that a dependency asks for": Said(
+        "beta", (wheel("alpha", "2.0rc1"), wheel("beta", "1.0", needs=("alpha>=2.0rc1",))),
+        lambda text: prereleases.ASKED.findall(text), ["alpha"], ("--prerelease", "explicit"),
+    ),
+    "a project with nothing but pre-releases": Said(
+        "beta", (wheel("alpha", "2.0rc1"), wheel("beta", "1.0", needs=("alpha",))),
+        lambda text: set(prereleases.NOTHING_ELSE.findall(text)), {"alpha"}, ("--prerelease", "explicit"),
+    ),
+    "a version that is not there is no project without releases": Said(
+        "beta", (wheel("alpha", "1.0"), wheel("beta", "1.0", needs=("alpha>=2",))),
+        lambda text: prereleases.NOTHING_ELSE.findall(text), [], ("--prerelease", "explicit"),
+    ),
+    "what was installed": Said(
+        "alpha", (wheel("alpha", "1.0"),), lambda text: install._INSTALLED.findall(text), [("alpha", "1.0")], (), "install",
     ),
     "what is being built": Said(
         "src==1.0", (sdist("src", "1.0"),),

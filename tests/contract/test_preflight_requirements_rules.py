@@ -40,6 +40,8 @@ def index(tmp_path_factory: pytest.TempPathFactory) -> Path:
     wheel(root, "library", "2.0")
     wheel(root, "needs-old-library", "1.0", ["library<2"])
     wheel(root, "needs-old-library", "1.5", ["library>=2"])
+    wheel(root, "stable-is-old", "1.0", ["library<2"])
+    wheel(root, "stable-is-old", "2.0rc1", ["library>=2"])
     wheel(root, "withdrawn", "1.0", yanked="it deletes files")
     wheel(root, "for-a-mac", "1.0", tag="cp312-cp312-macosx_11_0_arm64")
     wheel(root, "apache-airflow-providers-next", "2.0", ["apache-airflow>=9"])
@@ -143,6 +145,15 @@ def test_a_dependency_against_the_constraints_is_led_back_to_the_line(made) -> N
     found = one("REQ001", made("plain==1.0\nneeds-old-library==1.0\n"))
     assert (found.line, found.fix) == (2, "write needs-old-library==1.5")
     assert "library==2.0" in found.message and "depends on library<2" in found.message
+
+
+def test_a_release_candidate_is_no_way_out_unless_a_line_asks_for_it(made) -> None:  # type: ignore[no-untyped-def]
+    found = one("REQ001", made("plain==1.0\nstable-is-old\n"))
+    assert found.line == 2
+    assert "no stable version fits (stable-is-old 2.0rc1 would, but pip takes a pre-release only where a line asks" in (
+        found.message
+    )
+    assert hits("REQ001", made("plain==1.0\nstable-is-old==2.0rc1\n")) == []
 
 
 def test_essential_pins_cannot_be_moved(made) -> None:  # type: ignore[no-untyped-def]

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass
 from typing import Any, Literal
 
@@ -44,6 +44,7 @@ class UnmetRequirementsError(RequirementsError):
         explanation: The resolver's own words, shortened.
         packages: Names of packages the failure is about (a source archive that does not build, for example).
         left_out: Package indexes that pip passes over, a sentence each.
+        pre_releases: Project to a pre-release that would fit and that pip does not take by itself.
     """
 
     def __init__(
@@ -58,6 +59,7 @@ class UnmetRequirementsError(RequirementsError):
         explanation: Sequence[str] = (),
         packages: Sequence[str] = (),
         left_out: Sequence[str] = (),
+        pre_releases: Mapping[str, str] | None = None,
     ) -> None:
         super().__init__(what, where=where, why=why, hint=hint)
         self.kind: Kind = kind
@@ -65,6 +67,7 @@ class UnmetRequirementsError(RequirementsError):
         self.explanation = tuple(explanation)
         self.packages = tuple(packages)
         self.left_out = tuple(left_out)
+        self.pre_releases = dict(pre_releases or {})
 
     def as_dict(self) -> dict[str, Any]:
         """The error with its lines and pins, for ``--json`` readers and status files."""

@@ -18,8 +18,12 @@ from mwaa_local.packages.inputs import Inputs
 from mwaa_local.packages.listing import Change
 from mwaa_local.packages.narrate import DATELESS, UNDATED, Emit, progress
 from mwaa_local.packages.paths import redact
+from mwaa_local.packages.prereleases import PreReleases
 from mwaa_local.packages.requirements import Reading, names
 from mwaa_local.packages.uv_tool import Uv
+
+# uv's report of what it put into the folder.
+_INSTALLED = re.compile(r"^ \+ ([\w.-]+)==(\S+)", re.MULTILINE)
 
 
 def requirements(
@@ -59,12 +63,13 @@ def requirements(
     cut_off = uv_tool.cut_off_of(reading)
     notes: tuple[str, ...] = ()
     warned: set[str] = set()
+    allowed = PreReleases(reading, free=uv.settings.pre)
     while True:
         left_out: tuple[LeftOut, ...] = ()
         if resolver == "pip":
             done = _pip(prefix, reading, inputs, uv, cut_off, deadline, lock, emit)
         else:
-            done, left_out, undated = _uv(prefix, reading, inputs, uv, cut_off, deadline, lock, emit, shipped)
+            done, left_out, undated = _uv(prefix, reading, inputs, uv, cut_off, deadline, lock, emit, shipped, allowed)
             if undated and cut_off is not None:
                 notes = tuple(dict.fromkeys((*notes, UNDATED.format(cut_off=cut_off))))
         for item in left_out:
@@ -72,7 +77,12 @@ def requirements(
                 emit(f"WARNING: {item}")
                 warned.add(item.url)
         if done.code == 0 and not done.timed_out:
+            if resolver == "uv" and (strays := allowed.refuse(dict(_INSTALLED.findall(done.text)))):
+                _remove(prefix, strays, uv, deadline, lock)
+                continue
             return notes, left_out
+        if not done.timed_out and allowed.learn(done.text):
+            continue
         if cut_off is not None and not done.timed_out and _dateless(done.text):
             notes = (f"the index does not say when files were uploaded: the cut-off {cut_off} could not be applied",)
             emit(f"WARNING: {notes[0]}")
@@ -82,12 +92,10 @@ def requirements(
             cut_off = None  # a line asks for what is newer than the release; the date only stands in for pins
             continue
         minor = ".".join(python.split(".")[:2])
-        raise explain.without(
-            explain.failure(
-                inputs.translate(done.text), reading, python=minor, timed_out_s=timeout_s if done.timed_out else None
-            ),
-            left_out,
+        failure = explain.failure(
+            inputs.translate(done.text), reading, python=minor, timed_out_s=timeout_s if done.timed_out else None
         )
+        raise allowed.told(explain.without(failure, left_out))
 
 
 def check_hashes(reading: Reading, changes: Sequence[Change]) -> None:
@@ -126,6 +134,7 @@ def _uv(
     lock: int,
     emit: Emit,
     shipped: Sequence[Path],
+    allowed: PreReleases,
 ) -> tuple[child.Finished, tuple[LeftOut, ...], bool]:
     argv: list[str | Path] = [uv_tool.binary(), "pip", "install", "--python", prefix / "bin" / "python"]
     # uv knows an archive of --find-links by its name; one rebuilt under the same name must be read again.
@@ -133,6 +142,9 @@ def _uv(
     argv += [word for name in sorted(fresh) for word in ("--refresh-package", name)]
     argv += [word for path in inputs.requirements for word in ("--requirements", str(path))]
     argv += [word for path in inputs.constraints for word in ("--constraints", str(path))]
+    asked_for = inputs.requirements[0].parent / "pre-releases.txt"
+    asked_for.write_text(allowed.constraints(), encoding="utf-8")
+    argv += ["--constraints", asked_for, *allowed.options()]
     with merged_index.opened(reading.indexes, uv) as offered:
         read = progress(emit)
         done = child.run(
@@ -145,6 +157,14 @@ def _uv(
         )
         done = replace(done, lines=tuple(map(offered.translate, done.lines)))
         return done, offered.left_out(), offered.undated
+
+
+def _remove(prefix: Path, names: Sequence[str], uv: Uv, deadline: float, lock: int) -> None:
+    """Take packages out of the clone again."""
+    child.run(
+        [uv_tool.binary(), "pip", "uninstall", "--python", prefix / "bin" / "python", *names],
+        env=uv.variables(), timeout_s=max(deadline - time.monotonic(), 0.1), keep_open=[lock],
+    )  # fmt: skip
 
 
 def _pip(

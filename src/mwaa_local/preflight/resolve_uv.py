@@ -28,6 +28,7 @@ from mwaa_local.packages.listing import Change
 from mwaa_local.packages.merged_index import Offered
 from mwaa_local.packages.narrate import DATELESS, UNDATED
 from mwaa_local.packages.paths import from_url, is_url, redact
+from mwaa_local.packages.prereleases import PreReleases
 from mwaa_local.packages.requirements import Reading
 from mwaa_local.preflight import resolve_metadata, resolve_prepare, resolve_stubs, resolve_wheels
 from mwaa_local.preflight.resolve_types import Archive, Package, Resolution, Situation
@@ -155,13 +156,14 @@ def _held_first(
     that a failure is always told in terms of the user's file.
     """
     held = _held(reading, situation)
+    allowed = PreReleases(reading, free=situation.uv.settings.pre, present=situation.present)
     if held:
         try:
-            return _run(reading, situation, cut_off, offline, refused, held)
+            return _run(reading, situation, cut_off, offline, refused, held, allowed)
         except UnmetRequirementsError as error:
             if error.kind in {"network", "time", "disk"}:
                 raise
-    return _run(reading, situation, cut_off, offline, refused, [])
+    return _run(reading, situation, cut_off, offline, refused, [], allowed)
 
 
 def _held(reading: Reading, situation: Situation) -> list[str]:
@@ -183,6 +185,7 @@ def _run(
     offline: bool,
     refused: Sequence[str],
     held: Sequence[str],
+    allowed: PreReleases,
 ) -> tuple[Resolution, list[str]]:
     deadline = time.monotonic() + situation.timeout_s
     notes: list[str] = []
@@ -204,7 +207,9 @@ def _run(
         if situation.present:
             (folder / _OUTPUT).write_text(_preferences(situation), encoding="utf-8")
         wheels_first = reading.prefer_binary
+        asked_for = folder / "pre-releases.txt"
         while True:
+            asked_for.write_text(allowed.constraints(), encoding="utf-8")
             argv: list[str | Path] = [
                 uv_tool.binary(),
                 "pip",
@@ -217,7 +222,7 @@ def _run(
             ]
             argv += ["--python-version", situation.python, "--python-platform", packaging_facts().target_platform]
             argv += ["--python", situation.interpreter] if situation.interpreter else []
-            argv += ["--find-links", given_links, "--constraints", more]
+            argv += ["--find-links", given_links, "--constraints", more, "--constraints", asked_for, *allowed.options()]
             argv += ["--only-binary", ":all:"] if wheels_first else []
             argv += ["--offline"] if offline else []
             argv += [word for path in given.constraints for word in ("--constraints", path)]
@@ -236,7 +241,11 @@ def _run(
             if done.code == 0 and not done.timed_out:
                 locked = tomllib.loads((folder / _OUTPUT).read_text(encoding="utf-8"))
                 packages = _packages(locked, text, situation, (image, stubs), offered)
+                if allowed.refuse({name: item.version for name, item in packages.items()}):
+                    continue
                 return Resolution(packages, situation.present, left_out=left_out), notes
+            if not done.timed_out and allowed.learn(done.text):
+                continue
             if wheels_first and not done.timed_out:
                 wheels_first = False  # pip's --prefer-binary takes a source archive where nothing else fits
                 continue
@@ -257,7 +266,7 @@ def _run(
                 python=situation.version.python,
                 timed_out_s=situation.timeout_s if done.timed_out else None,
             )
-            raise explain.without(failure, left_out)
+            raise allowed.told(explain.without(failure, left_out))
 
 
 def _preferences(situation: Situation) -> str:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 
 from mwaa_local.packages.paths import redact
 from mwaa_local.preflight.findings import Area, Hit, Rule, Severity, Unchecked
@@ -16,23 +16,23 @@ def check(workspace: Workspace) -> Iterator[Hit | Unchecked]:
     if outcome is None:
         return
     yield from outcome.unchecked
+    error = _requirements.failure(workspace)
     for cause in causes:
         if not cause.core and not cause.missing:
             for number, entry in enumerate(cause.entries):
                 fix = f"write {cause.write}" if cause.write and number == 0 else ""
                 yield Hit(
-                    _message(cause, number),
+                    _message(cause, number, error.pre_releases if error else {}),
                     outcome.place(entry.file),
                     entry.line,
                     fix=fix or _fix(cause),
                     key=entry.name or entry.text,
                 )
-    error = _requirements.failure(workspace)
     if error is not None and error.kind == "conflict" and not causes:
         yield Hit(f"{error.what}: {' '.join(error.explanation)[:400]}", outcome.file, 0, fix=error.hint)
 
 
-def _message(cause: Cause, number: int) -> str:
+def _message(cause: Cause, number: int, pre_releases: Mapping[str, str]) -> str:
     entry = cause.entries[number]
     line = redact(entry.text)
     if cause.pin:
@@ -48,8 +48,13 @@ def _message(cause: Cause, number: int) -> str:
         text = f"{line} fits nothing else: {cause.detail}"
     if number == 0 and cause.fits:
         text += f"; {cause.fits} fits"
+    elif number == 0 and cause.untold:
+        text += f"; which version fits cannot be told here: {cause.untold}"
+    elif number == 0 and pre_releases:
+        would = ", ".join(f"{name} {version}" for name, version in pre_releases.items())
+        text += f"; no stable version fits ({would} would, but pip takes a pre-release only where a line asks for it)"
     elif number == 0:
-        text += f"; which version fits cannot be told here: {cause.untold}" if cause.untold else "; no version fits"
+        text += "; no version fits"
     return text
 
 
