@@ -25,6 +25,7 @@ import os, pathlib, signal, subprocess, sys, time
 folder, name = pathlib.Path(sys.argv[1]), sys.argv[2]
 log = open(folder / "events", "a", buffering=1)
 def ended(number, frame):
+    time.sleep(float(sys.argv[3]))
     log.write(f"{name} term\\n")
     sys.exit(0)
 signal.signal(signal.SIGTERM, ended)
@@ -48,8 +49,8 @@ class Fixture:
         self.work.mkdir()
         self.process: subprocess.Popen[bytes] | None = None
 
-    def service(self, name: str, **more: Any) -> Component:
-        words = (sys.executable, "-S", "-c", SERVICE, str(self.work), name)
+    def service(self, name: str, *, ends_after: float = 0.0, **more: Any) -> Component:
+        words = (sys.executable, "-S", "-c", SERVICE, str(self.work), name, str(ends_after))
         probe = {"kind": "file", "path": str(self.work / f"{name}.beat"), "max_age": 1e6}
         return Component(name=name, argv=words, **{"probe": probe, **more})
 
@@ -243,12 +244,11 @@ def test_a_job_runs_once_or_not_at_all(keeper: Fixture) -> None:
 
 def test_a_changed_job_runs_after_all_others_ended_and_before_they_start_again(keeper: Fixture) -> None:
     def parts(version: str) -> list[Component]:
-        text = (
-            f"import time; time.sleep(0.3); open({str(keeper.work / 'events')!r}, 'a').write('migrated {version}\\n')"
-        )
+        text = f"open({str(keeper.work / 'events')!r}, 'a').write('migrated {version}\\n')"
         inputs = {"version": version}
         job = keeper.script("job", text, kind="job", inputs=inputs, stop_rank=0)
-        return [job, *(keeper.service(name, needs=("job",), inputs=inputs) for name in ("one", "two"))]
+        # They take longer to end than the job takes in all: begun beside them, it would be done before them.
+        return [job, *(keeper.service(name, ends_after=0.7, needs=("job",), inputs=inputs) for name in ("one", "two"))]
 
     keeper.start(*parts("1"))
     keeper.healthy("job", "one", "two")

@@ -88,6 +88,7 @@ def test_work_that_a_request_leaves_behind_is_not_disturbed() -> None:
 
     asyncio.run(later())
     left[0].allow(60)  # and on a thread without a loop
+    assert len(left) == 1 and REQUEST.get(None) is None, "the request is over, and its budget with it"
 
 
 @pytest.mark.parametrize(

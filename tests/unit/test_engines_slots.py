@@ -55,8 +55,9 @@ def test_a_slot_is_not_held_for_ever() -> None:
         starts.ask("next", 2)
         await settle()
         assert starts.begun == ["stuck"]
-        while starts.begun == ["stuck"]:
-            await asyncio.sleep(0.01)
+        async with asyncio.timeout(10):
+            while starts.begun == ["stuck"]:
+                await asyncio.sleep(0.01)
         assert starts.begun == ["stuck", "next"]
         starts.back["stuck"]()  # too late to count a second time
         starts.ask("third", 3)

@@ -142,8 +142,11 @@ def test_paths_are_translated_at_folder_borders_only(tmp_path: Path) -> None:
     [
         ("see https://me:pa%40ss@host.example/simple now", "see https://****@host.example/simple now"),
         ("https://token@host/a https://b:c@host2/", "https://****@host/a https://****@host2/"),
+        ("https://me:p@ss@w@host/simple", "https://****@host/simple"),
+        ("https://:secret@host:8443/", "https://****@host:8443/"),
         ("git+ssh://git@host/x", "git+ssh://git@host/x"),
         ("https://host/path@1", "https://host/path@1"),
+        ("git+https://git:secret@host/x", "git+https://****@host/x"),
         ("no address", "no address"),
     ],
 )

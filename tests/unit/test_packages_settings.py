@@ -63,7 +63,9 @@ def test_a_named_file_replaces_the_users_and_devnull_all(machine: Path) -> None:
 
 def test_a_broken_file_does_not_break_the_start(machine: Path) -> None:
     write(machine / "account/.config/pip/pip.conf", "no section\n\x00")
-    pip_settings.read({"XDG_CONFIG_DIRS": str(machine)})
+    broken = pip_settings.read({"XDG_CONFIG_DIRS": str(machine)})
+    (machine / "account/.config/pip/pip.conf").unlink()
+    assert broken == pip_settings.read({"XDG_CONFIG_DIRS": str(machine)})
 
 
 def test_uvs_own_index_variables_count_where_pip_says_nothing(machine: Path) -> None:

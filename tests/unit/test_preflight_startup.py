@@ -172,8 +172,12 @@ def test_reading_shell_text() -> None:
 
 @pytest.mark.parametrize("text", ["'open", '"open $(', "$(", "`", "<<", "((", "a\\", "${", "&>", "\0", "))"])
 def test_half_a_script_is_read_to_its_end(text: str) -> None:
-    found = shell.commands(text)
+    """What stands before it is known, and what follows a half line is not lost without a trace."""
+    found = shell.commands(f"export STAGE=dev\n{text}")
     components.assign(found)
+    assert found[0].words == ["export", "STAGE=dev"] or found[0].assignments == [("STAGE", "dev")]
+    assert [command.line for command in found][:1] == [1]
+    assert all(command.line == 2 for command in found[1:])
 
 
 @pytest.mark.skipif(shutil.which("bash") is None, reason="there is no bash")
