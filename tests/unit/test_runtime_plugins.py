@@ -110,7 +110,9 @@ def test_the_cap_counts_what_is_unpacked_not_what_headers_say(tmp_path: Path) ->
     for offset in (22, central + 24):  # uncompressed size, in the local and in the central header
         data[offset : offset + 4] = struct.pack("<I", 10)
     path.write_bytes(data)
-    with pytest.raises(WorkflowFileError, match="CRC-32"):  # no more is read than the header says, and that is not the file
+    with pytest.raises(
+        WorkflowFileError, match="CRC-32"
+    ):  # no more is read than the header says, and that is not the file
         plugins.unpack(path, tmp_path / "plugins", cap_bytes=CAP)
     honest = archive(tmp_path / "honest.zip", {"a": b"\0" * 600_000, "b": b"\0" * 600_000})
     with pytest.raises(WorkflowFileError, match="cap of 1000000 bytes") as caught:

@@ -97,7 +97,8 @@ def effective(inputs: RuntimeInputs, exports: Mapping[str, str] | None = None) -
             )
             for name, value in base[CONTAINER].items()
             if is_protected(name, inputs.version.airflow)
-        },
+        }
+        | _web_address(inputs, base[CONTAINER]),
         ESSENTIAL: base[ESSENTIAL],
     }
     _merge_extra_celery(inputs, layers)
@@ -109,6 +110,21 @@ def effective(inputs: RuntimeInputs, exports: Mapping[str, str] | None = None) -
         if name not in merged or (merged[name].layer != OPTIONS and merged[name].value != value)
     }
     return Effective(merged, tuple(sorted(restored)))
+
+
+def _web_address(inputs: RuntimeInputs, container: Mapping[str, Value]) -> dict[str, Value]:
+    """Outside an image: where the web server listens, which is the engine's business.
+
+    Nobody signs in, so no other machine may reach it; and the engine asks and publishes the port that it chose.
+    """
+    prefix = "AIRFLOW__API__" if inputs.version.major >= 3 else "AIRFLOW__WEBSERVER__WEB_SERVER_"
+    reason = "the engine chose it: nobody signs in, so only this machine may reach the web server"
+    names = () if inputs.in_image else (f"{prefix}HOST", f"{prefix}PORT")
+    return {
+        name: replace(container[name], layer=PROTECTED, source="design section 8", reason=reason)
+        for name in names
+        if name in container
+    }
 
 
 def script_environment(inputs: RuntimeInputs) -> dict[str, str]:
