@@ -263,14 +263,22 @@ class Checkpoints:
 
 
 def write_atomically(path: Path, content: bytes) -> None:
-    """Put content at a path so that a reader, or a start after a crash, sees the old file or the new one."""
+    """Put content at a path so that a reader, or a start after a crash, sees the old file or the new one.
+
+    Raises:
+        OSError: The disk refused it; the old file stands and nothing half-written lies beside it.
+    """
     path.parent.mkdir(parents=True, exist_ok=True)
     temporary = path.with_name(f"{path.name}.new")
-    with temporary.open("wb") as file:
-        file.write(content)
-        file.flush()
-        os.fsync(file.fileno())
-    temporary.replace(path)
+    try:
+        with temporary.open("wb") as file:
+            file.write(content)
+            file.flush()
+            os.fsync(file.fileno())
+        temporary.replace(path)
+    except OSError:
+        temporary.unlink(missing_ok=True)
+        raise
     folder = os.open(path.parent, os.O_RDONLY)
     try:
         os.fsync(folder)
