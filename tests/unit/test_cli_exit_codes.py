@@ -3,6 +3,10 @@
 from __future__ import annotations
 
 import json
+import os
+import signal
+import subprocess
+import sys
 
 import pytest
 from cli_support import HEALTHY, CommandLine, command_line
@@ -191,3 +195,28 @@ def test_env(command_line: CommandLine) -> None:
     done = command_line("env")
     assert done.code == 0
     assert "export AWS_ENDPOINT_URL=http://127.0.0.1:2" in done.out.replace("'", "")
+
+
+# -- nobody reads any more ---------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("words", [["versions", "--json"], ["versions"]])
+def test_a_reader_that_goes_away_ends_the_command_quietly(words: list[str]) -> None:
+    reading, writing = os.pipe()
+    os.close(reading)
+    done = subprocess.run(
+        [sys.executable, "-m", "mwaa_local", *words], stdout=writing, stderr=subprocess.PIPE, text=True, timeout=60
+    )
+    os.close(writing)
+    assert (done.returncode, done.stderr) == (141, "")
+
+
+def test_a_child_or_server_that_hangs_up_is_an_error_with_words_and_not_the_silent_end_of_the_tool(
+    command_line: CommandLine,
+) -> None:
+    before = signal.getsignal(signal.SIGPIPE)
+    command_line.engine.raises["up"] = BrokenPipeError(32, "Broken pipe")
+    done = command_line("up")
+    assert done.code == 1
+    assert "a child or a server closed the connection" in done.err
+    assert signal.getsignal(signal.SIGPIPE) == before == signal.SIG_IGN, "a child that reads no input must not end us"

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import os
-import signal
 
 from mwaa_local.cli import output
 from mwaa_local.errors import MwaaLocalError
@@ -12,13 +11,11 @@ from mwaa_local.errors import MwaaLocalError
 def main() -> None:
     """Entry point of ``mwaa-local``: the one place where an exception becomes text and an exit code.
 
-    Exit codes: 0 good, 1 failed, 2 wrong use or a definition MWAA refuses, 130 interrupted; a child's own code
-    passes through.
+    Exit codes: 0 good, 1 failed, 2 wrong use or a definition MWAA refuses, 130 interrupted, 141 nobody reads stdout any
+    more; a child's own code passes through.
     """
     if os.environ.get("MWAA_LOCAL_DEBUG"):
         output.show_tracebacks()
-    # A reader that closes the pipe (`| head`) ends the command quietly, as with every other tool.
-    signal.signal(signal.SIGPIPE, signal.SIG_DFL)
     try:
         from mwaa_local.cli.app import command
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import sys
 from pathlib import Path
 from typing import Annotated, Any
 
@@ -26,14 +27,23 @@ from mwaa_local.cli.context import Settings
 
 
 class _Commands(TyperGroup):
-    """Says that it was interrupted; Typer would end with 130 and no word, which looks like a success in a terminal."""
+    """Ends that Typer would pass over without a word, which looks like a success in a terminal."""
 
     def invoke(self, ctx: typer.Context) -> Any:  # type: ignore[override]
         try:
-            return super().invoke(ctx)
+            try:
+                return super().invoke(ctx)
+            finally:
+                sys.stdout.flush()
         except KeyboardInterrupt:
             output.note("interrupted")
             raise typer.Exit(130) from None
+        except BrokenPipeError as error:
+            # `| head` ends the command quietly, as with every other tool; not by the signal, which would also end it
+            # for a child that reads no input or a server that hangs up, and would leave behind what was begun.
+            if not output.reader_gone():
+                raise RuntimeError(f"a child or a server closed the connection: {error}") from error
+            raise typer.Exit(141) from None
 
 
 app = typer.Typer(

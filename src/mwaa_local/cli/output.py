@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import json
+import os
+import select
 import sys
 import tempfile
 import threading
@@ -19,10 +21,18 @@ from rich.status import Status
 
 from mwaa_local.errors import MwaaLocalError
 
+
+class _Console(Console):
+    """Leaves a closed pipe to the command, which has things to put away; Rich would end the process with 1."""
+
+    def on_broken_pipe(self) -> None:
+        raise  # inside Rich's own `except BrokenPipeError`
+
+
 # Rich follows NO_COLOR and FORCE_COLOR by itself. soft_wrap: a path or an address must stay in one piece to be copied.
 # Off a terminal nothing is cut or folded: a value must stay in one piece to be read by a program.
-out = Console(soft_wrap=True, highlight=False, width=None if sys.stdout.isatty() else 1000)
-err = Console(stderr=True, soft_wrap=True, highlight=False)
+out = _Console(soft_wrap=True, highlight=False, width=None if sys.stdout.isatty() else 1000)
+err = _Console(stderr=True, soft_wrap=True, highlight=False)
 
 
 # Set once, by --debug wherever it stands: an error may end the command before anything else could carry it.
@@ -37,6 +47,24 @@ def show_tracebacks() -> None:
 def tracebacks_shown() -> bool:
     """Whether ``--debug`` or ``MWAA_LOCAL_DEBUG`` was given."""
     return bool(_shown)
+
+
+def reader_gone() -> bool:
+    """Whether nobody reads stdout or stderr any more; whatever is still written there goes nowhere from now on."""
+    gone = False
+    for stream in (sys.stdout, sys.stderr):
+        try:
+            number = stream.fileno()
+        except (OSError, ValueError):
+            continue  # a test's stream, or none at all
+        poll = select.poll()
+        poll.register(number, 0)
+        if any(event & (select.POLLERR | select.POLLHUP) for _number, event in poll.poll(0)):
+            gone = True
+            nowhere = os.open(os.devnull, os.O_WRONLY)
+            os.dup2(nowhere, number)
+            os.close(nowhere)
+    return gone
 
 
 def emit_json(document: Any) -> None:
