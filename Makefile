@@ -8,7 +8,7 @@ PYTHON ?= $(shell for p in python3 python3.13 python3.12 python3.11 $$(ls -d $$H
 export MWAA_LOCAL_AIRFLOW_VERSION := $(AIRFLOW_VERSION)
 export MWAA_LOCAL_ENGINE := $(ENGINE)
 
-.PHONY: help install up down restart reset status logs shell config doctor versions smoke validate package test lint
+.PHONY: help install up down restart reset status logs shell config doctor versions smoke validate package test lint mutants
 help: ## List the targets
 	@awk -F':.*## ' '/^[a-z-]+:.*## / {printf "  make %-10s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
 
@@ -68,6 +68,14 @@ package: install ## Build what goes to the bucket
 
 test: .venv/.tested ## Everything that can run on this machine
 	@.venv/bin/python -m pytest $(PYTEST_ARGS)
+
+.venv/.mutants: pyproject.toml | .venv/bin/uv
+	@.venv/bin/uv pip install --quiet --python .venv/bin/python -e '.[mutants]'
+	@touch $@
+
+mutants: .venv/.mutants ## Plant mistakes in a room and say which no test notices (ROOM=runtime, BASE=main, ALL=1, SAMPLE=60, SEED=1)
+	@test -n "$(ROOM)" || { echo "say which room: make mutants ROOM=runtime (folders of src/mwaa_local, or mwaa_airflow)" >&2; exit 2; }
+	@.venv/bin/python tests/mutants.py $(ROOM) $(if $(BASE),--base $(BASE)) $(if $(ALL),--all) $(if $(SAMPLE),--sample $(SAMPLE)) $(if $(SEED),--seed $(SEED))
 
 lint: .venv/.tested ## Format, lint, types, imports
 	@.venv/bin/ruff check src tests bench && .venv/bin/ruff format --check src tests bench && .venv/bin/mypy && .venv/bin/lint-imports
