@@ -187,21 +187,52 @@ def test_backs_off_and_tells_why(keeper: Fixture) -> None:
     assert (keeper.state / "logs" / "bad.log").read_text().count("no such table") >= 3
 
 
+TOLD = {
+    "what": "the startup script ended with 3",
+    "why": "boom",
+    "hint": "look",
+    "where": "",
+    "id": "startup-script",
+}
+
+
 def test_the_runtimes_own_error_is_kept_with_the_exit(keeper: Fixture) -> None:
     run = keeper.work / "run"
     run.mkdir()
-    error = {
-        "what": "the startup script ended with 3",
-        "why": "boom",
-        "hint": "look",
-        "where": "",
-        "id": "startup-script",
-    }
-    (run / "status.json").write_text(json.dumps({"pid": 0, "state": "failed", "error": error}))
-    keeper.start(keeper.script("worker", "raise SystemExit(1)", run_dir=str(run)))
+    text = (
+        f"import json, time; told = {{'started_epoch': time.time(), 'state': 'failed', 'error': {TOLD!r}}}\n"
+        f"open({str(run / 'status.json')!r}, 'w').write(json.dumps(told)); raise SystemExit(1)"
+    )
+    keeper.start(keeper.script("worker", text, run_dir=str(run)))
     keeper.wait(lambda: bool(keeper.of("worker")["exits"]))
-    assert keeper.of("worker")["exits"][0]["error"] == error
+    assert keeper.of("worker")["exits"][0]["error"] == TOLD
     assert keeper.of("worker")["state"] == "failed", "an error of the runtime's own is final at once"
+
+
+def test_the_words_of_the_boot_before_are_not_believed(keeper: Fixture) -> None:
+    """One that is killed before it writes a word must not answer for a script that was mended since."""
+    run = keeper.work / "run"
+    run.mkdir()
+    before = {"started_epoch": time.time() - 1, "state": "failed", "error": TOLD}
+    (run / "status.json").write_text(json.dumps(before))
+    keeper.start(keeper.script("worker", "raise SystemExit(7)", run_dir=str(run)))
+    keeper.wait(lambda: bool(keeper.of("worker")["exits"]))
+    (exit_, *_) = keeper.of("worker")["exits"]
+    assert (exit_["code"], exit_["error"], exit_["why"]) == (7, None, "ended with exit code 7")
+
+
+def test_a_service_that_ends_with_0_has_ended_all_the_same_and_comes_back(keeper: Fixture) -> None:
+    keeper.start(keeper.script("leaver", "raise SystemExit(0)"))
+    keeper.wait(lambda: keeper.of("leaver")["restarts"] >= 1)
+    assert keeper.of("leaver")["exits"][0]["why"] == "ended with exit code 0"
+
+
+def test_what_is_stopped_gets_its_own_signal_and_the_time_to_act_on_it(keeper: Fixture) -> None:
+    """A worker finishes its tasks on SIGTERM: a kill before its time is over would lose them."""
+    keeper.start(keeper.service("worker", ends_after=1.0, stop_seconds=30.0))
+    keeper.healthy("worker")
+    assert keeper.stop() == 0
+    assert "worker term" in keeper.events()
 
 
 def test_a_changed_plan_touches_only_what_differs(keeper: Fixture) -> None:

@@ -6,36 +6,23 @@ import io
 import json
 import tarfile
 import time
-from collections.abc import Iterator
-from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
 import pytest
 from engines_docker_support import FakeDocker, container, image, make, project
+from engines_support import Quiet
 
 from mwaa_local import model
 from mwaa_local.engines import docker_image, docker_plan, docker_state
 from mwaa_local.engines.databases import Databases
 from mwaa_local.engines.docker import DockerEngine
 from mwaa_local.engines.docker_client import Docker
-from mwaa_local.engines.docker_waiting import _refuse_hopeless
 from mwaa_local.engines.ports import any_free
 from mwaa_local.errors import EngineError, MachineError, StartupScriptError
 from mwaa_local.model import Environment
 
 SERVICES = ("postgres", "aws", "webserver", "scheduler", "worker", "control")
-
-
-class Quiet:
-    """Progress nobody sees."""
-
-    @contextmanager
-    def step(self, name: str) -> Iterator[Quiet]:
-        yield self
-
-    def note(self, text: str) -> None:
-        pass
 
 
 def status_file(**values: Any) -> bytes:
@@ -126,15 +113,16 @@ def test_a_changed_requirement_leaves_the_neighbours_alone(fake: FakeDocker, env
     assert words[-6:] == ["--no-deps", "--scale", "worker=1", "scheduler", "worker", "webserver"]
 
 
-def test_an_unhealthy_neighbour_is_brought_up_too(fake: FakeDocker, environment: Environment) -> None:
+@pytest.mark.parametrize("fallen", ["postgres", "aws", "control"])
+def test_an_unhealthy_neighbour_is_brought_up_too(fake: FakeDocker, environment: Environment, fallen: str) -> None:
     up(fake, environment)
     environment.workflow.requirements.write_text("humanize==4.9.0\n")
-    engine = DockerEngine(environment, fake.variables)
-    there = [item for item in docker_state.look(Docker.find(fake.variables), "x") if item.name != "postgres"]
-    before = engine._plan()
-    assert before is not None
-    made, _ = engine._make(environment, engine._have_images(environment, Quiet()), before, there)
-    assert not engine._neighbours_stay(made, before, there)
+    ill = container(fallen, Health={"Status": "unhealthy", "Log": []})
+    show(fake, *(container(name) for name in SERVICES if name != fallen), ill)
+    fake.forget()
+    with pytest.raises(EngineError, match=f"{fallen} did not become healthy"):
+        up(fake, environment, timeout_s=0.5)
+    assert fallen in compose_calls(fake)[0], "it is not left out as a neighbour that stays"
 
 
 def test_an_up_that_was_cut_is_finished_by_the_next(fake: FakeDocker, environment: Environment) -> None:
@@ -200,15 +188,29 @@ def test_nor_when_nothing_else_changed(fake: FakeDocker, environment: Environmen
         up(fake, environment, timeout_s=2)
 
 
-def test_a_component_that_ends_again_and_again_ends_the_wait(fake: FakeDocker, environment: Environment) -> None:
+@pytest.mark.parametrize(("restarts", "enough"), [(2, False), (3, True)])
+def test_a_component_that_ends_again_and_again_ends_the_wait(
+    fake: FakeDocker, environment: Environment, restarts: int, enough: bool
+) -> None:
     fake.answer("cp", code=1, err="no such file")
     steady = [container(name) for name in SERVICES if name != "webserver"]
-    show(fake, *steady, container("webserver", Status="restarting", ExitCode=137, RestartCount=0))
+
+    def webserver(count: int) -> dict[str, Any]:
+        return container("webserver", Status="restarting", ExitCode=137, RestartCount=count)
+
+    class Restarting(Quiet):
+        """Docker restarts it once it has been seen: what counts is since `up` began."""
+
+        def note(self, text: str) -> None:
+            show(fake, *steady, webserver(7 + restarts))
+
+    show(fake, *steady, webserver(7))
     engine = DockerEngine(environment, fake.variables)
-    item = next(one for one in docker_state.look(engine._docker, "x") if one.name == "webserver")
-    _refuse_hopeless(engine._docker, item, {}, 2)
-    with pytest.raises(EngineError, match="webserver cannot start: it was ended by signal 9, 3 times") as caught:
-        _refuse_hopeless(engine._docker, item, {}, 3)
+    engine.prepare(environment, Quiet())
+    with pytest.raises(EngineError) as caught:
+        engine.up(environment, Restarting(), timeout_s=3)
+    said = f"webserver cannot start: it was ended by signal 9, {restarts} times"
+    assert caught.value.what == (said if enough else "webserver did not become healthy within 3 s")
     assert "the last line" in caught.value.why
 
 
@@ -228,6 +230,19 @@ def test_a_failed_migration_is_told_in_its_own_words(fake: FakeDocker, environme
     fake.answer("compose --progress", "service migrate-db didn't complete successfully: exit 1", code=1)
     with pytest.raises(EngineError, match="migrate-db: the migration failed"):
         up(fake, environment)
+
+
+def test_a_migration_that_fails_after_compose_was_content_fails_up_and_starts_no_airflow(
+    fake: FakeDocker, environment: Environment
+) -> None:
+    """`compose up` of the first stage ends well when the job has begun; what the job ends with is ours to see."""
+    migration = container("migrate-db", Status="exited", ExitCode=3, Health=None, Pid=0)
+    show(fake, container("postgres"), container("aws"), container("control"), migration)
+    fake.answer("cp", code=1, err="no such file")
+    with pytest.raises(EngineError, match="migrate-db ended with exit code 3") as caught:
+        up(fake, environment, timeout_s=10)
+    assert "the last line" in caught.value.why
+    assert len(compose_calls(fake)) == 1
 
 
 def test_a_taken_port_names_the_container_that_has_it(fake: FakeDocker, environment: Environment) -> None:

@@ -68,6 +68,28 @@ def test_a_port_promised_to_another_environment_is_not_free() -> None:
     assert "/projects/b/.mwaa/local" in notes[0]
 
 
+def test_an_internal_port_is_never_one_that_another_environment_was_promised(monkeypatch: pytest.MonkeyPatch) -> None:
+    """The other one may not listen yet: what the system calls free is then no answer."""
+    offered = iter([41001, 41002, 41003])
+
+    class Socket:
+        def __enter__(self) -> Socket:
+            return self
+
+        def __exit__(self, *_: object) -> None:
+            pass
+
+        def bind(self, _address: object) -> None:
+            self.port = next(offered)
+
+        def getsockname(self) -> tuple[str, int]:
+            return "127.0.0.1", self.port
+
+    monkeypatch.setattr(ports.socket, "socket", Socket)
+    chosen, _ = choose(Wish("database", None), Wish("queue", None), reserved={41001: "/projects/b"})
+    assert chosen == {"database": 41002, "queue": 41003}
+
+
 def test_internal_ports_are_kept_between_starts_and_never_double() -> None:
     names = [Wish(f"p{number}", None) for number in range(20)]
     chosen, _ = choose(*names)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import os
 import stat
 import struct
@@ -58,6 +59,43 @@ def test_the_old_tree_is_replaced_completely(tmp_path: Path) -> None:
     target = unpack(tmp_path, {"new.py": b""})
     assert sorted(path.name for path in target.iterdir()) == ["new.py"]
     assert [path.name for path in target.parent.iterdir()] == ["plugins"]
+
+
+@pytest.mark.parametrize("number", [errno.EBUSY, errno.EXDEV])
+def test_a_plugins_folder_that_is_a_mount_point_stays_and_its_content_is_exchanged(
+    number: int, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A volume cannot be renamed; only a container meets that, so the refusal is the system's words given here."""
+    target = unpack(tmp_path, {"old.py": b"", "gone/x.py": b""})
+    place = target.stat().st_ino
+    rename = Path.rename
+
+    def refusing(self: Path, to: Path) -> Path:
+        if self == target:
+            raise OSError(number, os.strerror(number))
+        return rename(self, to)
+
+    monkeypatch.setattr(Path, "rename", refusing)
+    unpack(tmp_path, {"new.py": b"N = 1\n", "kept/x.py": b""})
+    assert target.stat().st_ino == place
+    assert sorted(path.name for path in target.iterdir()) == ["kept", "new.py"]
+    assert (target / "new.py").read_text() == "N = 1\n"
+    assert [path.name for path in target.parent.iterdir()] == ["plugins"]
+
+
+def test_another_failure_of_the_exchange_keeps_the_old_tree(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    target = unpack(tmp_path, {"old.py": b""})
+    rename = Path.rename
+
+    def refusing(self: Path, to: Path) -> Path:
+        if to == target and ".old." not in self.name:
+            raise OSError(errno.EIO, "Input/output error")
+        return rename(self, to)
+
+    monkeypatch.setattr(Path, "rename", refusing)
+    with pytest.raises(WorkflowFileError, match="Input/output"):
+        unpack(tmp_path, {"new.py": b""})
+    assert [path.name for path in target.iterdir()] == ["old.py"]
 
 
 def test_an_empty_archive_is_accepted(tmp_path: Path) -> None:

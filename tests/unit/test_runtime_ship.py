@@ -179,6 +179,18 @@ def test_lines_taken_before_the_start_arrive_in_order(server: LogsServer) -> Non
     assert server.events["worker_ip-1.log"] == [*(f"line {number} with % and {{}}" for number in range(50)), "last"]
 
 
+def test_the_oldest_lines_go_when_more_wait_than_the_queue_holds(server: LogsServer) -> None:
+    """What was said last is what explains an outage."""
+    said: list[str] = []
+    sender = shipper(server.start(), said, capacity=3)
+    for number in range(5):
+        sender.line("worker", f"line {number}")
+    assert sender.dropped == 2
+    assert said == ["log lines wait for the AWS endpoint: the oldest are dropped"]
+    sender.close(10)
+    assert server.events["worker_ip-1.log"] == ["line 2", "line 3", "line 4"]
+
+
 def test_a_dead_endpoint_never_makes_a_line_wait_and_is_said_once() -> None:
     said: list[str] = []
     sender = shipper(f"http://127.0.0.1:{free_port()}", said, capacity=1_000)

@@ -12,6 +12,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from runtime_support import inputs
 
 # Runs the supervisor in a process of its own, since it takes over signals and children. The "airflow" is a small
 # script.
@@ -63,8 +64,8 @@ if name == "forker":
 print(name, "starts", flush=True)
 print("no line end", end="", flush=True)
 (folder / f"{name}.pid").write_text(str(os.getpid()))
-if name == "dies":
-    time.sleep(0.5); os._exit(3)
+if name in ("dies", "leaves"):
+    time.sleep(0.5); os._exit(3 if name == "dies" else 0)
 while True: time.sleep(0.02)
 """
 
@@ -176,12 +177,42 @@ def test_what_does_not_end_is_killed_when_the_limit_is_over(start: Any) -> None:
     assert any("were killed" in note for note in rig.status["notes"])
 
 
+def test_running_tasks_get_mwaas_ninety_seconds_unless_told_otherwise() -> None:
+    """spec/10 section 1.4."""
+    assert inputs("worker").drain_seconds == 90
+    assert inputs("worker", MWAA_LOCAL__DRAIN_SECONDS="7").drain_seconds == 7
+
+
 def test_a_second_interrupt_ends_the_drain(start: Any) -> None:
     rig = start("deaf", drain=60)
     rig.process.send_signal(signal.SIGINT)
     time.sleep(0.3)
     code, _ = rig.end(signal.SIGINT)
     assert code == 0
+
+
+def test_a_second_sigterm_does_not_cut_the_drain_short(start: Any) -> None:
+    """Docker, Kubernetes and a keeper may each send one: running tasks keep their time."""
+    rig = start("slow", drain=60)
+    rig.process.send_signal(signal.SIGTERM)
+    rig.wait(lambda: "slow term" in (rig.folder / "order").read_text() if (rig.folder / "order").exists() else False)
+    code, _ = rig.end(signal.SIGTERM)
+    assert code == 0
+    assert (rig.folder / "order").read_text().split("\n")[:2] == ["slow term", "slow end"]
+    assert rig.status["processes"][0]["exit_code"] == 0
+
+
+@pytest.mark.usefixtures("launcher")
+@pytest.mark.parametrize("mode", ["direct", "launcher"])
+def test_a_process_that_leaves_with_0_is_a_death_all_the_same(start: Any, mode: str) -> None:
+    """Nothing of a component ends by itself; with 0 an engine would take it for done and not restart it."""
+    rig = start("one", "leaves", mode=mode)
+    code, _ = rig.end(None)
+    assert code == 1
+    status = rig.status
+    assert (status["state"], status["crash"]["process"]) == ("failed", "leaves")
+    assert "leaves" in status["error"]["what"]
+    assert "one end" in (rig.folder / "order").read_text(), "the others are ended with SIGTERM first"
 
 
 def test_the_death_of_one_ends_all_with_its_code(start: Any) -> None:

@@ -218,6 +218,7 @@ class Kept:
         self._starts += 1
         env = {**self._around.base_env, **self.plan.env, processes.MARK: f"{mark}{self._starts}"}
         read_end, write_end = os.pipe2(os.O_CLOEXEC) if hasattr(os, "pipe2") else os.pipe()
+        began = time.time()
         try:
             child = subprocess.Popen(
                 postgres.launched(self.plan.identity, self.plan.argv, parent=os.getpid()),
@@ -234,7 +235,7 @@ class Kept:
             return False
         finally:
             os.close(write_end)
-        self.pid, self.started_at, self.healthy_at = child.pid, time.time(), None
+        self.pid, self.started_at, self.healthy_at = child.pid, began, None
         # Signals are handled between two steps of this loop, so the child cannot have been collected yet.
         self._exit = self._around.exits[child.pid] = asyncio.get_running_loop().create_future()
         # The keeper reaps every child itself; Popen must not try to.
@@ -324,6 +325,8 @@ class Kept:
     def _told(self) -> tuple[dict[str, Any] | None, str]:
         """The runtime's own words: why the boot failed or a process died, and for the latter the cause in one line."""
         status = (files.read_json(Path(self.plan.run_dir) / "status.json") if self.plan.run_dir else None) or {}
+        if float(status.get("started_epoch") or 0.0) < (self.started_at or 0.0):
+            return None, ""  # of the boot before: this one ended before it could say anything
         error, last = status.get("error"), status.get("crash")
         return (dict(error), crash.sentence(last) if last else "") if error else (None, "")
 
