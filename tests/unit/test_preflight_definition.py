@@ -99,6 +99,29 @@ def test_rule_about_options(
 
 
 @pytest.mark.parametrize(
+    ("rule", "version", "given", "found"),
+    [
+        ("DEF013", "3.2.1", {"core__dagbag_import_timeout": "50"}, 1),  # the processor's own default is 50 s
+        ("DEF013", "3.2.1", {"core__dagbag_import_timeout": "49"}, 0),
+        ("DEF013", "3.2.1", {"dag_processor__parsing_processes": "2"}, 1),
+        ("DEF013", "3.2.1", {"dag_processor__parsing_processes": "1"}, 0),
+        ("DEF009", "2.10.3", {"celery__worker_autoscale": "5,5"}, 0),
+        ("DEF009", "2.10.3", {"celery__worker_autoscale": "5,6"}, 1),
+        ("DEF009", "2.10.3", {"celery__worker_autoscale": "0,0"}, 1),
+        ("DEF009", "2.10.3", {"celery__worker_autoscale": "1,0"}, 0),
+        ("DEF009", "3.2.1", {"celery__worker_autoscale": " 5 , 5 "}, 0),
+        ("DEF009", "3.2.1", {"celery__worker_autoscale": "5,4"}, 1),
+    ],
+)
+def test_where_the_limits_lie(rule: str, version: str, given: dict[str, str], found: int, tmp_path: Path) -> None:
+    assert len(hits(rule, workspace(tmp_path, options(**given), version))) == found
+
+
+def test_parse_limits_that_nobody_set_are_nobodys_fault(tmp_path: Path) -> None:
+    assert not hits("DEF013", workspace(tmp_path, options(core__parallelism="4"), "3.2.1"))
+
+
+@pytest.mark.parametrize(
     ("text", "mended"),
     [
         ("{'connections_prefix': 'a'}", "write double quotes for single quotes"),

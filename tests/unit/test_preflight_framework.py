@@ -79,10 +79,23 @@ def test_choosing() -> None:
         ("#!/bin/bash\n# hello\n# mwaa: ignore[SUP]\nc\nb\n", True),
         ("a  # mwaa: ignore[SUP005]\nb\n", False),
         ("1\n2\n3\n4\n5\n# mwaa: ignore[SUP005]\n", False),
+        ("1\n2\n3\n4\n# mwaa: ignore[SUP005]\n", True),
     ],
 )
 def test_silencing(text: str, silenced: bool) -> None:
     assert suppress.silenced("SUP005", text.split("\n"), 2) is silenced
+
+
+@pytest.mark.parametrize(("line", "silenced"), [(0, False), (1, False), (7, True), (8, False)])
+def test_the_last_line_is_a_line_and_those_around_it_are_not_meant(line: int, silenced: bool) -> None:
+    lines = [*"123456", "exec true  # mwaa: ignore[SUP005]"]
+    assert suppress.silenced("SUP005", lines, line) is silenced
+
+
+def test_a_last_line_without_a_newline_can_be_silenced(tmp_path: Path) -> None:
+    request = Request(write(tmp_path, script("\n\n\n\n\necho\nset -e  # mwaa: ignore[SUP003]")), areas=(Area.STARTUP,))
+    report = run.validate(request)
+    assert (ids(report), report.suppressed) == ([], 1)
 
 
 def test_settings_of_the_definition(tmp_path: Path) -> None:

@@ -7,6 +7,7 @@ from pathlib import Path
 import pytest
 from preflight_support import DAG, hits, imported, options, workspace
 
+from mwaa_local.preflight.findings import Severity
 from mwaa_local.preflight.imports import ImportProblem
 from mwaa_local.preflight.readings import ignore
 
@@ -63,3 +64,9 @@ def test_a_line_of_the_other_syntax_that_would_hide_what_breaks(
     (found,) = hits("DAG025", space)
     assert found.line == 1
     assert (words or "Airflow drops the line") in found.message
+
+
+def test_a_glob_that_cannot_be_read_ends_airflows_walk(tmp_path: Path) -> None:
+    (found,) = hits("DAG025", workspace(tmp_path, {**FILES, "dags/.airflowignore": "ok\n[z-a]\n"}, "3.2.1"))
+    assert (found.line, found.severity) == (2, Severity.ERROR)
+    assert "no file in it is read" in found.message

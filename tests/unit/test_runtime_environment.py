@@ -269,6 +269,17 @@ def test_dag_code_reaches_the_endpoint_without_naming_it() -> None:
     assert real["AWS_PROFILE"] == "my-profile"
 
 
+@pytest.mark.parametrize(
+    "name", ["AWS_ENDPOINT_URL", "AWS_ACCESS_KEY_ID", "AWS_SECRET_ACCESS_KEY", "AWS_DISABLE_HOST_PREFIX_INJECTION"]
+)
+def test_the_users_own_address_and_keys_win_each_by_itself(name: str) -> None:
+    before = environment.effective(inputs()).variables
+    found = environment.effective(inputs(**{name: "the user's"})).variables
+    assert found[name] == "the user's"
+    others = {"AWS_ENDPOINT_URL", "AWS_ACCESS_KEY_ID", "AWS_SECRET_ACCESS_KEY", "AWS_DISABLE_HOST_PREFIX_INJECTION"}
+    assert {other: found[other] for other in others - {name}} == {other: before[other] for other in others - {name}}
+
+
 def test_local_addresses_are_not_behind_the_users_proxy() -> None:
     found = environment.effective(inputs(HTTPS_PROXY="http://proxy:3128", NO_PROXY="corp.example")).variables
     assert found["HTTPS_PROXY"] == "http://proxy:3128"

@@ -12,6 +12,8 @@ from functools import lru_cache
 from pathlib import Path
 from typing import Any
 
+from pathspec.patterns.gitignore.spec import GitIgnoreSpecPattern
+
 IGNORE_FILE = ".airflowignore"
 
 # Python's own reading of an expression, which has no public name.
@@ -73,37 +75,30 @@ def _refused_by_re2(pattern: str) -> str:
     return ""
 
 
+@dataclass(frozen=True)
+class _Glob:
+    shape: GitIgnoreSpecPattern
+    folders: bool  # it is about folders only
+    anchored: bool  # it counts from its file's folder, not from any below it
+
+
 @lru_cache(maxsize=1024)
-def _glob(pattern: str) -> tuple[re.Pattern[str], bool, bool, bool]:
-    """A gitignore pattern as ``(expression, negated, folders only, anchored)``."""
-    negated = pattern.startswith("!")
-    body = pattern[1:] if negated else pattern
-    folders = body.rstrip().endswith("/")
-    body = body.strip().rstrip("/")
-    anchored = "/" in body
-    body = body.lstrip("/")
-    out, at = "", 0
-    while at < len(body):
-        if body.startswith("**/", at):
-            out += "(?:.*/)?"
-            at += 3
-        elif body.startswith("**", at):
-            out += ".*"
-            at += 2
-        elif body[at] == "*":
-            out += "[^/]*"
-            at += 1
-        elif body[at] == "?":
-            out += "[^/]"
-            at += 1
-        elif body[at] == "[" and "]" in body[at + 2 :]:
-            end = body.index("]", at + 2)
-            out += "[" + body[at + 1 : end].replace("!", "^", 1).replace("\\", "\\\\") + "]"
-            at = end + 1
-        else:
-            out += re.escape(body[at])
-            at += 1
-    return re.compile(out + r"(?:/.*)?"), negated, folders, anchored
+def glob_fault(pattern: str) -> str:
+    """Why a line is no gitignore pattern, empty if it is one. Airflow catches no such error: its walk ends there."""
+    try:
+        GitIgnoreSpecPattern(pattern)
+    except (ValueError, re.error) as error:
+        return str(error)
+    return ""
+
+
+@lru_cache(maxsize=1024)
+def _glob(pattern: str) -> _Glob | None:
+    """A gitignore pattern as Airflow reads it, with the library that Airflow reads it with; ``None`` if it is none."""
+    if pattern.strip() == "/" or glob_fault(pattern):
+        return None
+    positive, shape = pattern.lstrip("!").rstrip(), GitIgnoreSpecPattern(pattern)
+    return _Glob(shape, positive.endswith("/"), pattern.startswith("/") or "/" in pattern.rstrip("/"))
 
 
 def _matches(relative: str, is_folder: bool, patterns: list[_Pattern], syntax: str, engine: str) -> bool:
@@ -116,30 +111,30 @@ def _matches(relative: str, is_folder: bool, patterns: list[_Pattern], syntax: s
             if compiled is not None and compiled.search(relative):
                 return True
             continue
-        shape, negated, folders, anchored = _glob(pattern.text)
-        if folders and not is_folder:
+        found = _glob(pattern.text)
+        if found is None or found.shape.include is None or (found.folders and not is_folder):
             continue
-        if shape.fullmatch(within if anchored else within.rpartition("/")[2]):
-            matched = not negated
+        place = within if found.anchored else within.rpartition("/")[2]
+        if found.shape.match_file(f"{place}/" if is_folder else place) is not None:
+            matched = found.shape.include
     return matched
 
 
 def _read(path: Path) -> list[str]:
-    try:
-        lines = path.read_text(encoding="utf-8", errors="replace").splitlines()
-    except OSError:
-        return []
-    # As Airflow does it: what follows a `#` is a comment, wherever it stands.
-    return [text for line in lines if (text := re.sub(r"\s*#.*", "", line)).strip()]
+    return [text for _, text in lines(path)]
 
 
 def lines(path: Path) -> list[tuple[int, str]]:
-    """The patterns of one ``.airflowignore``, each with its line."""
+    """The patterns of one ``.airflowignore``, each with its line.
+
+    As Airflow has it: what follows a ``#`` is a comment wherever it stands, and blanks alone are a pattern too.
+    """
     try:
-        text = path.read_text(encoding="utf-8", errors="replace").splitlines()
+        text = path.read_text(encoding="utf-8", errors="replace")
     except OSError:
         return []
-    return [(number, kept) for number, line in enumerate(text, 1) if (kept := re.sub(r"\s*#.*", "", line)).strip()]
+    found = enumerate((re.sub(r"\s*#.*", "", line) for line in text.split("\n")), 1)
+    return [(number, kept) for number, kept in found if kept]
 
 
 def hides(text: str, relative: str, syntax: str, engine: str) -> bool:

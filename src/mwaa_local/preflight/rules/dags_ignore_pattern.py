@@ -22,6 +22,18 @@ def check(workspace: Workspace) -> Iterator[Hit]:
     for folder in dict.fromkeys((dags.path, workspace.plugins_folder)):
         for file in sorted(folder.rglob(ignore.IGNORE_FILE)) if folder.is_dir() else ():
             for line, text in ignore.lines(file):
+                fault = ignore.glob_fault(text) if syntax == "glob" else ""
+                if fault:
+                    yield Hit(
+                        f"{text!r} is no pattern ({fault}): Airflow's walk through this folder ends with that error, "
+                        "and no file in it is read",
+                        file,
+                        line,
+                        fix="write a range from low to high, and a backslash before a bracket that is meant as one",
+                        severity=Severity.ERROR,
+                        key=text,
+                    )
+                    continue
                 why = ignore.expression(text, engine)[1] if syntax == "regexp" else ""
                 if why:
                     reader = (
