@@ -50,7 +50,7 @@ def decode(data: bytes) -> str:
     """The text of a file: byte-order mark, else a ``coding:`` comment in the first two lines, else UTF-8.
 
     Raises:
-        UnicodeDecodeError: the bytes are not in that encoding.
+        UnicodeError: the bytes are not in that encoding.
         LookupError: the comment names an unknown encoding.
     """
     for bom, encoding in _BOMS:

@@ -141,7 +141,7 @@ def read(
     messages: list[str] = []
     try:
         text = lines.decode(data)
-    except (UnicodeDecodeError, LookupError) as error:
+    except (UnicodeError, LookupError) as error:
         # MWAA forces its constraints when it cannot scan the file (spec/10 section 4.1); pip then refuses the file.
         raise UnmetRequirementsError(
             "The requirements file cannot be decoded",
