@@ -17,7 +17,7 @@ from mwaa_local.packages import child
 
 _MODULE = "mwaa_local.engines.keeper"
 _START_SECONDS = 20.0
-_HURRY_SECONDS = 25.0
+HURRY_SECONDS = 25.0
 LOOK_SECONDS = 0.05
 
 
@@ -107,12 +107,13 @@ def kill(layout: Layout) -> None:
     processes.sweep(f"{layout.state}|")
 
 
-def stop(layout: Layout, *, timeout_s: float) -> bool:
+def stop(layout: Layout, *, timeout_s: float, hurry_s: float = HURRY_SECONDS) -> bool:
     """Stop the keeper and everything it keeps.
 
     Args:
         layout: Whose.
-        timeout_s: What running tasks get; then everything is ended in a hurry, and at last killed.
+        timeout_s: What running tasks get; then everything is ended in a hurry.
+        hurry_s: What that gets; then everything is killed.
 
     Returns:
         Whether one ran.
@@ -121,7 +122,7 @@ def stop(layout: Layout, *, timeout_s: float) -> bool:
     if found is None:
         processes.sweep(f"{layout.state}|")
         return False
-    for seconds in (timeout_s, _HURRY_SECONDS):
+    for seconds in (timeout_s, hurry_s):
         with contextlib.suppress(ProcessLookupError):
             os.kill(found, signal.SIGTERM)
         end = time.monotonic() + seconds
