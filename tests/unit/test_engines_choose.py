@@ -21,7 +21,9 @@ def asked(monkeypatch: pytest.MonkeyPatch) -> list[str | None]:
 
 
 def chosen(folder: Path, kept: str | None = None, **flags: Any) -> tuple[str, str]:
-    environment = model.load(folder, flags={name.replace("_", "."): value for name, value in flags.items()}, variables={})
+    environment = model.load(
+        folder, flags={name.replace("_", "."): value for name, value in flags.items()}, variables={}
+    )
     if kept is not None:
         environment.state.mkdir(parents=True, exist_ok=True)
         (environment.state / "engine").write_text(kept)

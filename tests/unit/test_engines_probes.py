@@ -121,7 +121,13 @@ def test_a_started_endpoint_is_given_what_it_needs_once_for_each_process(
     given: list[Any] = []
     monkeypatch.setattr(client, "provision", lambda url, region, **what: given.append((url, region, what)))
     memory = Memory(1, 0.0)
-    probe = {"kind": "aws", "url": f"{web.url}/", "path": "/_health", "region": "eu-west-1", "provision": {"queue": "q"}}
+    probe = {
+        "kind": "aws",
+        "url": f"{web.url}/",
+        "path": "/_health",
+        "region": "eu-west-1",
+        "provision": {"queue": "q"},
+    }
     web.status = 500
     assert ask(memory, **probe) == f"HTTP 500 from {web.url}/_health"
     assert given == [], "it does not answer yet"

@@ -24,7 +24,8 @@ from mwaa_local.runtime import crash
 
 BACK_OFF = (0.3, 1.0, 2.0, 4.0, 8.0, 15.0, 30.0)
 STABLE_SECONDS = 120.0
-PROBE_FAST, PROBE_SLOW = 0.1, 5.0
+# How often a component is asked: until it is well, while it is well, after it once was not.
+PROBE_FAST, PROBE_SLOW, PROBE_AGAIN = 0.1, 5.0, 1.0
 KILL_SECONDS = 5.0
 FAILURES_TO_UNHEALTHY = 3
 _EXITS_KEPT = 10
@@ -287,7 +288,7 @@ class Kept:
                     if failures >= FAILURES_TO_UNHEALTHY:
                         self._set("unhealthy", said)
             slow = self.plan.kind == "job" or (self.state == "healthy" and not failures)
-            await asyncio.wait([exited], timeout=PROBE_SLOW if slow else PROBE_FAST if not failures else 1.0)
+            await asyncio.wait([exited], timeout=PROBE_SLOW if slow else PROBE_FAST if not failures else PROBE_AGAIN)
         code = exited.result()
         if not self._stopping:
             self._ended(code)
