@@ -8,7 +8,7 @@ PYTHON ?= $(shell for p in python3 python3.13 python3.12 python3.11 $$(ls -d $$H
 export MWAA_LOCAL_AIRFLOW_VERSION := $(AIRFLOW_VERSION)
 export MWAA_LOCAL_ENGINE := $(ENGINE)
 
-.PHONY: help install up down restart reset status logs shell config doctor versions smoke validate package test lint mutants
+.PHONY: help install up down restart reset status logs shell config doctor versions smoke validate package check test test-all lint mutants
 help: ## List the targets
 	@awk -F':.*## ' '/^[a-z-]+:.*## / {printf "  make %-10s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
 
@@ -66,8 +66,14 @@ validate: install ## Say in seconds what MWAA would refuse
 package: install ## Build what goes to the bucket
 	@$(MWAA) package
 
-test: .venv/.tested ## Everything that can run on this machine
-	@.venv/bin/python -m pytest $(PYTEST_ARGS)
+check: lint ## Format, lint, types, imports and the unit tests: before every commit
+	@.venv/bin/python -m pytest -n auto --dist loadfile tests/unit $(PYTEST_ARGS)
+
+test: .venv/.tested ## What a newcomer needs to trust it, in minutes; what is skipped says why
+	@.venv/bin/python tests/suite.py short $(PYTEST_ARGS)
+
+test-all: .venv/.tested ## Everything that can run on this machine: every version, both engines, an hour
+	@.venv/bin/python tests/suite.py all $(PYTEST_ARGS)
 
 .venv/.mutants: pyproject.toml | .venv/bin/uv
 	@.venv/bin/uv pip install --quiet --python .venv/bin/python -e '.[mutants]'

@@ -120,6 +120,7 @@ def wait(what: Callable[[], Any], seconds: float) -> None:
         time.sleep(1)
 
 
+@pytest.mark.first_look
 @pytest.mark.timeout(2400)
 def test_up_makes_every_service_healthy(running: Project) -> None:
     assert set(running.states()) == SERVICES
@@ -149,6 +150,7 @@ def test_docker_compose_ps_shows_them_healthy(running: Project) -> None:
         assert shown == dict.fromkeys(SERVICES, "healthy")
 
 
+@pytest.mark.first_look
 def test_up_again_changes_nothing(running: Project) -> None:
     before = running.containers()
     began = time.monotonic()

@@ -22,6 +22,8 @@ from mwaa_local.model.secrets import Secrets
 from mwaa_local.runtime import health as runtime_health
 from mwaa_local.runtime.inputs import Wiring, variables_for
 
+pytestmark = pytest.mark.first_look
+
 ROOT = Path(__file__).resolve().parents[2]
 LIST = tomllib.loads((ROOT / "src/mwaa_local/catalog/data/os_packages.toml").read_text())
 DOCKERFILE = (ROOT / "docker/Dockerfile").read_text()

@@ -16,6 +16,7 @@ from tool import ROOT, WORKFLOW
 pytestmark = pytest.mark.timeout(900)
 
 
+@pytest.mark.first_look
 def test_the_smoke_workflow_of_the_docs(tmp_path: Path) -> None:
     page = (ROOT / "docs/how-to/smoke-in-ci.md").read_text(encoding="utf-8")
     (block,) = re.findall(r"```yaml\n(.*?)```", page, re.DOTALL)

@@ -39,6 +39,7 @@ def env(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory
     assert not running.processes(), "reset leaves no process"
 
 
+@pytest.mark.first_look
 def test_comes_up_from_nothing_and_runs_a_dag(env: Running) -> None:
     states = {state.name: state for state in env.engine.components()}
     assert set(states) == {"postgres", "aws", "control", "keeper", *AIRFLOW}
@@ -54,6 +55,7 @@ def test_comes_up_from_nothing_and_runs_a_dag(env: Running) -> None:
     assert f"link is {env.engine.addresses().web}/" in log, log  # type: ignore[union-attr]
 
 
+@pytest.mark.first_look
 def test_an_unchanged_up_returns_at_once_and_touches_nothing(env: Running) -> None:
     before = env.pids()
     began = time.monotonic()
