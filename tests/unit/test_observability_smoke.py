@@ -15,7 +15,7 @@ from mwaa_local.errors import EngineError, UsageError
 from mwaa_local.model import SmokeSettings
 from mwaa_local.observability import smoke, smoke_runs
 from mwaa_local.observability.airflow_api import AirflowApi, Dag, ImportFailure, RefusedError
-from mwaa_local.observability.smoke_results import FailedTask, RunResult, SmokeResult, write_junit
+from mwaa_local.observability.smoke_results import FailedTask, RunResult, SmokeResult, junit
 
 JUNIT = Path(__file__).parents[1] / "fixtures/preflight/junit-10.xsd"
 
@@ -71,7 +71,7 @@ def test_a_dag_that_cannot_be_triggered_fails_and_the_others_go_on(
     assert results[0].reason.startswith(reason)
     result = SmokeResult(runs=tuple(results))
     assert not result.passed
-    write_junit(result, tmp_path / "smoke.xml")
+    (tmp_path / "smoke.xml").write_text(junit(result))
     failure = ET.parse(tmp_path / "smoke.xml").getroot().find("testcase[@name='asks']/failure")
     assert failure is not None and str(failure.get("message")).startswith(reason)
 
@@ -239,8 +239,8 @@ def test_junit_holds_failures_and_survives_control_characters(tmp_path: Path) ->
     result = SmokeResult(
         (ImportFailure("/dags/x.py", "Traceback"),), (failed, RunResult("ok", "r", "success", 2.0)), ("no environment",)
     )
-    path = tmp_path / "deep" / "smoke.xml"
-    write_junit(result, path)
+    path = tmp_path / "smoke.xml"
+    path.write_text(junit(result), encoding="utf-8")
     xmlschema.XMLSchema(str(JUNIT)).validate(path)
     suite = ET.parse(path).getroot()
     assert (suite.get("tests"), suite.get("failures")) == ("4", "3")

@@ -11,7 +11,7 @@ import threading
 import time
 import traceback
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Any
 
@@ -19,7 +19,7 @@ from rich.console import Console
 from rich.markup import escape
 from rich.status import Status
 
-from mwaa_local.errors import MwaaLocalError
+from mwaa_local.errors import MachineError, MwaaLocalError
 
 
 class _Console(Console):
@@ -165,11 +165,22 @@ class StepProgress:
 
 
 def write_atomically(path: Path, text: str) -> None:
-    """A report is written whole or not at all."""
-    path.parent.mkdir(parents=True, exist_ok=True)
+    """A report is written whole or not at all.
+
+    Raises:
+        MachineError: it cannot be written; an older report stands, and nothing lies beside it.
+    """
     partial = path.with_name(f".{path.name}.partial")
-    partial.write_text(text, encoding="utf-8")
-    partial.replace(path)
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        partial.write_text(text, encoding="utf-8")
+        partial.replace(path)
+    except OSError as error:
+        with suppress(OSError):
+            partial.unlink(missing_ok=True)
+        raise MachineError(
+            "the report cannot be written", where=str(path), why=str(error), hint="name a file in another folder"
+        ) from error
 
 
 def human_bytes(count: int | None) -> str:

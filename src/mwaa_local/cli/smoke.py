@@ -19,7 +19,8 @@ from mwaa_local.model import Environment
 from mwaa_local.observability import smoke as smoke_test
 from mwaa_local.observability import smoke_runs
 from mwaa_local.observability.airflow_api import AirflowApi
-from mwaa_local.observability.smoke_results import RunResult, SmokeResult, write_junit
+from mwaa_local.observability.smoke_results import RunResult, SmokeResult
+from mwaa_local.observability.smoke_results import junit as junit_xml
 
 # Of the scheduler's output, enough to reach back to a task of this test.
 _SCHEDULER_LINES = 5000
@@ -105,7 +106,7 @@ def smoke(
         raise
     finally:
         if junit:
-            write_junit(result, junit)
+            output.write_atomically(junit, junit_xml(result))
         if not was_running:
             _leave(chosen, environment, engine, keep=keep)
     if json:

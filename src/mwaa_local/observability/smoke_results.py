@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import xml.etree.ElementTree as ET
 from dataclasses import asdict, dataclass, field
-from pathlib import Path
 from typing import Any
 
 from mwaa_local.observability.airflow_api import ImportFailure
@@ -82,8 +81,8 @@ class SmokeResult:
         return {"schema": "mwaa-local/smoke/1", "passed": self.passed, **asdict(self)}
 
 
-def write_junit(result: SmokeResult, path: Path) -> None:
-    """The result as JUnit XML: one case for imports, one for each run; written whole or not at all."""
+def junit(result: SmokeResult) -> str:
+    """The result as JUnit XML: one case for imports, one for each run."""
     suite = ET.Element("testsuite", name="mwaa-local smoke")
     imports = ET.SubElement(suite, "testcase", classname="dags", name="import errors", time="0")
     if result.import_errors:
@@ -107,10 +106,7 @@ def write_junit(result: SmokeResult, path: Path) -> None:
     suite.set("failures", str(len(suite.findall("testcase/failure"))))
     suite.set("errors", "0")
     suite.set("time", str(round(sum(float(case.get("time", "0")) for case in cases), 2)))
-    partial = path.with_name(f".{path.name}.partial")
-    path.parent.mkdir(parents=True, exist_ok=True)
-    partial.write_bytes(_xml(suite))
-    partial.replace(path)
+    return _xml(suite)
 
 
 def _message(run: RunResult) -> str:
@@ -118,7 +114,7 @@ def _message(run: RunResult) -> str:
     return "; ".join([run.causes[0], f"run {run.run_id} ended {run.state}" if run.run_id else f"no run: {run.state}"])
 
 
-def _xml(element: ET.Element) -> bytes:
+def _xml(element: ET.Element) -> str:
     # Log lines may hold control characters, which XML 1.0 has no way to carry.
     for node in element.iter():
         if node.text:
@@ -126,7 +122,7 @@ def _xml(element: ET.Element) -> bytes:
         for name, value in node.items():
             node.set(name, _printable(value))
     text: bytes = ET.tostring(element, encoding="utf-8", xml_declaration=True)
-    return text
+    return text.decode()
 
 
 def _printable(text: str) -> str:
