@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import io
 import json
+import os
 import tarfile
 import time
 from pathlib import Path
@@ -14,7 +15,7 @@ from engines_docker_support import FakeDocker, container, image, make, project
 from engines_support import Quiet
 
 from mwaa_local import model
-from mwaa_local.engines import docker_image, docker_plan, docker_state
+from mwaa_local.engines import docker_image, docker_plan, docker_state, docker_waiting, processes
 from mwaa_local.engines.databases import Databases
 from mwaa_local.engines.docker import DockerEngine
 from mwaa_local.engines.docker_client import Docker
@@ -43,8 +44,9 @@ def show(fake: FakeDocker, *containers: dict[str, Any]) -> None:
 
 
 @pytest.fixture
-def fake(tmp_path: Path) -> FakeDocker:
+def fake(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> FakeDocker:
     """A daemon with the images and every service healthy."""
+    monkeypatch.setattr(docker_waiting, "LOOK_SECONDS", 0.02)
     fake = make(tmp_path / "bin")
     web = any_free()
     environment = project(tmp_path / "project", f"Local: {{Ports: {{Web: {web}, Aws: {any_free([web])}}}}}\n")
@@ -113,16 +115,19 @@ def test_a_changed_requirement_leaves_the_neighbours_alone(fake: FakeDocker, env
     assert words[-6:] == ["--no-deps", "--scale", "worker=1", "scheduler", "worker", "webserver"]
 
 
-@pytest.mark.parametrize("fallen", ["postgres", "aws", "control"])
-def test_an_unhealthy_neighbour_is_brought_up_too(fake: FakeDocker, environment: Environment, fallen: str) -> None:
+@pytest.mark.parametrize("name", ["postgres", "aws", "control"])
+def test_a_neighbour_that_is_gone_or_unwell_is_brought_up_too(
+    fake: FakeDocker, environment: Environment, name: str
+) -> None:
     up(fake, environment)
     environment.workflow.requirements.write_text("humanize==4.9.0\n")
-    ill = container(fallen, Health={"Status": "unhealthy", "Log": []})
-    show(fake, *(container(name) for name in SERVICES if name != fallen), ill)
-    fake.forget()
-    with pytest.raises(EngineError, match=f"{fallen} did not become healthy"):
-        up(fake, environment, timeout_s=0.5)
-    assert fallen in compose_calls(fake)[0], "it is not left out as a neighbour that stays"
+    others = [container(other) for other in SERVICES if other != name]
+    for there in (others, [*others, container(name, Health={"Status": "unhealthy", "Log": []})]):
+        show(fake, *there)
+        fake.forget()
+        with pytest.raises(EngineError, match=f"{name} did not become healthy"):
+            up(fake, environment, timeout_s=0)
+        assert compose_calls(fake)[0][-4:] == ["postgres", "aws", "control", "migrate-db"]
 
 
 def test_an_up_that_was_cut_is_finished_by_the_next(fake: FakeDocker, environment: Environment) -> None:
@@ -381,3 +386,193 @@ def test_run_keeps_the_exit_code_and_names_who_cannot(fake: FakeDocker, environm
 def test_logs_of_a_component(fake: FakeDocker, environment: Environment) -> None:
     fake.answer("logs --tail 5 id-worker-1", "one\ntwo\n")
     assert list(DockerEngine(environment, fake.variables).logs("worker", follow=False, lines=5)) == ["one", "two"]
+
+
+# -- the rest of its life ----------------------------------------------------------------------------------------------
+
+
+def test_no_process_of_the_old_version_meets_the_new_ones_migration(
+    fake: FakeDocker, environment: Environment, tmp_path: Path
+) -> None:
+    """All of the old end, tasks with their time, and are removed before Compose makes anything of the new."""
+    older = project(
+        tmp_path / "project", f"Local: {{Ports: {{Web: {any_free()}, Aws: {any_free()}}}}}\nAirflowVersion: 2.10.3\n"
+    )
+    up_of(fake, older)
+    for words in ("stop", "rm"):
+        fake.answer(words)
+    fake.forget()
+    newer = project(tmp_path / "project", "AirflowVersion: 2.11.0\n")
+    up_of(fake, newer)
+    said = [words[0] for words in fake.asked if words[0] in ("stop", "rm", "compose") and words[1:2] != ["version"]]
+    assert said == ["stop", "stop", "stop", "rm", "compose", "compose"]
+    (first, *_) = [words for words in fake.asked if words[0] == "stop"]
+    assert first == ["stop", "--time", "100", "id-scheduler-1", "id-worker-1"]
+    (removed,) = [words for words in fake.asked if words[0] == "rm"]
+    assert removed[1:3] == ["--force", "--volumes"] and len(removed) == 3 + len(SERVICES)
+
+
+def up_of(fake: FakeDocker, environment: Environment) -> Any:
+    names = docker_image.wanted(environment)
+    context = docker_image.assets().context
+    assert context is not None
+    digest = docker_image.context_digest(context, docker_image.build_arguments(environment))
+    fake.answer("image inspect", json.dumps([image(names.tool, digest), image(names.postgres), image(names.base)]))
+    return up(fake, environment)
+
+
+def test_down_is_bounded_by_the_time_it_is_told(fake: FakeDocker, environment: Environment) -> None:
+    up(fake, environment)
+    for words in ("stop", "rm"):
+        fake.answer(words)
+    for timeout_s, expected in ((0.2, ["1", "0", "0"]), (7, ["7", "7", "7"]), (77, ["77", "20", "20"])):
+        fake.forget()
+        DockerEngine(environment, fake.variables).down(timeout_s=timeout_s)
+        times = [words[2] for words in fake.asked if words[0] == "stop"]
+        assert [str(max(1, int(one))) for one in expected] == times
+
+
+def test_what_cannot_be_removed_is_named_and_what_the_daemon_removed_itself_is_not(
+    fake: FakeDocker, environment: Environment
+) -> None:
+    show(fake, container("worker"))
+    fake.answer("stop")
+    fake.answer("rm", code=1, err="removal is already in progress")
+    with pytest.raises(EngineError, match="worker could not be removed") as caught:
+        DockerEngine(environment, fake.variables).down(timeout_s=1)
+    assert caught.value.why == "removal is already in progress"
+
+
+def test_a_command_on_an_environment_that_never_was_makes_no_folder(fake: FakeDocker, environment: Environment) -> None:
+    show(fake)
+    engine = DockerEngine(environment, fake.variables)
+    engine.down(timeout_s=1)
+    engine.reset()
+    assert not environment.state.exists()
+
+
+def test_reset_wipes_all_but_its_lock(fake: FakeDocker, environment: Environment, tmp_path: Path) -> None:
+    up(fake, environment)
+    fake.answer("rm")
+    outside = tmp_path / "outside"
+    outside.mkdir()
+    (environment.state / "link").symlink_to(outside)
+    fake.forget()
+    DockerEngine(environment, fake.variables).reset()
+    assert [path.name for path in environment.state.iterdir()] == ["up.lock"]
+    assert outside.exists()
+    assert not [words for words in fake.asked if words[0] == "stop"], "it asks nobody to end"
+    assert not [words for words in fake.asked if words[:2] == ["volume", "rm"]], "there was none"
+
+
+def test_a_restart_stops_starts_and_waits(fake: FakeDocker, environment: Environment) -> None:
+    for words in ("stop", "start"):
+        fake.answer(words)
+    engine = DockerEngine(environment, fake.variables)
+    engine.restart("worker", Quiet())
+    assert [words for words in fake.asked if words[0] in ("stop", "start")] == [
+        ["stop", "id-worker-1"],
+        ["start", "id-worker-1"],
+    ]
+    fake.answer("start", code=1, err="no such image")
+    with pytest.raises(EngineError, match="docker start worker failed"):
+        engine.restart("worker", Quiet())
+    with pytest.raises(EngineError, match="no component 'nobody'") as caught:
+        engine.restart("nobody", Quiet())
+    assert caught.value.why == "components: postgres, aws, webserver, scheduler, worker, control"
+
+
+def packed(name: str, value: Any) -> bytes:
+    text = json.dumps(value).encode()
+    out = io.BytesIO()
+    with tarfile.open(fileobj=out, mode="w") as archive:
+        info = tarfile.TarInfo(name)
+        info.size = len(text)
+        archive.addfile(info, io.BytesIO(text))
+    return out.getvalue()
+
+
+def test_exports_and_variables_of_a_running_component(fake: FakeDocker, environment: Environment) -> None:
+    engine = DockerEngine(environment, fake.variables)
+    run = "cp id-worker-1:/usr/local/mwaa/run"
+    fake.answer(f"{run}/status.json", status_file(startup_script={"variables": ["A", "GONE"]}))
+    fake.answer(f"{run}/environment.json", packed("environment.json", {"variables": {"A": "1", "B": "2"}}))
+    assert engine.exports("worker") == {"A": "1"}
+    assert engine.variables("worker") == {"A": "1", "B": "2"}
+    assert engine.exports("nobody") is None and engine.variables("nobody") is None
+    fake.answer(f"{run}/environment.json", code=1)
+    assert engine.exports("worker") == {}
+    assert engine.variables("worker") is None, "AWS's own image keeps none"
+    show(fake, container("worker", Status="exited", Pid=0))
+    assert engine.exports("worker") is None and engine.variables("worker") is None
+
+
+def test_a_command_needs_a_component_that_runs(fake: FakeDocker, environment: Environment) -> None:
+    fake.answer("exec")
+    show(fake, container("worker", Status="exited", Pid=0), container("migrate-db", Status="running", Health=None))
+    engine = DockerEngine(environment, fake.variables)
+    with pytest.raises(EngineError, match="nothing can be run in 'worker'") as caught:
+        engine.run("worker", ["true"], interactive=False)
+    assert caught.value.why == "it is exited"
+    with pytest.raises(EngineError, match="no component 'migrate-db'"):
+        engine.run("migrate-db", ["true"], interactive=False)
+
+
+def test_an_image_of_aws_has_no_runtime_of_ours(fake: FakeDocker, tmp_path: Path) -> None:
+    fake.answer("exec")
+    foreign = project(tmp_path / "foreign", "Local: {Image: 'amazon/mwaa:3.2.1'}\n")
+    DockerEngine(foreign, {**fake.variables, "TERM": "xterm", "LINES": ""}).run(
+        "worker", ["airflow", "x"], interactive=False
+    )
+    assert fake.asked[-1] == [
+        "exec", "--interactive", "--env", "TERM", "id-worker-1",
+        "bash", "-c", '. ~/.bashrc; exec "$@"', "bash", "airflow", "x",
+    ]  # fmt: skip
+
+
+def test_verdicts_and_warnings_of_what_runs(fake: FakeDocker, environment: Environment) -> None:
+    failed = {"verdict": "failed", "error": {"what": "no such package"}}
+    script = {"exit_status": 1, "seconds": 1.0, "tail": []}
+    fake.answer("cp", status_file(requirements=failed, startup_script=script))
+    result = up(fake, environment)
+    assert [error.what for error in result.verdicts] == ["no such package"]
+    assert result.warnings == ["webserver, scheduler, worker: the startup script ended with exit status 1"]
+
+
+def test_a_command_reads_the_file_it_is_given_and_a_signal_becomes_a_shells_code(
+    fake: FakeDocker, environment: Environment, tmp_path: Path
+) -> None:
+    source = tmp_path / "in"
+    source.write_text("given")
+    program = fake.folder / "docker"
+    text = program.read_text().replace(
+        "esac", '"exec "*) /bin/cat > ' + str(tmp_path / "out") + "; kill -TERM $$;;\nesac"
+    )
+    program.write_text(text)
+    assert DockerEngine(environment, fake.variables).run("worker", ["x"], interactive=False, stdin=source) == 128 + 15
+    assert (tmp_path / "out").read_text() == "given"
+
+
+def test_following_goes_on_across_a_restart_and_ends_when_it_is_taken_down(
+    fake: FakeDocker, environment: Environment
+) -> None:
+    fake.answer("logs --follow --tail 5 id-worker-1", "one\ntwo\r\n")
+    fake.answer("logs --follow --since", "three\n")
+    fake.answer("logs --follow --tail all id-worker-9", "four\n")
+    engine = DockerEngine(environment, fake.variables)
+    lines = engine.logs("worker", follow=True, lines=5)
+    assert [next(lines), next(lines), next(lines)] == ["one", "two", "three"]
+    another = container("worker", 1)
+    another["Id"] = "id-worker-9"
+    show(fake, another)
+    assert next(lines) == "four"
+    show(fake, container("worker", Status="exited", Pid=0))
+    assert list(lines) == []
+
+
+def test_a_follower_that_leaves_ends_dockers_own(fake: FakeDocker, environment: Environment) -> None:
+    fake.answer("logs --follow", "one\n", seconds=0)
+    lines = DockerEngine(environment, fake.variables).logs("worker", follow=True, lines=5)
+    assert next(lines) == "one"
+    lines.close()  # type: ignore[attr-defined]
+    assert os.getpid() not in processes.parents().values()
