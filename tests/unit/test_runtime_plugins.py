@@ -213,3 +213,138 @@ def test_mirror_never_writes_into_the_workspace(tmp_path: Path) -> None:
     (target / "a.py").write_text("theirs")
     assert (source / "a.py").read_text() == "mine"
     assert not (source / "a.py").stat().st_mode & 0o111
+
+
+def refusing(monkeypatch: pytest.MonkeyPatch, number: int, place: Path) -> None:
+    """Have the system refuse to rename a place, as it does with a mount point."""
+    rename = Path.rename
+
+    def refuse(path: Path, target: Path) -> Path:
+        if path == place or target == place:
+            raise OSError(number, os.strerror(number), str(path))
+        return rename(path, target)
+
+    monkeypatch.setattr(Path, "rename", refuse)
+
+
+@pytest.mark.parametrize("number", [errno.EBUSY, errno.EXDEV])
+def test_a_mount_point_stays_and_its_content_is_exchanged(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, number: int
+) -> None:
+    """In a container the folder is a volume."""
+    packed = tmp_path / "plugins.zip"
+    with zipfile.ZipFile(packed, "w") as opened:
+        opened.writestr("new/a.py", "1")
+        opened.writestr("b.py", "2")
+    place = tmp_path / "plugins"
+    (place / "old").mkdir(parents=True)
+    (place / "old" / "c.py").touch()
+    (place / "b.py").write_text("old")
+    (place / "link").symlink_to(tmp_path)
+    before = place.stat().st_ino
+    refusing(monkeypatch, number, place)
+    assert plugins.unpack(packed, place, cap_bytes=1000) == 2
+    assert place.stat().st_ino == before
+    assert sorted(path.relative_to(place).as_posix() for path in place.rglob("*")) == ["b.py", "new", "new/a.py"]
+    assert (place / "b.py").read_text() == "2"
+    assert sorted(path.name for path in tmp_path.iterdir()) == ["plugins", "plugins.zip"]
+
+
+def test_any_other_refusal_leaves_the_old_tree_as_it_was(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    packed = tmp_path / "plugins.zip"
+    with zipfile.ZipFile(packed, "w") as opened:
+        opened.writestr("a.py", "1")
+    place = tmp_path / "plugins"
+    place.mkdir()
+    (place / "old.py").touch()
+    rename = Path.rename
+
+    def refuse(path: Path, target: Path) -> Path:
+        if ".new." in path.name:
+            raise OSError(errno.EACCES, "Permission denied")
+        return rename(path, target)
+
+    monkeypatch.setattr(Path, "rename", refuse)
+    with pytest.raises(WorkflowFileError, match="cannot be unpacked"):
+        plugins.unpack(packed, place, cap_bytes=1000)
+    assert [path.name for path in place.iterdir()] == ["old.py"]
+    assert sorted(path.name for path in tmp_path.iterdir()) == ["plugins", "plugins.zip"]
+
+
+def test_a_link_in_place_of_the_folder_gives_way_and_what_it_led_to_stays(tmp_path: Path) -> None:
+    packed = tmp_path / "plugins.zip"
+    with zipfile.ZipFile(packed, "w") as opened:
+        opened.writestr("a.py", "1")
+    users = tmp_path / "users"
+    users.mkdir()
+    (users / "own.py").touch()
+    (tmp_path / "plugins").symlink_to(users)
+    plugins.unpack(packed, tmp_path / "plugins", cap_bytes=1000)
+    assert not (tmp_path / "plugins").is_symlink()
+    assert [path.name for path in (tmp_path / "plugins").iterdir()] == ["a.py"]
+    assert [path.name for path in users.iterdir()] == ["own.py"]
+
+
+def test_the_cap_is_the_most_that_may_be_unpacked(tmp_path: Path) -> None:
+    packed = tmp_path / "plugins.zip"
+    with zipfile.ZipFile(packed, "w") as opened:
+        opened.writestr("a", "x" * 60)
+        opened.writestr("b", "x" * 40)
+    assert plugins.unpack(packed, tmp_path / "plugins", cap_bytes=100) == 2
+    with pytest.raises(WorkflowFileError, match="passes the cap of 99 bytes"):
+        plugins.unpack(packed, tmp_path / "plugins", cap_bytes=99)
+
+
+def test_a_full_disk_says_so(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    packed = tmp_path / "plugins.zip"
+    with zipfile.ZipFile(packed, "w") as opened:
+        opened.writestr("a", "x")
+    for number, hint in ((errno.ENOSPC, "free disk space and try again"), (errno.EIO, "see the cause")):
+        with monkeypatch.context() as patch:
+            patch.setattr(Path, "rename", lambda *_, number=number: (_ for _ in ()).throw(OSError(number, "no")))
+            with pytest.raises(WorkflowFileError) as caught:
+                plugins.unpack(packed, tmp_path / "plugins", cap_bytes=1000)
+        assert caught.value.hint == hint
+
+
+def test_modes_that_would_lock_the_owner_out_of_a_folder_are_mended(tmp_path: Path) -> None:
+    packed = tmp_path / "plugins.zip"
+    with zipfile.ZipFile(packed, "w") as opened:
+        for name, mode in (("shut/", 0o40000), ("odd/", 0o40011), ("plain.py", 0o100000), ("shut/read.py", 0o100444)):
+            entry = zipfile.ZipInfo(name)
+            entry.external_attr = mode << 16
+            opened.writestr(entry, "")
+    plugins.unpack(packed, tmp_path / "plugins", cap_bytes=1000)
+    modes = {path.name: path.stat().st_mode & 0o777 for path in (tmp_path / "plugins").rglob("*")}
+    assert modes == {"shut": 0o755, "odd": 0o711, "plain.py": 0o644, "read.py": 0o444}
+
+
+def test_a_mirrors_links_kinds_and_leftovers(tmp_path: Path) -> None:
+    source, target = tmp_path / "source", tmp_path / "target"
+    (source / "sub").mkdir(parents=True)
+    (source / "sub" / "a.py").write_text("1")
+    (source / "plugins.zip").touch()
+    (source / "sub" / "plugins.zip").touch()
+    (source / "__pycache__").mkdir()
+    (source / "near").symlink_to("sub/a.py")
+    (source / "sub" / "far").symlink_to("../../outside")
+    (source / "abs").symlink_to("/etc/hosts")
+    target.write_text("a file")
+    assert plugins.mirror(source, target) == 5
+    assert sorted(path.relative_to(target).as_posix() for path in target.rglob("*")) == [
+        "abs", "near", "sub", "sub/a.py", "sub/far", "sub/plugins.zip",
+    ]  # fmt: skip
+    links = {name: str((target / name).readlink()) for name in ("near", "abs", "sub/far")}
+    assert links == {"near": "sub/a.py", "abs": "/etc/hosts", "sub/far": str((tmp_path / "outside").resolve())}
+    assert plugins.mirror(source, target) == 1, "the link that was led elsewhere is looked at again"
+    (source / "near").unlink()
+    (source / "near").write_text("now a file")
+    (source / "sub" / "a.py").chmod(0o755)
+    (target / "__pycache__").mkdir()
+    (target / "stray").mkdir()
+    assert plugins.mirror(source, target) == 4
+    assert not (target / "near").is_symlink() and (target / "near").read_text() == "now a file"
+    assert (target / "sub" / "a.py").stat().st_mode & 0o777 == 0o755
+    assert (target / "__pycache__").is_dir() and not (target / "stray").exists()
+    assert plugins.mirror(tmp_path / "gone", target) == 3
+    assert [path.name for path in target.iterdir()] == ["__pycache__"]

@@ -24,6 +24,8 @@ class LogsServer:
 
     def __init__(self) -> None:
         self.events: dict[str, list[str]] = {}
+        self.times: dict[str, list[int]] = {}
+        self.refuses = False
         self.known: set[str] = set()
         server = self
 
@@ -37,7 +39,10 @@ class LogsServer:
                     server.known.add(stream)
                 elif stream not in server.known:
                     status, answer = 400, {"__type": "ResourceNotFoundException", "message": "no such stream"}
+                elif server.refuses:
+                    status, answer = 400, {"__type": "AccessDeniedException", "message": "no"}
                 else:
+                    server.times.setdefault(stream, []).extend(event["timestamp"] for event in body["logEvents"])
                     server.events.setdefault(stream, []).extend(event["message"] for event in body["logEvents"])
                 data = json.dumps(answer).encode()
                 self.send_response(status)
@@ -244,3 +249,93 @@ def test_the_users_own_settings_never_reach_the_client(monkeypatch: pytest.Monke
     sender.line("worker", "line")
     sender.close(10)
     assert server.events == {"worker_ip-1.log": ["line"]}
+
+
+def test_when_the_queue_is_full_the_oldest_line_goes_and_that_is_said_once(server: LogsServer) -> None:
+    said: list[str] = []
+    sender = shipper(server.start(), said, capacity=3)
+    for number in range(5):
+        sender.line("worker", f"line {number}")
+    assert sender.dropped == 2
+    assert said == ["log lines wait for the AWS endpoint: the oldest are dropped"]
+    sender.close(10)
+    assert server.events["worker_ip-1.log"] == ["line 2", "line 3", "line 4"]
+
+
+def test_a_queue_that_is_just_full_drops_nothing(server: LogsServer) -> None:
+    sender = shipper(server.start(), capacity=3)
+    for number in range(3):
+        sender.line("worker", f"line {number}")
+    assert sender.dropped == 0
+    sender.close(10)
+    assert len(server.events["worker_ip-1.log"]) == 3
+
+
+def test_events_have_the_times_at_which_lines_were_taken_and_a_batch_is_sorted_by_them(
+    server: LogsServer, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """CloudWatch Logs refuses a batch that is not; the machine's clock may be set back between two lines."""
+    sender = shipper(server.start())
+    for moment in (1000.25, 999.5, 1001.0):
+        with monkeypatch.context() as patch:
+            patch.setattr(ship.time, "time", lambda moment=moment: moment)
+            sender.line("worker", f"at {moment}")
+    sender.close(10)
+    assert server.times["worker_ip-1.log"] == [999_500, 1_000_250, 1_001_000]
+    assert server.events["worker_ip-1.log"] == ["at 999.5", "at 1000.25", "at 1001.0"]
+
+
+def test_a_client_that_cannot_be_made_is_said_and_nothing_else_happens() -> None:
+    said: list[str] = []
+
+    def refuse() -> Any:
+        raise ValueError("no such Region")
+
+    sender = Shipper({"worker": STREAM}, refuse, said.append)
+    sender.line("worker", "line")
+    sender.close(5)
+    assert said == ["no log line can be sent to CloudWatch Logs: no such Region"]
+
+
+def test_nothing_is_imported_or_started_where_nothing_is_published() -> None:
+    asked: list[int] = []
+    sender = Shipper({}, lambda: asked.append(1), print)
+    sender.line("worker", "line")
+    sender.start()
+    sender.close()
+    sender = Shipper({"worker": STREAM}, lambda: asked.append(1), print)
+    sender.close()
+    assert asked == [], "no line waits"
+
+
+def test_a_refusal_of_the_endpoint_is_said_and_no_other_handler_of_the_process_is_changed(
+    server: LogsServer, recwarn: pytest.WarningsRecorder
+) -> None:
+    said: list[str] = []
+    given = inputs(MWAA_LOCAL__AWS_ENDPOINT=server.start())
+    server.refuses = True
+    sender = Shipper({"worker": STREAM}, lambda: ship.connect(given), said.append)
+    sender.line("worker", "line")
+    sender.close(10)
+    assert said and all(text.startswith("CloudWatch Logs: ") for text in said)
+    assert not recwarn.list
+
+
+@pytest.mark.parametrize(
+    ("configured", "sent"),
+    [("DEBUG", "diwec"), ("INFO", "iwec"), ("WARNING", "wec"), ("ERROR", "ec"), ("CRITICAL", "c"), ("STRANGE", "iwec")],
+)
+def test_the_configured_level_and_every_worse_one_is_published(configured: str, sent: str) -> None:
+    """spec/08 section 3.2."""
+    made = ship.streams(inputs("worker", MWAA__LOGGING__AIRFLOW_WORKER_LOG_LEVEL=configured), "h")["worker"]
+    levels = Levels()
+    words = {"d": "debug", "i": "info", "w": "warning", "e": "error", "c": "critical"}
+    assert "".join(key for key, word in words.items() if levels.of(f"x [{word:9}] y") >= made.level) == sent
+
+
+def test_a_level_is_looked_for_near_the_lines_beginning_only() -> None:
+    levels = Levels()
+    assert levels.of("x" * 380 + " [error ] y") == 40
+    assert Levels().of("x" * 420 + " [error ] y") == 20
+    assert Levels().of("x [exception] y") == 40
+    assert Levels().of("{a.py:1} DEBUG - y") == 10

@@ -53,6 +53,8 @@ def stop(*_):
     log("term")
     print(name, "stops", flush=True)
     if name == "slow": time.sleep(0.7)
+    if name == "waits":
+        while not (folder / "gate").exists(): time.sleep(0.01)
     log("end")
     sys.exit(0)
 signal.signal(signal.SIGTERM, signal.SIG_IGN if name == "deaf" else stop)
@@ -66,6 +68,8 @@ print("no line end", end="", flush=True)
 (folder / f"{name}.pid").write_text(str(os.getpid()))
 if name in ("dies", "leaves"):
     time.sleep(0.5); os._exit(3 if name == "dies" else 0)
+if name == "ends":
+    os._exit(0)
 while True: time.sleep(0.02)
 """
 
@@ -230,6 +234,53 @@ def test_the_death_of_one_ends_all_with_its_code(start: Any) -> None:
         1,
     )
     assert {row["name"]: row["exit_code"] for row in status["processes"]} == {"one": 0, "dies": 3}
+
+
+@pytest.mark.parametrize("names", [("one", "ends"), ("ends",)])
+def test_a_process_that_ends_with_0_by_itself_died_all_the_same(start: Any, names: tuple[str, ...]) -> None:
+    """The engine must see that something ended which should not: a 0 would look like a wished end."""
+    rig = start(*names)
+    code, output = rig.end(None)
+    assert code == 1
+    status = rig.status
+    assert status["state"] == "failed"
+    assert (status["crash"]["process"], status["crash"]["code"]) == ("ends", 0)
+    assert status["error"]["what"].startswith("ends ended with exit code 0")
+    assert output.splitlines()[-1].startswith("mwaa-local: ends ended with exit code 0")
+
+
+def test_a_second_sigterm_neither_hurries_nor_reaches_a_process_that_drains(start: Any) -> None:
+    """The platform may say it twice; to Celery a second one means to drop its tasks."""
+    rig = start("waits", drain=60)
+    rig.process.send_signal(signal.SIGTERM)
+    rig.wait(lambda: rig.has("order"))
+    rig.wait(lambda: rig.status["state"] == "draining")
+    rig.process.send_signal(signal.SIGTERM)
+    time.sleep(0.1)
+    (rig.folder / "gate").touch()
+    code, _ = rig.end(None)
+    assert code == 0
+    assert (rig.folder / "order").read_text() == "waits term\nwaits end\n"
+    assert rig.status["processes"][0]["exit_code"] == 0
+    assert rig.status["notes"] == []
+
+
+def test_every_process_is_asked_to_end_before_any_is_killed(start: Any) -> None:
+    rig = start("deaf", "one", "waits", drain=0.5)
+    code, _ = rig.end()
+    assert code == 0
+    order = (rig.folder / "order").read_text()
+    assert "one term" in order and "one end" in order and "waits term" in order
+    assert [row["exit_code"] for row in rig.status["processes"]] == [-9, 0, -9]
+
+
+def test_those_left_when_one_died_get_the_drain_and_no_more(start: Any) -> None:
+    rig = start("dies", "deaf", "one", drain=0.3)
+    code, _ = rig.end(None)
+    assert code == 3
+    assert "one end" in (rig.folder / "order").read_text()
+    assert {row["name"]: row["exit_code"] for row in rig.status["processes"]} == {"dies": 3, "deaf": -9, "one": 0}
+    assert rig.status["notes"] == ["processes were killed: they had not ended 0 s after SIGTERM"]
 
 
 def test_a_process_killed_from_outside_is_told_as_such(start: Any) -> None:
