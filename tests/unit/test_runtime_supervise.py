@@ -66,10 +66,9 @@ if name == "forker":
 print(name, "starts", flush=True)
 print("no line end", end="", flush=True)
 (folder / f"{name}.pid").write_text(str(os.getpid()))
-if name in ("dies", "leaves"):
-    time.sleep(0.5); os._exit(3 if name == "dies" else 0)
-if name == "ends":
-    os._exit(0)
+if name in ("dies", "ends", "leaves"):
+    while not (folder / "all").exists(): time.sleep(0.01)
+    os._exit(3 if name == "dies" else 0)
 while True: time.sleep(0.02)
 """
 
@@ -88,6 +87,7 @@ class Rig:
         self.process = subprocess.Popen(words, stdout=subprocess.PIPE, start_new_session=True)
         for name in names:
             self.wait(lambda name=name: self.has(f"{name}.pid"))  # type: ignore[misc]
+        (folder / "all").touch()
 
     def has(self, name: str) -> bool:
         """Whether a file is there and no longer empty."""
