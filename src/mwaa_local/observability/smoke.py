@@ -21,6 +21,7 @@ def wait_until_parsed(
     *,
     timeout_s: float,
     clock: Callable[[], float] = time.monotonic,
+    sleep: Callable[[float], None] = time.sleep,
 ) -> tuple[list[Dag], list[ImportFailure]]:
     """The DAGs and import errors once every DAG file was parsed.
 
@@ -41,7 +42,7 @@ def wait_until_parsed(
         settled = bool(done) and clock() - changed > _SETTLED_S
         if settled or clock() > end or not expected:
             return dags, errors
-        time.sleep(_POLL_S)
+        sleep(_POLL_S)
 
 
 def _looks_like_dag(path: Path) -> bool:

@@ -37,6 +37,7 @@ def run(
     on_result: Callable[[RunResult], None] = lambda result: None,
     scheduler_lines: Callable[[], Iterable[str]] = tuple,
     clock: Callable[[], float] = time.monotonic,
+    sleep: Callable[[float], None] = time.sleep,
 ) -> list[RunResult]:
     """Trigger every DAG, some at once, and wait for all.
 
@@ -52,6 +53,7 @@ def run(
         on_result: Told each result as it comes.
         scheduler_lines: The scheduler's output, read where a task's own log is empty.
         clock: Seconds.
+        sleep: Waits that many.
 
     Returns:
         One result for each DAG; one that cannot be triggered is a failed one.
@@ -59,7 +61,7 @@ def run(
     Raises:
         EngineError: The web server stays away.
     """
-    return _Runs(api, conf, slots, clock() + timeout_s, on_result, scheduler_lines, clock).all(dags)
+    return _Runs(api, conf, slots, clock() + timeout_s, on_result, scheduler_lines, clock, sleep).all(dags)
 
 
 @dataclass(frozen=True)
@@ -82,6 +84,7 @@ class _Runs:
         on_result: Callable[[RunResult], None],
         scheduler_lines: Callable[[], Iterable[str]],
         clock: Callable[[], float],
+        sleep: Callable[[float], None],
     ) -> None:
         self._api = api
         self._conf = conf
@@ -90,6 +93,7 @@ class _Runs:
         self._on_result = on_result
         self._scheduler_lines = scheduler_lines
         self._clock = clock
+        self._sleep = sleep
         self._answered = clock()
         self._started: dict[str, _Started] = {}
         self._stumbles: Counter[str] = Counter()
@@ -112,7 +116,7 @@ class _Runs:
                         self._note(RunResult(dag_id, "", "timeout", 0.0, reason="not started: the time was up before"))
                     return self._results
                 if self._started or waiting:
-                    time.sleep(_POLL_S)
+                    self._sleep(_POLL_S)
             return self._results
         finally:
             self._end_what_runs()
@@ -170,7 +174,7 @@ class _Runs:
         if state == "success":
             result = RunResult(dag_id, run.run_id, state, seconds)
         else:
-            tasks = _failed_tasks(self._api, dag_id, run.run_id, self._scheduler_lines)
+            tasks = self._failed_tasks(dag_id, run.run_id)
             lines = () if tasks else _about(self._scheduler_lines(), dag_id, run.run_id)
             result = RunResult(dag_id, run.run_id, state if ended else "timeout", seconds, tasks, scheduler_lines=lines)
         if ended:
@@ -187,61 +191,54 @@ class _Runs:
             except EngineError:
                 return  # nobody answers, and every further call would wait for its limit
 
+    def _failed_tasks(self, dag_id: str, run_id: str) -> tuple[FailedTask, ...]:
+        try:
+            tasks = self._api.task_instances(dag_id, run_id)
+        except EngineError:
+            return ()  # the run's own state is told without them
+        return tuple(
+            self._failed_task(dag_id, run_id, task)
+            for task in tasks
+            if task.state not in ("success", "skipped", "removed", "upstream_failed", None)
+        )
+
+    def _failed_task(self, dag_id: str, run_id: str, task: TaskInstance) -> FailedTask:
+        lines: list[str] = []
+        failure = None
+        silent = True
+        try:
+            events = self._whole_log(dag_id, run_id, task)
+            lines = [line for event in events for line in tracebacks.render(event)]
+            failure, silent = tracebacks.failure(events), tracebacks.says_nothing(events)
+        except EngineError as error:
+            lines = [f"(no log: {error.what}: {error.why})"]
+        found = failure or tracebacks.Failure("")
+        return FailedTask(
+            task_id=task.task_id,
+            state=str(task.state),
+            try_number=task.try_number,
+            log_tail=tuple(lines[-_TAIL_LINES:]),
+            error=found.error,
+            where=found.where,
+            # A task that never began has no log of its own; only the scheduler knows why.
+            scheduler_lines=_about(self._scheduler_lines(), dag_id, run_id, task.task_id) if silent else (),
+        )
+
+    def _whole_log(self, dag_id: str, run_id: str, task: TaskInstance) -> list[Any]:
+        """A task's log; of one that has failed, with its exception, which may reach the log group after the state."""
+        end = self._clock() + _LOG_S
+        while True:
+            events = self._api.task_events(dag_id, run_id, task)
+            if task.state != "failed" or tracebacks.failure(events) is not None or self._clock() > end:
+                return events
+            self._sleep(_POLL_S)
+
 
 def _refusal(error: RefusedError, conf: Mapping[str, Any]) -> str:
     """Why a DAG cannot be triggered, and what helps where it is its params."""
     if error.status != 400 or "param" not in error.detail.lower():
         return f"cannot be triggered: {error.detail}"
     return f"{'--conf does not fit' if conf else 'needs --conf'}: {error.detail}"
-
-
-def _failed_tasks(
-    api: AirflowApi, dag_id: str, run_id: str, scheduler_lines: Callable[[], Iterable[str]]
-) -> tuple[FailedTask, ...]:
-    try:
-        tasks = api.task_instances(dag_id, run_id)
-    except EngineError:
-        return ()  # the run's own state is told without them
-    return tuple(
-        _failed_task(api, dag_id, run_id, task, scheduler_lines)
-        for task in tasks
-        if task.state not in ("success", "skipped", "removed", "upstream_failed", None)
-    )
-
-
-def _failed_task(
-    api: AirflowApi, dag_id: str, run_id: str, task: TaskInstance, scheduler_lines: Callable[[], Iterable[str]]
-) -> FailedTask:
-    lines: list[str] = []
-    failure = None
-    silent = True
-    try:
-        events = _whole_log(api, dag_id, run_id, task)
-        lines = [line for event in events for line in tracebacks.render(event)]
-        failure, silent = tracebacks.failure(events), tracebacks.says_nothing(events)
-    except EngineError as error:
-        lines = [f"(no log: {error.what}: {error.why})"]
-    found = failure or tracebacks.Failure("")
-    return FailedTask(
-        task_id=task.task_id,
-        state=str(task.state),
-        try_number=task.try_number,
-        log_tail=tuple(lines[-_TAIL_LINES:]),
-        error=found.error,
-        where=found.where,
-        # A task that never began has no log of its own; only the scheduler knows why.
-        scheduler_lines=_about(scheduler_lines(), dag_id, run_id, task.task_id) if silent else (),
-    )
-
-
-def _whole_log(api: AirflowApi, dag_id: str, run_id: str, task: TaskInstance) -> list[Any]:
-    """A task's log; of one that has failed, with its exception, which may reach the log group after the state."""
-    end = time.monotonic() + _LOG_S
-    while True:
-        events = api.task_events(dag_id, run_id, task)
-        if task.state != "failed" or tracebacks.failure(events) is not None or time.monotonic() > end:
-            return events
-        time.sleep(_POLL_S)
 
 
 def _about(lines: Iterable[str], dag_id: str, run_id: str, task_id: str = "") -> tuple[str, ...]:
