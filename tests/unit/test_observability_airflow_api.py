@@ -101,7 +101,11 @@ def test_all_pages_are_read_and_no_more(server: Server, total: int, pages: int) 
 def test_import_errors_are_sorted_and_may_lack_anything(server: Server) -> None:
     items = [{"filename": "b.py", "stack_trace": "x"}, {"filename": None, "stack_trace": None}, {"filename": "a.py"}]
     server.answer = lambda asked: {"import_errors": items, "total_entries": 3}
-    assert server.api(2).import_errors() == [ImportFailure("", ""), ImportFailure("a.py", ""), ImportFailure("b.py", "x")]
+    assert server.api(2).import_errors() == [
+        ImportFailure("", ""),
+        ImportFailure("a.py", ""),
+        ImportFailure("b.py", "x"),
+    ]
     assert server.asked[0].path == "/api/v1/importErrors"
 
 
@@ -170,7 +174,14 @@ def test_the_newest_run(server: Server) -> None:
 def test_tasks_come_in_the_order_they_started(server: Server) -> None:
     items = [
         {"task_id": "never", "state": None},
-        {"task_id": "mapped", "state": "failed", "start_date": "2026-02", "map_index": 1, "try_number": 2, "duration": 3.5},
+        {
+            "task_id": "mapped",
+            "state": "failed",
+            "start_date": "2026-02",
+            "map_index": 1,
+            "try_number": 2,
+            "duration": 3.5,
+        },
         {"task_id": "mapped", "state": "success", "start_date": "2026-02", "map_index": 0, "try_number": None},
         {"task_id": "first", "state": "success", "start_date": "2026-01"},
         {"task_id": "also", "state": None, "start_date": None},

@@ -9,8 +9,10 @@ from pathlib import Path
 import pytest
 from disk_support import full_disk
 
+from mwaa_local.cli import output
+from mwaa_local.errors import MachineError
 from mwaa_local.observability.airflow_api import ImportFailure
-from mwaa_local.observability.smoke_results import FailedTask, RunResult, SmokeResult, write_junit
+from mwaa_local.observability.smoke_results import FailedTask, RunResult, SmokeResult, junit
 
 GOOD = RunResult("good", "r1", "success", 1.25)
 
@@ -50,6 +52,10 @@ def test_the_document() -> None:
     assert document["problems"] == ["no environment"]
     assert document["runs"][0]["dag_id"] == "good"
     assert SmokeResult(runs=(GOOD,)).as_dict()["passed"] is True
+
+
+def write_junit(result: SmokeResult, path: Path) -> None:
+    output.write_atomically(path, junit(result))
 
 
 def cases(path: Path) -> dict[str, ET.Element]:
@@ -107,12 +113,14 @@ def test_what_xml_cannot_hold_is_replaced(tmp_path: Path) -> None:
     assert node is not None and "a?b?c?d?e" in str(node.get("message"))
 
 
-def test_a_report_that_cannot_be_put_in_place_leaves_the_old_one(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_report_that_cannot_be_put_in_place_leaves_the_old_one(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     """CI must not read half of a report as the whole, nor find the pieces of one."""
     path = tmp_path / "smoke.xml"
     path.write_text("the old one")
     full_disk(monkeypatch)
-    with pytest.raises(OSError, match="No space left"):
+    with pytest.raises(MachineError, match="No space left"):
         write_junit(SmokeResult(runs=(GOOD,)), path)
     assert path.read_text() == "the old one"
     assert [entry.name for entry in tmp_path.iterdir()] == ["smoke.xml"]

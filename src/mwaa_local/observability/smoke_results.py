@@ -7,7 +7,6 @@ from dataclasses import asdict, dataclass, field
 from typing import Any
 
 from mwaa_local.observability.airflow_api import ImportFailure
-from mwaa_local.packages.fetch import write_atomically
 
 
 @dataclass(frozen=True)
