@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-import string
+import re
 
 import pytest
 from packaging.version import Version as PackageVersion
@@ -68,6 +68,15 @@ def test_classes(name: str, autoscale: str, triggers: int, vcpu: float, memory: 
     assert found.autoscaling == (name != "mw1.micro")
 
 
+# What the runtime knows to put into a row; a misspelt one would leave the row out without a word.
+PLACES = {
+    "base_url", "broker_url", "class_api_workers", "class_parallelism", "class_parsing_processes", "class_triggers",
+    "class_worker_autoscale", "component", "database_url", "environment_name", "execution_api_url", "executor",
+    "extra_celery_config", "fernet_key", "fernet_secret", "python_folder", "queue_name", "task_log_group_arn",
+    "version_digits", "visibility_timeout", "web_secret", "webserver_log_level",
+}  # fmt: skip
+
+
 @pytest.mark.parametrize("name", catalog.version_names())
 def test_configuration_rows_have_known_layers_conditions_and_one_value_each(name: str) -> None:
     rows = catalog.configuration_rows(name)
@@ -79,7 +88,8 @@ def test_configuration_rows_have_known_layers_conditions_and_one_value_each(name
         assert (row.name, row.layer, row.when) not in seen, f"{row.name} twice"
         seen.add((row.name, row.layer, row.when))
         if not row.literal:
-            assert list(string.Formatter().parse(row.value)) is not None
+            assert set(re.findall(r"\{(\w*)\}", row.value)) <= PLACES, f"{row}: nothing fills this place"
+            assert "{" not in re.sub(r"\{\w+\}", "", row.value), row
 
 
 def test_reserved_variables_follow_the_version() -> None:
