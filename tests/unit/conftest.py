@@ -1,4 +1,4 @@
-"""What the unit tests share."""
+"""What the unit tests share: a temporary folder that is cleaned up."""
 
 from __future__ import annotations
 

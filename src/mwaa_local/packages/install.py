@@ -192,7 +192,15 @@ def _pip(
 
 def relocatable_scripts(prefix: Path) -> None:
     """Make scripts that name the build folder's Python find the one beside them instead: the folder is renamed."""
-    line = re.compile(rb"^#!" + re.escape(str(prefix / "bin").encode()) + rb"/(python[\w.]*)[^\n]*\n")
+    python = re.escape(str(prefix / "bin").encode()) + rb"/(?P<python>python[\w.]*)"
+    # A path too long for a first line, or with a blank, stands in a shell's command that is a string of Python's.
+    line = re.compile(
+        rb"#!"
+        + python
+        + rb"[^\n]*\n|#!/bin/sh\n'''exec' \"?"
+        + python.replace(b"<python>", b"<long>")
+        + rb"[^\n]*\n' '''\n"
+    )
     for script in (prefix / "bin").iterdir():
         if script.is_symlink() or not script.is_file():
             continue
@@ -201,7 +209,7 @@ def relocatable_scripts(prefix: Path) -> None:
             # Two lines that are a shell's command and a string of Python's: the form every installer uses for this.
             head = (
                 b'#!/bin/sh\n\'\'\'exec\' "$(dirname -- "$(realpath -- "$0")")"/\''
-                + found[1]
+                + (found["python"] or found["long"])
                 + b"' \"$0\" \"$@\"\n' '''\n"
             )
             mode = script.stat().st_mode

@@ -5,6 +5,7 @@
 # ruff: noqa: BLE001
 
 import contextlib
+import fcntl
 import inspect
 import logging
 import os
@@ -124,12 +125,25 @@ def stored(dags, recorder):
     told = {"dag": names[0] if len(names) == 1 else "", "file": dags[names[0]].fileloc}
     logging.disable(logging.ERROR)
     try:
-        texts = write_3(dags) if has_collection() else write_2(dags)
+        with one_at_a_time():
+            texts = write_3(dags) if has_collection() else write_2(dags)
         return [problem(text, recorder.folders, stage="serialise", **told) for text in texts]
     except Exception:
         return [problem(traceback.format_exc(), recorder.folders, stage="store", **told)]
     finally:
         logging.disable(logging.NOTSET)
+
+
+@contextlib.contextmanager
+def one_at_a_time():
+    """Files are read side by side, and Airflow stores one after the other: two that name the same DAG would collide."""
+    with contextlib.ExitStack() as stack:
+        # A DAG file may have changed the variable, or the folder: then this is as it was without a lock.
+        with contextlib.suppress(OSError):
+            home = os.environ.get("AIRFLOW_HOME", "")
+            held = stack.enter_context(open(os.path.join(home, ".store.lock"), "a"))
+            fcntl.flock(held, fcntl.LOCK_EX)
+        yield
 
 
 def has_collection():
