@@ -140,8 +140,8 @@ def one_at_a_time():
     with contextlib.ExitStack() as stack:
         # A DAG file may have changed the variable, or the folder: then this is as it was without a lock.
         with contextlib.suppress(OSError):
-            home = os.environ.get("AIRFLOW_HOME", "")
-            held = stack.enter_context(open(os.path.join(home, ".store.lock"), "a"))
+            lock = pathlib.Path(os.environ.get("AIRFLOW_HOME", "")) / ".store.lock"
+            held = stack.enter_context(lock.open("a"))
             fcntl.flock(held, fcntl.LOCK_EX)
         yield
 
