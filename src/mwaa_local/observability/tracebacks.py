@@ -50,8 +50,16 @@ def render(event: Any) -> list[str]:
 
 def _stacks(event: Any) -> list[Mapping[str, Any]]:
     """The exception of an event and what caused it, outermost first."""
-    found = event.get("error_detail") if isinstance(event, Mapping) else None
-    return [stack for stack in found if isinstance(stack, Mapping)] if isinstance(found, Sequence) else []
+    return _mappings(event.get("error_detail")) if isinstance(event, Mapping) else []
+
+
+def _mappings(found: Any) -> list[Mapping[str, Any]]:
+    """The mappings of a list; a user's own log call may put anything under these names."""
+    return [item for item in found if isinstance(item, Mapping)] if isinstance(found, Sequence) else []
+
+
+def _number(found: Any) -> int:
+    return found if isinstance(found, int) else 0
 
 
 def _headline(stack: Mapping[str, Any]) -> str:
@@ -62,16 +70,18 @@ def _headline(stack: Mapping[str, Any]) -> str:
 def _stack_lines(stack: Mapping[str, Any], indent: str = "") -> Iterator[str]:
     for line in _headline(stack).splitlines():
         yield indent + line
-    for frame in stack.get("frames") or ():
+    for frame in _mappings(stack.get("frames")):
         yield f'{indent}    File "{frame.get("filename")}", line {frame.get("lineno")} in {frame.get("name")}'
-    if syntax := stack.get("syntax_error"):
+    for syntax in _mappings([stack.get("syntax_error")]):
         line = str(syntax.get("line") or "").strip()
         yield f'{indent}    File "{syntax.get("filename")}", line {syntax.get("lineno")}: {line}'
-    for note in stack.get("exc_notes") or ():
+    notes = stack.get("exc_notes")
+    for note in notes if isinstance(notes, Sequence) else ():
         yield f"{indent}    {note}"
     # An exception group carries the traces of its members.
-    for trace in stack.get("exceptions") or ():
-        for member in trace.get("stacks", ()) if isinstance(trace, Mapping) else trace:
+    traces = stack.get("exceptions")
+    for trace in traces if isinstance(traces, Sequence) else ():
+        for member in _mappings(trace.get("stacks") if isinstance(trace, Mapping) else trace):
             yield from _stack_lines(member, indent + "    ")
 
 
@@ -97,10 +107,11 @@ def says_nothing(events: Sequence[Any]) -> bool:
 
 def _frames(stack: Mapping[str, Any]) -> list[tuple[str, int, str]]:
     frames = [
-        (str(f.get("filename")), int(f.get("lineno") or 0), str(f.get("name"))) for f in stack.get("frames") or ()
+        (str(frame.get("filename")), _number(frame.get("lineno")), str(frame.get("name")))
+        for frame in _mappings(stack.get("frames"))
     ]
-    if syntax := stack.get("syntax_error"):
-        frames.append((str(syntax.get("filename")), int(syntax.get("lineno") or 0), ""))
+    for syntax in _mappings([stack.get("syntax_error")]):
+        frames.append((str(syntax.get("filename")), _number(syntax.get("lineno")), ""))
     return frames
 
 
