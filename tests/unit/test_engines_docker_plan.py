@@ -242,3 +242,127 @@ def test_the_aws_endpoint_is_told_what_it_may_pretend(tmp_path: Path) -> None:
     assert words[-2:] == ["--service", "eks"]
     with pytest.raises(DefinitionError, match="AwsContainers needs the process engine"):
         make(tmp_path, "Local: {AwsContainers: true}\n")
+
+
+def test_an_archive_of_plugins_is_mounted_for_the_runtime_to_unpack(tmp_path: Path) -> None:
+    archive = tmp_path / "p.zip"
+    archive.parent.mkdir(exist_ok=True)
+    archive.write_bytes(b"zip")
+    made = make(tmp_path, "Local: {Paths: {Plugins: p.zip}}\n")
+    found = _volumes(made)
+    mounted = found["/usr/local/mwaa/plugins.zip"]
+    assert (mounted["source"], mounted["read_only"]) == (str(archive), True)
+    assert found["/usr/local/airflow/plugins"] == {"type": "volume", "target": "/usr/local/airflow/plugins"}
+    assert services(made)["worker"]["environment"]["MWAA_LOCAL__PLUGINS_ZIP"] == "/usr/local/mwaa/plugins.zip"
+    assert "MWAA_LOCAL__PLUGINS_ZIP" not in services(make(tmp_path / "b"))["worker"]["environment"]
+
+
+def test_the_users_constraints_are_mounted(tmp_path: Path) -> None:
+    (tmp_path / "constraints").mkdir()
+    made = make(tmp_path / "a", host={"MWAA_CONSTRAINTS_DIR": str(tmp_path / "constraints")})
+    mounted = _volumes(made)["/usr/local/mwaa/constraints"]
+    assert (mounted["source"], mounted["read_only"]) == (str(tmp_path / "constraints"), True)
+    assert services(made)["worker"]["environment"]["MWAA_CONSTRAINTS_DIR"] == "/usr/local/mwaa/constraints"
+    bare = make(tmp_path / "b", host={"MWAA_CONSTRAINTS_DIR": str(tmp_path / "none")})
+    assert "MWAA_CONSTRAINTS_DIR" not in services(bare)["worker"]["environment"]
+
+
+def test_files_beside_the_definition_are_copied_so_that_nothing_else_of_it_is_seen(tmp_path: Path) -> None:
+    tmp_path.joinpath("requirements.txt").write_text("six\n")
+    tmp_path.joinpath("startup.sh").write_text("true\n")
+    text = "Local: {Paths: {Requirements: requirements.txt, StartupScript: startup.sh}}\n"
+    found = _volumes(make(tmp_path, text))
+    for target, name in (("requirements", "requirements.txt"), ("startup", "startup.sh")):
+        folder = Path(found[f"/usr/local/airflow/{target}"]["source"])
+        assert folder != tmp_path
+        assert [path.name for path in folder.iterdir()] == [name]
+    (tmp_path / "startup.sh").unlink()
+    found = _volumes(make(tmp_path, text))
+    assert list(Path(found["/usr/local/airflow/startup"]["source"]).iterdir()) == [], "a file that went, goes"
+
+
+def test_a_dollar_in_a_path_is_not_interpolated(tmp_path: Path) -> None:
+    found = _volumes(make(tmp_path / "a$b"))
+    assert found["/usr/local/airflow/dags"]["source"] == str(tmp_path / "a$$b" / "dags")
+
+
+def test_the_control_plane_is_told_what_it_makes_and_connects_to(tmp_path: Path) -> None:
+    given = services(make(tmp_path))["control"]["environment"]
+    by_hand = {
+        "AIRFLOW_VERSION": "3.2.1", "AWS_REGION": "us-east-1", "MWAA_LOCAL__AWS_ENDPOINT": "http://aws:4566",
+        "MWAA_LOCAL__DATABASE_DSN": "postgresql://airflow:password-topsecret@postgres:5432/airflow",
+        "MWAA__CORE__FERNET_KEY": '{"FernetKey": "fernet-topsecret"}',
+        "MWAA__LOGGING__AIRFLOW_TASK_LOG_GROUP_ARN": "arn:aws:logs:us-east-1:000000000000:log-group:airflow-fake-Task",
+        "MWAA__DB__POSTGRES_HOST": "postgres",
+    }  # fmt: skip
+    assert {name: given.get(name) for name in by_hand} == by_hand
+    assert given["MWAA__SQS__QUEUE_URL"].startswith("http://aws:4566/000000000000/airflow-celery-fake-")
+    assert given["MWAA_LOCAL__BUCKET"].startswith("mwaa-local-fake-")
+    assert not [
+        name for name in given if name.startswith(("MWAA__CORE__CUSTOM", "MWAA__WEBSERVER", "MWAA_LOCAL__HOME"))
+    ]
+
+
+def test_a_component_is_told_where_everything_is(tmp_path: Path) -> None:
+    given = services(make(tmp_path))["worker"]["environment"]
+    by_hand = {
+        "MWAA__DB__POSTGRES_HOST": "postgres", "MWAA__DB__POSTGRES_PORT": "5432", "MWAA__DB__POSTGRES_DB": "airflow",
+        "MWAA__DB__CREDENTIALS": '{"username": "airflow", "password": "password-topsecret"}',
+        "MWAA__SQS__CUSTOM_ENDPOINT": "http://aws:4566", "MWAA__CORE__API_SERVER_URL": "http://webserver:8080",
+        "MWAA_LOCAL__WEB_URL": "http://127.0.0.1:18080", "MWAA_LOCAL__WEB_PORT": "8080",
+        "MWAA_LOCAL__HOME": "/usr/local/airflow", "MWAA_LOCAL__RUN_DIR": "/usr/local/mwaa/run",
+        "MWAA_LOCAL__CACHE_DIR": "/usr/local/mwaa/cache", "MWAA_LOCAL__BASE_SET": "/opt/mwaa/base",
+        "MWAA_LOCAL__ALLOW_FAILED_REQUIREMENTS": "false",
+    }  # fmt: skip
+    assert {name: given.get(name) for name in by_hand} == by_hand
+    assert not {"MWAA_LOCAL__HOSTNAME", "MWAA_LOCAL__WORKFLOW", "MWAA_LOCAL__NAMESPACE"} & given.keys()
+    assert "AIRFLOW__API__PORT" not in given, "in an image the web server keeps MWAA's port"
+
+
+def test_services_carry_what_makes_them_anew(tmp_path: Path) -> None:
+    found = services(make(tmp_path, "AirflowVersion: 2.10.3\nLocal: {Region: eu-west-1}\n"))
+    assert found["postgres"]["labels"]["io.mwaa-local.database"].endswith("_database-2")
+    assert found["postgres"]["environment"] == {"POSTGRES_PASSWORD": "password-topsecret"}
+    inputs = {found[name]["labels"]["io.mwaa-local.inputs"] for name in ("scheduler", "worker", "webserver")}
+    assert len(inputs) == 1
+    assert "labels" not in found["migrate-db"]
+    assert {found[name]["pull_policy"] for name in ("scheduler", "worker", "webserver", "migrate-db")} == {"never"}
+    words = "--host 0.0.0.0 --port 4566 --state /usr/local/mwaa/aws --region eu-west-1"
+    assert " ".join(found["aws"]["command"]) == words
+    assert found["worker"]["networks"] == "reset"
+
+
+def test_a_ca_bundle_adds_the_file_that_trust_needs(tmp_path: Path) -> None:
+    bundle = tmp_path / "ca.pem"
+    bundle.touch()
+    plain, trusting = make(tmp_path / "a"), make(tmp_path / "a", host={"SSL_CERT_FILE": str(bundle)})
+    assert [path.name for path in plain.files] == ["compose.yaml", "compose.overlay.yaml"]
+    assert [path.name for path in trusting.files] == ["compose.yaml", "compose.ca.yaml", "compose.overlay.yaml"]
+    assert (dict(plain.variables), dict(trusting.variables)) == ({}, {"MWAA_LOCAL_CA_BUNDLE": str(bundle)})
+    assert plain.base != trusting.base and plain.digest != trusting.digest
+
+
+def test_the_ports_that_are_wanted(tmp_path: Path) -> None:
+    plain = docker_plan.wishes(project(tmp_path / "a"))
+    assert [(wish.name, wish.port, wish.explicit) for wish in plain] == [("web", 8080, False), ("aws", 4566, False)]
+    asked = docker_plan.wishes(project(tmp_path / "b", "Local: {Ports: {Web: 1, Aws: 2, Postgres: 3}}\n"))
+    assert [(wish.name, wish.port, wish.explicit, wish.field) for wish in asked] == [
+        ("web", 1, True, "Local.Ports.Web"), ("aws", 2, True, "Local.Ports.Aws"), ("postgres", 3, True, "Local.Ports.Postgres"),
+    ]  # fmt: skip
+
+
+def test_an_image_made_anew_is_a_change(tmp_path: Path) -> None:
+    first = make(tmp_path)
+    text = first.overlay
+    with pytest.MonkeyPatch.context() as patch:
+        original = Parts.__init__
+
+        def another(self: Parts, **given: Any) -> None:
+            original(self, **{**given, "images": {name: f"{value}9" for name, value in given["images"].items()}})
+
+        patch.setattr(Parts, "__init__", another)
+        second = make(tmp_path)
+    assert second.overlay == text
+    assert second.digest != first.digest
+    names = set(first.names)
+    assert [line.partition(":")[0] for line in docker_plan.changes(first.plan, second.plan, names)] == ["image changed"]

@@ -433,17 +433,20 @@ def test_a_command_has_the_components_variables_and_the_callers_terminal(shell: 
         assert not stream.closed, "who opened it closes it"
 
 
-def test_an_interrupt_is_the_commands_business_while_a_person_types(shell: Rig) -> None:
-    # Python's own: a shell gives a command it starts in the background none at all.
+@pytest.fixture
+def interrupted() -> Iterator[Any]:
+    """Python's own handler, whatever the tests were started with."""
     before = signal.signal(signal.SIGINT, signal.default_int_handler)
-    try:
-        text = f"kill -INT {os.getpid()}; exit 3"
-        assert shell.engine.run("worker", [text], interactive=True) == 3
-        assert signal.getsignal(signal.SIGINT) is signal.default_int_handler
-        with pytest.raises(KeyboardInterrupt):
-            shell.engine.run("worker", [text], interactive=False)
-    finally:
-        signal.signal(signal.SIGINT, before)
+    yield signal.default_int_handler
+    signal.signal(signal.SIGINT, before)
+
+
+def test_an_interrupt_is_the_commands_business_while_a_person_types(shell: Rig, interrupted: Any) -> None:
+    text = f"kill -INT {os.getpid()}; exit 3"
+    assert shell.engine.run("worker", [text], interactive=True) == 3
+    assert signal.getsignal(signal.SIGINT) is interrupted
+    with pytest.raises(KeyboardInterrupt):
+        shell.engine.run("worker", [text], interactive=False)
 
 
 def test_nothing_is_run_in_what_is_no_airflow(shell: Rig) -> None:

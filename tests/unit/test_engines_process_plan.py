@@ -126,3 +126,184 @@ def test_the_aws_endpoint_is_told_what_it_may_pretend(tmp_path: Path) -> None:
     assert " ".join(words).endswith(
         "--service eks --service ec2 --containers --state " + " ".join(words).split("--state ")[1]
     )
+
+
+# By hand: who needs whom, who is asked how, who ends when and may take how long, whose start waits for a core.
+TABLE = {
+    "postgres": ("service", (), "postgres", 50, 30.0, 0),
+    "aws": ("service", (), "aws", 40, 20.0, 0),
+    "migrate-db": ("job", ("postgres",), "none", 0, 60.0, 0),
+    "webserver": ("service", ("postgres", "migrate-db"), "runtime", 20, 120.0, 1),
+    "worker": ("service", ("postgres", "migrate-db"), "runtime", 10, 120.0, 2),
+    "scheduler": ("service", ("postgres", "migrate-db"), "runtime", 10, 120.0, 3),
+    "worker-2": ("service", ("postgres", "migrate-db"), "runtime", 10, 120.0, 4),
+    "control": ("service", ("postgres", "aws"), "http", 30, 10.0, 0),
+}
+
+
+def test_the_life_of_each_component(tmp_path: Path) -> None:
+    """120 s are MWAA's 90 s of patience, which the runtime keeps itself, and 30 s for what it then kills."""
+    made = build(tmp_path, "MinWorkers: 2\nMaxWorkers: 2\n")
+    found = {
+        item.name: (item.kind, item.needs, item.probe["kind"], item.stop_rank, item.stop_seconds, item.heavy)
+        for item in made.components
+    }
+    assert found == TABLE
+    with_script = build(tmp_path, "MinWorkers: 2\nMaxWorkers: 2\n", digests={"startup script": "x"})
+    assert {item.heavy for item in with_script.components} == {0}, "scripts mostly wait, and would for each other"
+    signals = {item.name: int(item.stop_signal) for item in made.components if item.stop_signal != 15}
+    assert signals == {"postgres": 2}, "which rolls back what is open and ends cleanly"
+
+
+def test_the_words_and_probes_of_each_component(tmp_path: Path) -> None:
+    given = parts(tmp_path, "Name: e\nLocal: {Region: eu-west-1}\n")
+    made = process_plan.build(given)
+    state, port = given.layout.state, given.ports
+    words = {item.name: " ".join(item.argv).partition(" -m ")[2] for item in made.components}
+    loopback = "--host 127.0.0.1 --port"
+    assert words == {
+        "postgres": "",
+        "aws": f"mwaa_local.aws.server {loopback} {port['aws']} --state {state}/aws --region eu-west-1 --die-with-parent",
+        "migrate-db": "mwaa_local.runtime migrate-db",
+        "webserver": "mwaa_local.runtime webserver",
+        "scheduler": "mwaa_local.runtime scheduler",
+        "worker": "mwaa_local.runtime worker",
+        "control": f"mwaa_local.controlplane.server {loopback} {port['control']} --die-with-parent",
+    }
+    database = {"port": port["postgres"], "password": "database-secret"}
+    probes = {item.name: dict(item.probe) for item in made.components}
+    assert probes["postgres"] == {"kind": "postgres", **database}
+    assert probes["control"]["url"] == f"http://127.0.0.1:{port['control']}/health"
+    assert probes["worker"]["run_dir"] == made.component("worker").run_dir == f"{state}/run/worker"  # type: ignore[union-attr]
+    assert probes["aws"]["url"] == f"http://127.0.0.1:{port['aws']}"
+    assert probes["aws"]["region"] == "eu-west-1"
+    assert probes["aws"]["provision"]["queue"] == f"airflow-celery-{given.environment.id}"
+    assert probes["aws"]["provision"]["bucket"] == made.facts["bucket"]
+    heads = dict(given.environment.version.schema_heads)
+    assert made.component("migrate-db").skip == {"kind": "schema", **database, "heads": heads}  # type: ignore[union-attr]
+    folders = {item.name: item.cwd for item in made.components if item.cwd != "/"}
+    assert folders == dict.fromkeys(("migrate-db", "webserver", "scheduler", "worker"), str(state))
+
+
+def test_the_control_plane_is_told_where_everything_is(tmp_path: Path) -> None:
+    given = parts(tmp_path, "Name: e\nLocal: {Region: eu-west-1}\n")
+    aws = f"http://127.0.0.1:{given.ports['aws']}"
+    control = process_plan.build(given).component("control")
+    assert control is not None
+    assert dict(control.env) == {
+        "MWAA_LOCAL__DATABASE_DSN": f"host=127.0.0.1 port={given.ports['postgres']} dbname=AirflowMetadata "
+        "user=adminuser password=database-secret",
+        "MWAA_LOCAL__AWS_ENDPOINT": aws,
+        "MWAA__SQS__QUEUE_URL": f"{aws}/000000000000/airflow-celery-{given.environment.id}",
+        "AWS_REGION": "eu-west-1",
+    }
+
+
+def test_a_component_is_told_where_everything_is(tmp_path: Path) -> None:
+    given = parts(tmp_path, "Name: e\nLocal: {Region: eu-west-1}\n")
+    made = process_plan.build(given)
+    env = dict(made.component("worker").env)  # type: ignore[union-attr]
+    port, state = given.ports, given.layout.state
+    web, aws = f"http://127.0.0.1:{port['web']}", f"http://127.0.0.1:{port['aws']}"
+    by_hand = {
+        "AIRFLOW_VERSION": "3.2.1", "AIRFLOW_ENV_NAME": "e", "AIRFLOW_ENV_ID": given.environment.id,
+        "CUSTOMER_ACCOUNT_ID": "000000000000", "AWS_REGION": "eu-west-1", "AWS_DEFAULT_REGION": "eu-west-1",
+        "MWAA__CORE__EXECUTOR_TYPE": "CeleryExecutor", "MWAA__CORE__AUTH_TYPE": "none",
+        "MWAA__CORE__FERNET_KEY": json.dumps({"FernetKey": SECRETS.fernet_key}),
+        "MWAA__WEBSERVER__SECRET": '{"secret_key": "web-secret"}', "MWAA__CORE__API_SERVER_URL": web,
+        "MWAA__CORE__REQUIREMENTS_PATH": "/usr/local/airflow/requirements/requirements.txt",
+        "MWAA__CORE__STARTUP_SCRIPT_PATH": "/usr/local/airflow/startup/startup.sh",
+        "MWAA__DB__POSTGRES_HOST": "127.0.0.1", "MWAA__DB__POSTGRES_PORT": str(port["postgres"]),
+        "MWAA__DB__POSTGRES_DB": "AirflowMetadata", "MWAA__DB__POSTGRES_SSLMODE": "prefer",
+        "MWAA__DB__CREDENTIALS": '{"username": "adminuser", "password": "database-secret"}',
+        "MWAA__SQS__QUEUE_URL": f"{aws}/000000000000/airflow-celery-{given.environment.id}",
+        "MWAA__SQS__CUSTOM_ENDPOINT": aws, "MWAA__SQS__USE_SSL": "false", "MWAA__SQS__CREATE_QUEUE": "false",
+        "MWAA_LOCAL_RUNNER": "true", "MWAA_LOCAL__AWS_ENDPOINT": aws, "MWAA_LOCAL__AWS": "local",
+        "MWAA_LOCAL__AWS_ACCESS_KEY_ID": "test", "MWAA_LOCAL__AWS_SECRET_ACCESS_KEY": "test",
+        "MWAA_LOCAL__HOME": f"{state}/home/worker", "MWAA_LOCAL__RUN_DIR": f"{state}/run/worker",
+        "MWAA_LOCAL__CACHE_DIR": "/cache", "MWAA_LOCAL__BASE_SET": "/base", "MWAA_LOCAL__ENVIRONMENT_CLASS": "mw1.small",
+        "MWAA_LOCAL__PARALLELISM": str(given.environment.parallelism),
+        "MWAA_LOCAL__PARSING_PROCESSES": str(given.environment.parsing_processes), "MWAA_LOCAL__RESOLVER": "uv",
+        "MWAA_LOCAL__DAG_SYNC": "workspace", "MWAA_LOCAL__MAX_PLUGINS_BYTES": "1073741824",
+        "MWAA_LOCAL__ALLOW_FAILED_REQUIREMENTS": "false", "MWAA_LOCAL__WEB_PORT": str(port["web"]),
+        "MWAA_LOCAL__WEB_URL": web, "MWAA_LOCAL__COMPONENT": "worker", "MWAA_LOCAL__DIE_WITH_PARENT": "true",
+        "AIRFLOW__LOGGING__WORKER_LOG_SERVER_PORT": str(port["worker-logs"]),
+        "AIRFLOW__API__HOST": "127.0.0.1", "AIRFLOW__API__PORT": str(port["web"]),
+        "MWAA__LOGGING__AIRFLOW_TRIGGERER_LOG_GROUP_ARN": "arn:aws:logs:eu-west-1:000000000000:log-group:airflow-e-Scheduler",
+        "MWAA__LOGGING__AIRFLOW_TASK_LOGS_ENABLED": "true", "MWAA__LOGGING__AIRFLOW_TASK_LOG_LEVEL": "INFO",
+    }  # fmt: skip
+    assert {name: env.get(name) for name in by_hand} == by_hand
+    assert json.loads(env["MWAA_LOCAL__WORKFLOW"]) == {
+        "dags": str(tmp_path / "dags"), "plugins": str(tmp_path / "plugins"),
+        "requirements": str(tmp_path / "requirements" / "requirements.txt"),
+        "startup_script": str(tmp_path / "startup" / "startup.sh"),
+    }  # fmt: skip
+    namespace = json.loads(env["MWAA_LOCAL__NAMESPACE"])
+    assert namespace == {"hostname": env["MWAA_LOCAL__HOSTNAME"], "home": "/usr/local/airflow"}
+    scheduler = dict(made.component("scheduler").env)  # type: ignore[union-attr]
+    assert scheduler["AIRFLOW__LOGGING__TRIGGER_LOG_SERVER_PORT"] == str(port["triggerer-logs"])
+    assert "AIRFLOW__LOGGING__WORKER_LOG_SERVER_PORT" not in scheduler
+    assert dict(made.component("migrate-db").env)["MWAA_LOCAL__WEB_URL"] == ""  # type: ignore[union-attr]
+    older = build(tmp_path, "AirflowVersion: 2.10.3\n").component("webserver")
+    assert older is not None
+    assert older.env["AIRFLOW__WEBSERVER__WEB_SERVER_HOST"] == "127.0.0.1"
+    assert "AIRFLOW__API__HOST" not in older.env
+
+
+def test_the_ports_that_are_wanted_and_where_each_is_set(tmp_path: Path) -> None:
+    plain = process_plan.wishes(parts(tmp_path, "MinWorkers: 2\nMaxWorkers: 2\n").environment)
+    assert [(wish.name, wish.port, wish.explicit) for wish in plain] == [
+        ("web", 8080, False), ("aws", 4566, False), ("postgres", None, False), ("control", None, False),
+        ("triggerer-logs", None, False), ("worker-logs", None, False), ("worker-2-logs", None, False),
+    ]  # fmt: skip
+    yaml = "Local: {Ports: {Web: 1, Aws: 2, Postgres: 3}}\n"
+    asked = process_plan.wishes(parts(tmp_path, yaml).environment)[:3]
+    assert [(wish.port, wish.explicit, wish.field) for wish in asked] == [
+        (1, True, "Local.Ports.Web"), (2, True, "Local.Ports.Aws"), (3, True, "Local.Ports.Postgres"),
+    ]  # fmt: skip
+
+
+def test_hosts_are_told_apart_by_their_last_number(tmp_path: Path) -> None:
+    environment = parts(tmp_path).environment
+    names = ("scheduler", "webserver", "migrate-db", "worker", "worker-2", "worker-25")
+    hosts = [process_plan.hostname(environment, name) for name in names]
+    assert [host.rpartition("-")[2] for host in hosts] == ["1", "2", "3", "11", "12", "35"]
+    assert len({host.rpartition("-")[0] for host in hosts}) == 1
+
+
+def test_of_the_users_variables_only_the_way_to_the_outside_passes(tmp_path: Path) -> None:
+    host = {
+        "PATH": "/bin", "HOME": "/home/me", "LANG": "C", "HTTPS_PROXY": "p", "MWAA_CONSTRAINTS_DIR": "/c", "EDITOR": "vi",
+        "PYTHONPATH": "/x", "AWS_PROFILE": "work", "NO_PROXY": "",
+    }  # fmt: skip
+    base = {"PYTHONUNBUFFERED": "1", "SPT_NOENV": "1"}
+    assert process_plan.base_env(parts(tmp_path, host=host)) == {
+        "PATH": "/bin", "LANG": "C", "HTTPS_PROXY": "p", "MWAA_CONSTRAINTS_DIR": "/c", **base,
+    }  # fmt: skip
+    found = process_plan.base_env(
+        parts(tmp_path, "Local: {Aws: dev}\n", host={"HOME": "/home/me", "AWS_CONFIG_FILE": "/a"})
+    )
+    assert found == {
+        "AWS_PROFILE": "dev", "AWS_CONFIG_FILE": "/a", "AWS_SHARED_CREDENTIALS_FILE": "/home/me/.aws/credentials", **base,
+    }  # fmt: skip
+
+
+def test_options_that_the_migration_obeys(tmp_path: Path) -> None:
+    yaml = "AirflowConfigurationOptions: {core.parallelism: '7', database.max_db_retries: '9'}\n"
+    from mwaa_local.catalog import migrate_db_options
+
+    found = process_plan.migration_options(parts(tmp_path, yaml).environment)
+    assert set(found) <= set(migrate_db_options())
+    assert "AIRFLOW__CORE__PARALLELISM" not in found
+
+
+def test_a_bucket_has_a_name_that_s3_accepts(tmp_path: Path) -> None:
+    (tmp_path / "a").mkdir()
+    long = parts(tmp_path / "a", f"Name: {'Long_Name_' * 7}x\n").environment
+    name = process_plan.bucket_name(long)
+    assert re.fullmatch(r"mwaa-local-[a-z0-9-]+[a-z0-9]", name) and len(name) <= 63
+
+
+def test_wished_restarts_are_remembered(tmp_path: Path) -> None:
+    made = build(tmp_path, nonces={"worker": 3})
+    assert {item.name: item.nonce for item in made.components if item.nonce} == {"worker": 3}

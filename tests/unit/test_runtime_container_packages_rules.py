@@ -56,3 +56,34 @@ def test_requirements_come_later_and_stay(tmp_path: Path) -> None:
     assert container_packages.with_commands(inputs, "/bin").endswith(f"{container_packages.FOLDER}/bin:/bin")
     container_packages.clear(inputs)
     assert container_packages.installed(inputs) == {}
+
+
+def test_a_component_begins_without_any_whether_there_were_some_or_not(tmp_path: Path) -> None:
+    given = RuntimeInputs.parse("worker", process_variables(tmp_path))
+    container_packages.clear(given)
+    folder = given.home / container_packages.FOLDER
+    assert container_packages.with_commands(given, "/bin") == "/bin"
+    assert container_packages.installed(given) == {}
+    (folder / "bin").mkdir(parents=True)
+    assert container_packages.with_commands(given, "/bin") == f"{folder}/bin:/bin"
+    container_packages.clear(given)
+    assert not folder.exists()
+
+
+def test_files_outside_of_the_folder_are_never_removed(tmp_path: Path) -> None:
+    given = RuntimeInputs.parse("worker", process_variables(tmp_path))
+    site = given.home / container_packages.FOLDER / "lib" / "python3.12" / "site-packages"
+    info = site / "My_Tool-1.0.dist-info"
+    info.mkdir(parents=True)
+    (site / "my_tool.py").touch()
+    outside = tmp_path / "outside.py"
+    outside.touch()
+    up = "../" * len(site.relative_to(tmp_path).parts)
+    (info / "RECORD").write_text(f"my_tool.py,sha256=x,1\n{up}outside.py,,\nMy_Tool-1.0.dist-info/RECORD,,\n")
+    assert container_packages.installed(given) == {"my-tool": "1.0"}
+    assert container_packages.give_way(given, ["other"]) == []
+    assert container_packages.give_way(given, ["my.tool"]) == ["my-tool"]
+    assert not (site / "my_tool.py").exists() and not info.exists()
+    assert outside.exists()
+    (site / "bare-2.dist-info").mkdir()
+    assert container_packages.give_way(given, ["bare"]) == ["bare"], "one without a list of its files goes too"
