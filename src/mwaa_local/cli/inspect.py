@@ -168,20 +168,36 @@ def logs(
 
 
 def _follow_all(engine: Engine, names: list[str], lines: int) -> None:
-    """Lines of every component as they come; one thread each, for each blocks on its own output."""
+    """Lines of every component as they come, until the last one ends; a thread for each, for each blocks on its own.
+
+    Raises:
+        MwaaLocalError: One cannot be read.
+    """
     import queue
     import threading
 
-    arrived: queue.Queue[str] = queue.Queue(maxsize=1000)
+    arrived: queue.Queue[str | MwaaLocalError | None] = queue.Queue(maxsize=1000)
 
     def read(name: str) -> None:
-        for line in engine.logs(name, follow=True, lines=lines):
-            arrived.put(f"{name} | {line}")
+        try:
+            for line in engine.logs(name, follow=True, lines=lines):
+                arrived.put(f"{name} | {line}")
+        except MwaaLocalError as error:
+            arrived.put(error)
+        finally:
+            arrived.put(None)
 
     for name in names:
         threading.Thread(target=read, args=(name,), daemon=True).start()
-    while True:
-        output.out.print(arrived.get(), markup=False)
+    ended = 0
+    while ended < len(names):
+        found = arrived.get()
+        if isinstance(found, MwaaLocalError):
+            raise found
+        if found is None:
+            ended += 1
+        else:
+            output.out.print(found, markup=False)
 
 
 def _task_logs(environment: Environment, addresses: Addresses | None, words: list[str], try_number: int | None) -> None:
