@@ -12,8 +12,7 @@ from typing import Any
 import pytest
 from cli_support import CommandLine, command_line
 
-from mwaa_local.cli import output
-from mwaa_local.errors import MachineError, RequirementsError
+from mwaa_local.errors import RequirementsError
 from mwaa_local.preflight import packaging, resolve_diff
 from mwaa_local.preflight import run as preflight_run
 from mwaa_local.preflight.findings import Unchecked
@@ -101,27 +100,6 @@ def test_a_report_goes_to_its_file_whole_and_nothing_to_stdout(command_line: Com
     assert "SUP" in place.read_text()
     assert "2 findings" in done.err
     assert [path.name for path in place.parent.iterdir()] == ["report"]
-
-
-@pytest.mark.parametrize("call", ["write_text", "replace"])
-def test_a_report_that_cannot_be_written_leaves_the_old_one_and_nothing_beside_it(
-    command_line: CommandLine, monkeypatch: pytest.MonkeyPatch, tmp_path: Path, call: str
-) -> None:
-    place = tmp_path / "report.txt"
-    place.write_text("old")
-    original = getattr(Path, call)
-
-    def refuse(self: Path, *words: Any, **more: Any) -> Any:
-        if call == "write_text":
-            original(self, "half")
-        raise OSError(28, "No space left on device")
-
-    with monkeypatch.context() as broken:
-        broken.setattr(Path, call, refuse)
-        with pytest.raises(MachineError, match="No space"):
-            output.write_atomically(place, "new report")
-    assert place.read_text() == "old"
-    assert [path.name for path in tmp_path.iterdir() if path.is_file()] == ["report.txt"]
 
 
 def test_a_report_whose_folder_cannot_be_made_is_one_error(command_line: CommandLine, tmp_path: Path) -> None:

@@ -15,7 +15,7 @@ from mwaa_local.errors import EngineError, UsageError
 from mwaa_local.model import SmokeSettings
 from mwaa_local.observability import smoke, smoke_runs
 from mwaa_local.observability.airflow_api import AirflowApi, Dag, ImportFailure, RefusedError
-from mwaa_local.observability.smoke_results import FailedTask, RunResult, SmokeResult, junit
+from mwaa_local.observability.smoke_results import FailedTask, RunResult, SmokeResult, as_junit
 
 JUNIT = Path(__file__).parents[1] / "fixtures/preflight/junit-10.xsd"
 
@@ -59,7 +59,7 @@ def test_no_more_runs_at_once_than_slots(slots: int) -> None:
     ],
 )
 def test_a_dag_that_cannot_be_triggered_fails_and_the_others_go_on(
-    conf: dict[str, Any], status: int, detail: str, reason: str, tmp_path: Path
+    conf: dict[str, Any], status: int, detail: str, reason: str
 ) -> None:
     fake = FakeAirflow(3)
     fake.add("asks")
@@ -71,8 +71,7 @@ def test_a_dag_that_cannot_be_triggered_fails_and_the_others_go_on(
     assert results[0].reason.startswith(reason)
     result = SmokeResult(runs=tuple(results))
     assert not result.passed
-    (tmp_path / "smoke.xml").write_text(junit(result))
-    failure = ET.parse(tmp_path / "smoke.xml").getroot().find("testcase[@name='asks']/failure")
+    failure = ET.fromstring(as_junit(result)).find("testcase[@name='asks']/failure")
     assert failure is not None and str(failure.get("message")).startswith(reason)
 
 
@@ -233,23 +232,21 @@ def test_waiting_for_a_dag_that_never_comes_is_bounded(tmp_path: Path) -> None:
         assert smoke.wait_until_parsed(api, tmp_path, ("late",), timeout_s=0.3) == ([], [])
 
 
-def test_junit_holds_failures_and_survives_control_characters(tmp_path: Path) -> None:
+def test_junit_holds_failures_and_survives_control_characters() -> None:
     task = FailedTask("t", "failed", 1, ("boom \x07 <&>",), "KeyError: '\x07'", "dags/load.py:12")
     failed = RunResult("bad", "r", "failed", 1.5, (task,))
     result = SmokeResult(
         (ImportFailure("/dags/x.py", "Traceback"),), (failed, RunResult("ok", "r", "success", 2.0)), ("no environment",)
     )
-    path = tmp_path / "smoke.xml"
-    path.write_text(junit(result), encoding="utf-8")
-    xmlschema.XMLSchema(str(JUNIT)).validate(path)
-    suite = ET.parse(path).getroot()
+    written = as_junit(result)
+    xmlschema.XMLSchema(str(JUNIT)).validate(written)
+    suite = ET.fromstring(written)
     assert (suite.get("tests"), suite.get("failures")) == ("4", "3")
     failure = suite.find("testcase[@name='bad']/failure")
     assert failure is not None and failure.text is not None
     assert failure.text.startswith("task t (try 1) dags/load.py:12: KeyError: '?'"), "the user's line comes first"
     assert "boom ? <&>" in failure.text
     assert failure.get("message") == "task t (try 1) dags/load.py:12: KeyError: '?'; run r ended failed"
-    assert [entry.name for entry in path.parent.iterdir()] == ["smoke.xml"]
 
 
 def test_an_unreachable_web_server_is_one_clear_error() -> None:

@@ -312,3 +312,45 @@ def test_workspaces_leave_nothing_behind(tmp_path: Path) -> None:
 def test_the_schema_of_a_rule_is_frozen() -> None:
     with pytest.raises(dataclasses.FrozenInstanceError):
         registry.rule("DAG001").id = "x"  # type: ignore[misc]
+
+
+@pytest.mark.parametrize("end", ["", "\n", "\r\n", "\n\n"])
+@pytest.mark.parametrize("before", ["", "echo a\n", "echo a\necho b\necho c\necho d\necho e\necho f\n"])
+def test_a_comment_counts_in_the_last_line_too(tmp_path: Path, before: str, end: str) -> None:
+    """Editors of some leave the last line without its end."""
+    write(tmp_path, script(f"{before}exec true  # mwaa: ignore[SUP004]{end}"))
+    report = run.validate(Request(tmp_path, select=("SUP004",)))
+    assert (report.findings, report.suppressed, report.exit_code) == ((), 1, 0)
+    write(tmp_path, script(f"{before}exec true  # mwaa: ignore[SUP003]{end}"))
+    report = run.validate(Request(tmp_path, select=("SUP004",)))
+    assert [item.excerpt for item in report.findings] == ["exec true  # mwaa: ignore[SUP003]"]
+
+
+def test_a_comment_silences_in_every_kind_of_file(tmp_path: Path) -> None:
+    """Also in a member of an archive, where the line is the member's."""
+    import zipfile
+
+    files = {
+        "mwaa.yaml": "AirflowConfigurationOptions:\n  smtp.smtp_port: '25'  # mwaa: ignore[DEF017]",
+        "dags/d.py": 'from airflow.sdk import task\ntask(executor="X")  # mwaa: ignore[DAG017]',
+        "requirements/requirements.txt": "--index-url https://x.example.com/  # mwaa: ignore[REQ012]",
+    }
+    write(tmp_path, files)
+    with zipfile.ZipFile(tmp_path / "plugins.zip", "w") as made:
+        made.writestr("p.py", 'import os\nos.environ["A"] = "b"  # mwaa: ignore[PLG013]')
+    rules = ("DEF017", "DAG017", "REQ012", "PLG013")
+    report = run.validate(Request(tmp_path, select=rules))
+    assert (report.findings, report.suppressed) == ((), 4)
+    for name, text in files.items():
+        write(tmp_path, {name: text.replace("ignore[", "ignore[X")})
+    assert sorted(ids(run.validate(Request(tmp_path, select=rules)))) == ["DAG017", "DEF017", "REQ012"]
+
+
+@pytest.mark.parametrize(("line", "silenced"), [(1, True), (5, True), (6, False)])
+def test_a_comment_of_its_own_counts_for_the_file_in_its_first_five_lines(
+    tmp_path: Path, line: int, silenced: bool
+) -> None:
+    lines = ["echo"] * 8
+    lines[line - 1] = "  # mwaa: ignore[SUP004]"
+    write(tmp_path, script("\n".join([*lines, "exec true", ""])))
+    assert bool(run.validate(Request(tmp_path, select=("SUP004",))).suppressed) is silenced

@@ -11,7 +11,7 @@ import threading
 import time
 import traceback
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager, suppress
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -95,11 +95,17 @@ def show_error(error: MwaaLocalError, *, debug: bool = False) -> None:
 
 def show_unexpected(error: Exception) -> None:
     """A failure nobody foresaw: the traceback goes to a file, so that a report can carry it."""
-    with tempfile.NamedTemporaryFile(
-        "w", prefix="mwaa-local-", suffix=".log", delete=False, encoding="utf-8"
-    ) as stream:
-        stream.write("".join(traceback.format_exception(error)))
+    told = "".join(traceback.format_exception(error))
     err.print(f"[bold red]error:[/] {escape(type(error).__name__)}: {escape(str(error))}")
+    try:
+        with tempfile.NamedTemporaryFile(
+            "w", prefix="mwaa-local-", suffix=".log", delete=False, encoding="utf-8"
+        ) as stream:
+            stream.write(told)
+    except OSError as why:
+        err.print(told, markup=False)
+        err.print(f"   [dim]why:[/] not foreseen; the traceback above has no file: {escape(str(why))}")
+        return
     err.print(f"   [dim]why:[/] not foreseen; the traceback is in {escape(stream.name)}")
     err.print("  [dim]next:[/] run again with --debug, or report it with that file")
 
@@ -165,21 +171,18 @@ class StepProgress:
 
 
 def write_atomically(path: Path, text: str) -> None:
-    """A report is written whole or not at all.
+    """A report is written whole or not at all; a write that fails leaves nothing beside the old one.
 
     Raises:
-        MachineError: it cannot be written; an older report stands, and nothing lies beside it.
+        MachineError: It cannot be written.
     """
-    partial = path.with_name(f".{path.name}.partial")
+    from mwaa_local.packages.fetch import write_atomically as write  # here: commands that write none start faster
+
     try:
-        path.parent.mkdir(parents=True, exist_ok=True)
-        partial.write_text(text, encoding="utf-8")
-        partial.replace(path)
+        write(path, text)
     except OSError as error:
-        with suppress(OSError):
-            partial.unlink(missing_ok=True)
         raise MachineError(
-            "the report cannot be written", where=str(path), why=str(error), hint="name a file in another folder"
+            "the report cannot be written", where=str(path), why=str(error), hint="name another place for it"
         ) from error
 
 

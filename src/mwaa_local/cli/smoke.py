@@ -19,8 +19,7 @@ from mwaa_local.model import Environment
 from mwaa_local.observability import smoke as smoke_test
 from mwaa_local.observability import smoke_runs
 from mwaa_local.observability.airflow_api import AirflowApi
-from mwaa_local.observability.smoke_results import RunResult, SmokeResult
-from mwaa_local.observability.smoke_results import junit as junit_xml
+from mwaa_local.observability.smoke_results import RunResult, SmokeResult, as_junit
 
 # Of the scheduler's output, enough to reach back to a task of this test.
 _SCHEDULER_LINES = 5000
@@ -105,10 +104,12 @@ def smoke(
             result = SmokeResult(result.import_errors, tuple(runs), (*result.problems, str(error)))
         raise
     finally:
-        if junit:
-            output.write_atomically(junit, junit_xml(result))
-        if not was_running:
-            _leave(chosen, environment, engine, keep=keep)
+        try:
+            if junit:
+                output.write_atomically(junit, as_junit(result))
+        finally:
+            if not was_running:
+                _leave(chosen, environment, engine, keep=keep)
     if json:
         output.emit_json(result.as_dict())
     _show(result, quiet=json)

@@ -81,7 +81,7 @@ class SmokeResult:
         return {"schema": "mwaa-local/smoke/1", "passed": self.passed, **asdict(self)}
 
 
-def junit(result: SmokeResult) -> str:
+def as_junit(result: SmokeResult) -> str:
     """The result as JUnit XML: one case for imports, one for each run."""
     suite = ET.Element("testsuite", name="mwaa-local smoke")
     imports = ET.SubElement(suite, "testcase", classname="dags", name="import errors", time="0")
