@@ -199,3 +199,13 @@ def test_the_report_is_written_where_asked(command_line: CommandLine, airflow: F
     place = tmp_path / "reports" / "deep" / "smoke.xml"
     assert command_line("smoke", "--junit", str(place)).code == 0
     assert ET.parse(place).getroot().tag in ("testsuite", "testsuites")
+
+
+def test_a_report_that_cannot_be_written_leaves_no_environment_running(
+    command_line: CommandLine, airflow: FakeAirflow, tmp_path: Path
+) -> None:
+    (tmp_path / "file").write_text("")
+    done = command_line("smoke", "--junit", str(tmp_path / "file" / "smoke.xml"))
+    assert done.code == 1
+    assert "the report cannot be written" in done.err
+    assert command_line.engine.methods()[-1] == "down"
