@@ -85,3 +85,27 @@ def test_a_line_cut_short_costs_only_itself(tmp_path: Path) -> None:
     assert record.find("b") is None
     assert record.find("a") is not None
     assert record.find("c") is not None
+
+
+def test_every_cut_of_the_record_finds_what_was_whole_and_takes_more(tmp_path: Path) -> None:
+    """A kill may end the file anywhere: what was written before is found, what was half written is not, and it goes on."""
+    whole = SentRecord(tmp_path / "whole")
+    for number in range(3):
+        whole.add(f"t{number}", "celery", f"body {number}", {"a": {"StringValue": "ü"}})
+    whole.acknowledge("t1")
+    whole.close()
+    content = (tmp_path / "whole" / "sent.current").read_bytes()
+    for length in range(0, len(content) + 1, 3):
+        folder = tmp_path / str(length)
+        folder.mkdir()
+        (folder / "sent.current").write_bytes(content[:length])
+        lines = content[:length].count(b"\n")
+        record = SentRecord(folder)
+        for number in range(3):
+            found = record.find(f"t{number}")
+            assert (found is not None) == (lines > number), (length, number)
+            assert found is None or (found.body, found.acknowledged) == (f"body {number}", number == 1 and lines == 4)
+        record.add("after", "celery", "more", None)
+        again = record.find("after")
+        record.close()
+        assert again is not None and again.body == "more", length
