@@ -10,7 +10,7 @@ import pytest
 from engines_docker_support import DAEMON_DOWN, FakeDocker, image, make, project
 
 from mwaa_local.engines import docker, docker_image
-from mwaa_local.engines.docker_client import Docker, translate
+from mwaa_local.engines.docker_client import CommandFailedError, Docker, NotFetchedError, PortTakenError, translate
 from mwaa_local.errors import EngineError, MachineError
 
 
@@ -34,24 +34,24 @@ def fake(tmp_path: Path) -> FakeDocker:
         ("write /x: no space left on device", MachineError, "disk of the Docker daemon is full", "docker system df"),
         (
             "Error response from daemon: driver failed: Bind for 127.0.0.1:8080 failed: port is already allocated",
-            MachineError,
+            PortTakenError,
             "port 8080 is taken",
             "Local.Ports",
         ),
         (
             "failed to set up container networking: listen tcp4 127.0.0.1:4566: bind: address already in use",
-            MachineError,
+            PortTakenError,
             "port 4566 is taken",
             "Local.Ports",
         ),
         ("all predefined address pools have been fully subnetted", EngineError, "no network addresses", "prune"),
         (
             "failed to resolve source metadata for docker.io/library/amazonlinux:2023: dial tcp: lookup failed",
-            EngineError,
+            NotFetchedError,
             "amazonlinux:2023 cannot be fetched",
             "docker/offline/build.py",
         ),
-        ("something nobody has seen", EngineError, "docker x failed", "mwaa-local status"),
+        ("something nobody has seen", CommandFailedError, "docker x failed", "mwaa-local status"),
     ],
 )
 def test_words_of_the_program_become_errors(said: str, kind: type[Exception], what: str, hint: str) -> None:

@@ -14,9 +14,9 @@ import pytest
 from engines_docker_support import FakeDocker, container, make
 
 from mwaa_local.engines import docker_state, docker_waiting, processes
-from mwaa_local.engines.docker_client import Docker
+from mwaa_local.engines.docker_client import Docker, PortTakenError
 from mwaa_local.engines.docker_waiting import Compose, named, until_healthy
-from mwaa_local.errors import EngineError, MachineError
+from mwaa_local.errors import EngineError, MachineError, MwaaLocalError
 
 STARTING = {"Status": "starting", "Log": [{"Output": "no heartbeat yet\n"}]}
 
@@ -304,11 +304,11 @@ def test_who_has_a_port_is_named_where_it_can_be_seen(
     holders: dict[int, Any] = {8080: (7, "nc -l 8080")}
     monkeypatch.setattr(processes, "listener", holders.get)
 
-    def why(what: str) -> str:
-        return named(docker, MachineError(what, why="as it was")).why
+    def why(error: MwaaLocalError) -> str:
+        return named(docker, error).why
 
-    assert why("port 8080 is taken") == "process 7: nc -l 8080"
-    assert why("port 8081 is taken") == "as it was"
-    assert why("the disk is full") == "as it was"
+    assert why(PortTakenError(8080, "as it was")) == "process 7: nc -l 8080"
+    assert why(PortTakenError(8081, "as it was")) == "as it was"
+    assert why(MachineError("the disk is full", why="as it was")) == "as it was"
     other = EngineError("port 8080 is no port", why="as it was")
     assert named(docker, other).why == "as it was"

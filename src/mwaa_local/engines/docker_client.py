@@ -159,6 +159,27 @@ def _subject(words: tuple[str, ...]) -> str:
     return " ".join(word for word in words[:2] if not word.startswith("-"))
 
 
+class PortTakenError(MachineError):
+    """A port that Docker was to publish is taken; ``port`` is its number."""
+
+    def __init__(self, port: int, why: str) -> None:
+        super().__init__(
+            f"port {port} is taken",
+            where="Local.Ports",
+            why=why,
+            hint="stop what listens there, or set Local.Ports to other ports",
+        )
+        self.port = port
+
+
+class NotFetchedError(EngineError):
+    """An image, or what a build step asked for, could not be fetched."""
+
+
+class CommandFailedError(EngineError):
+    """The docker program failed for a reason that is not known here."""
+
+
 def translate(stderr: str, command: str, *, images: tuple[str, ...] = ()) -> MwaaLocalError:
     """What the docker program said, as an error with a next step.
 
@@ -193,24 +214,18 @@ def translate(stderr: str, command: str, *, images: tuple[str, ...] = ()) -> Mwa
             hint="free some space (`docker system df` shows what uses it) and run `make up` again",
         )
     if port := _PORT.search(stderr):
-        number = next(group for group in port.groups() if group)
-        return MachineError(
-            f"port {number} is taken",
-            where="Local.Ports",
-            why=why,
-            hint="stop what listens there, or set Local.Ports to other ports",
-        )
+        return PortTakenError(int(next(group for group in port.groups() if group)), why)
     if _POOLS.search(stderr):
         return EngineError(
             "Docker has no network addresses left", why=why, hint="remove unused networks: `docker network prune`"
         )
     if _REGISTRY.search(stderr):
         names = ", ".join(images) or "an image"
-        return EngineError(
+        return NotFetchedError(
             f"{names} cannot be fetched: no registry answers, or it refuses",
             where=command,
             why=why,
             hint="check the network, proxy and `docker login`; or make stand-ins from Debian packages: "
             f"sudo python3 docker/offline/build.py; or choose another base (Local.Base: debian); {_PROCESS_ENGINE}",
         )
-    return EngineError(f"{command} failed", why=why, hint="mwaa-local status; mwaa-local logs COMPONENT")
+    return CommandFailedError(f"{command} failed", why=why, hint="mwaa-local status; mwaa-local logs COMPONENT")

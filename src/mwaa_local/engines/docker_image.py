@@ -16,7 +16,7 @@ from typing import Any
 
 import mwaa_local
 from mwaa_local.catalog.images import base_image, postgres_image
-from mwaa_local.engines.docker_client import Docker, translate
+from mwaa_local.engines.docker_client import CommandFailedError, Docker, NotFetchedError, translate
 from mwaa_local.engines.protocol import Step
 from mwaa_local.errors import EngineError, MwaaLocalError
 from mwaa_local.model import Environment
@@ -314,12 +314,12 @@ def _run_long(docker: Docker, words: list[str], step: Step, *, images: tuple[str
 
 def _build_error(text: str, command: str, images: tuple[str, ...], seconds: float) -> MwaaLocalError:
     error = translate(text, f"docker {command} ({seconds:.0f} s)", images=images)
-    if command == "build" and error.what.endswith("failed"):
+    if command == "build" and isinstance(error, CommandFailedError):
         return EngineError(
             "the image cannot be built", where="docker/Dockerfile", why=error.why, hint="mwaa-local --engine process up"
         )
     # Inside a build step it is the package index, not the registry, that did not answer.
-    if command == "build" and "did not complete successfully" in text and "cannot be fetched" in error.what:
+    if command == "build" and "did not complete successfully" in text and isinstance(error, NotFetchedError):
         return EngineError(
             "the image cannot be built: a step of it could not fetch packages",
             where="docker/Dockerfile",

@@ -11,11 +11,11 @@ from pathlib import Path
 from typing import Any
 
 from mwaa_local.engines import docker_state, processes
-from mwaa_local.engines.docker_client import Docker, tail, translate
+from mwaa_local.engines.docker_client import Docker, PortTakenError, tail, translate
 from mwaa_local.engines.docker_state import AIRFLOW, JOBS, Container
 from mwaa_local.engines.protocol import Progress, Step
 from mwaa_local.engines.waiting import told
-from mwaa_local.errors import EngineError, MachineError, MwaaLocalError
+from mwaa_local.errors import EngineError, MwaaLocalError
 from mwaa_local.runtime import status as runtime_status
 
 LOOK_SECONDS = 0.3
@@ -220,9 +220,9 @@ def _failed(docker: Docker, containers: Iterable[Container], said: str) -> MwaaL
 
 def named(docker: Docker, error: MwaaLocalError) -> MwaaLocalError:
     """A taken port's error with the name of who has it, where that can be seen."""
-    if not isinstance(error, MachineError) or not error.what.startswith("port "):
+    if not isinstance(error, PortTakenError):
         return error
-    port = int(error.what.split()[1])
+    port = error.port
     done = docker.call("ps", "--filter", f"publish={port}", "--format", "{{.Names}}")
     holders = done.stdout.decode(errors="replace").split()
     holder = processes.listener(port) if not holders else None
