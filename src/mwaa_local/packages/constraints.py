@@ -32,7 +32,7 @@ from mwaa_local.packages.pip_settings import PipSettings
 SourceKind = Literal["official", "folder", "catalog", "file", "url"]
 _FRESH_S = 600.0
 # A line with a marker is no pin of every Python, and one with a star no pin at all: the resolver judges those.
-_PIN = re.compile(r"^\s*([A-Za-z0-9][\w.-]*)\s*==\s*([^\s;#*,]+)\s*(?:$|#|--hash)")
+_PIN = re.compile(r"^\s*([A-Za-z0-9][\w.-]*)\s*={2,3}\s*([^\s;#*,=]+)\s*(?:$|#|--hash)")
 
 
 _OF_AIRFLOW = re.compile(r"constraints-(\d+\.\d+\.\d+)")

@@ -99,6 +99,13 @@ def parse_entry(line: Line, file: str, path_map: Mapping[str, Path], home: str) 
     Raises:
         LineError: pip would refuse it.
     """
+    try:
+        return _parsed(line, file, path_map, home)
+    except ValueError as error:  # a URL whose host is none: http://[
+        raise LineError(f"{error}: {line.text or line.options.editables[0]}", line.number) from error
+
+
+def _parsed(line: Line, file: str, path_map: Mapping[str, Path], home: str) -> Entry:
     options = line.options
     editable = not line.text
     text = options.editables[0] if editable else line.text

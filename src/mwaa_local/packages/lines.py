@@ -24,6 +24,7 @@ _BOMS = (
 )
 _CODING = re.compile(rb"coding[:=]\s*([-\w.]+)")
 _COMMENT = re.compile(r"(^|\s+)#.*$")
+_STRONG_HASHES = ("sha256", "sha384", "sha512")
 _VARIABLE = re.compile(r"(?P<whole>\$\{(?P<name>[A-Z0-9_]+)\})")
 
 
@@ -91,11 +92,11 @@ def lines(text: str, environment: Mapping[str, str]) -> Iterator[Line]:
         except ValueError as error:
             raise LineError(f"cannot be split into options: {error}", number) from error
         try:
-            values, rest = _PARSER.parse_args(words, values=_parser_defaults())
+            # Words behind the options of a line without a requirement: pip passes over them.
+            values, _ = _PARSER.parse_args(words, values=_parser_defaults())
+            _refuse_values(values)
         except LineError as error:
             raise LineError(str(error), number) from error
-        if rest and not requirement:
-            raise LineError(f"unexpected words after options: {' '.join(rest)}", number)
         yield Line(number, requirement, values)
 
 
@@ -135,6 +136,23 @@ def _divide(line: str) -> tuple[str, str]:
         if word.startswith("-"):
             return " ".join(words[:index]).strip(), " ".join(words[index:])
     return line, ""
+
+
+def _refuse_values(options: optparse.Values) -> None:
+    """What pip refuses of the values of options, whatever the requirement.
+
+    Raises:
+        LineError: A hash without its kind, of a weak kind, or a setting without its value.
+    """
+    for value in options.hashes:
+        kind, sign, _ = value.partition(":")
+        if not sign:
+            raise LineError(f"--hash {value} names no kind of hash: --hash=sha256:...")
+        if kind not in _STRONG_HASHES:
+            raise LineError(f"--hash {value}: pip takes {', '.join(_STRONG_HASHES)} only")
+    for value in options.config_settings:
+        if "=" not in value:
+            raise LineError(f"--config-settings {value} is not of the form KEY=VALUE")
 
 
 class _Parser(optparse.OptionParser):
