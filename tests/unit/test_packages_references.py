@@ -44,7 +44,6 @@ REFUSED = [
     "_libgcc_mutex=0.1=main",
     "@EXPLICIT",
     "name: my-environment",
-    "  - python=3.11",
 ]
 
 
@@ -72,6 +71,11 @@ def test_what_is_no_requirement_is_told_of_its_line(home: Home, line: str) -> No
         home.read(f"requests\n\n{line}\n")
     assert caught.value.kind == "syntax" and caught.value.where.endswith("requirements.txt, line 3")
     assert "\n" not in caught.value.why
+
+
+def test_a_line_of_conda_that_pip_passes_over_is_no_error(home: Home) -> None:
+    """pip takes a dash alone for the end of the requirement and passes over the words behind it."""
+    assert [entry.name for entry in home.read("requests\n  - python=3.11\n").entries] == ["requests"]
 
 
 def test_all_lines_of_a_freeze_are_told_at_once(home: Home) -> None:
