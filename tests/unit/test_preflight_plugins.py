@@ -319,3 +319,15 @@ def test_findings_in_an_archive_name_the_file_in_it(tmp_path: Path) -> None:
     (found,) = hits("PLG009", space)
     assert found.file is not None
     assert space.relative(found.file) == "plugins.zip/p.py"
+
+
+def test_an_archive_is_unpacked_where_the_temporary_folder_is_a_link(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """As macOS has it."""
+    (tmp_path / "real").mkdir()
+    (tmp_path / "link").symlink_to("real")
+    monkeypatch.setattr("tempfile.tempdir", str(tmp_path / "link"))
+    archive(tmp_path / "project/plugins.zip", {"p.py": PLUGIN})
+    with workspace(tmp_path / "project", {}) as space:
+        assert [path.name for path in space.plugins_folder.rglob("*")] == ["p.py"]

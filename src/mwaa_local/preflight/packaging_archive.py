@@ -11,7 +11,8 @@ from pathlib import Path
 
 from mwaa_local.errors import WorkflowFileError
 from mwaa_local.model.plugins import ARCHIVE_NAME
-from mwaa_local.preflight.readings.plugins import is_junk
+from mwaa_local.preflight.readings.archives import FAULTS
+from mwaa_local.preflight.readings.plugins import is_junk, way_out
 
 # The earliest time a zip can hold; a real one would make each archive another.
 _EPOCH = (1980, 1, 1, 0, 0, 0)
@@ -41,7 +42,7 @@ def entries(plugins: Path) -> list[Entry]:
     An archive made earlier that lies in the folder does not belong into the next one.
 
     Raises:
-        WorkflowFileError: an archive cannot be read, or a link leads out of the folder.
+        WorkflowFileError: an archive cannot be read, or a link or a name leads out of the folder.
     """
     if plugins.is_file():
         return _from_archive(plugins)
@@ -70,8 +71,13 @@ def _from_archive(path: Path) -> list[Entry]:
         with zipfile.ZipFile(path) as archive:
             for item in archive.infolist():
                 if not item.is_dir() and not is_junk(item.filename):
+                    if out := way_out(item.filename):
+                        raise WorkflowFileError(
+                            f"{item.filename} is {out}, out of the plugins folder", where=str(path),
+                            hint="make the archive from inside the folder",
+                        )  # fmt: skip
                     found.append(Entry(item.filename, archive.read(item), bool((item.external_attr >> 16) & 0o111)))
-    except (zipfile.BadZipFile, OSError, RuntimeError) as error:
+    except FAULTS as error:
         raise WorkflowFileError("plugins.zip cannot be read", where=str(path), why=str(error)) from error
     return found
 

@@ -8,7 +8,6 @@ import os
 import shutil
 import tempfile
 import threading
-import zipfile
 from collections.abc import Callable, Mapping
 from functools import cached_property
 from pathlib import Path
@@ -317,10 +316,12 @@ class Workspace:
 
 def _unpack(found: Plugins, target: Path) -> None:
     """Unpack the well-behaved files of an archive; hostile names are left out (a rule reports them)."""
-    with contextlib.suppress(zipfile.BadZipFile, OSError, RuntimeError, NotImplementedError):
-        for entry in found.files:
-            place = (target / entry.name.replace("\\", "/")).resolve()
-            if not place.is_relative_to(target) or place == target or ":" in entry.name:
-                continue
+    root = target.resolve()
+    for entry in found.files:
+        place = (root / entry.name.replace("\\", "/")).resolve()
+        if not place.is_relative_to(root) or place == root or ":" in entry.name:
+            continue
+        # A name that is too long, or that is a file to one entry and a folder to the next, costs no other entry.
+        with contextlib.suppress(OSError):
             place.parent.mkdir(parents=True, exist_ok=True)
             place.write_bytes(entry.read(200_000_000))

@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+import lzma
+import struct
 import zipfile
+import zlib
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path, PurePosixPath
@@ -11,7 +14,11 @@ from mwaa_local.preflight.readings.python import PythonFile
 from mwaa_local.preflight.readings.text import MAX_BYTES, TextFile
 
 _MOST = 2_000
-_FAULTS = (zipfile.BadZipFile, zipfile.LargeZipFile, OSError, RuntimeError, NotImplementedError, EOFError, ValueError)
+# What reading a damaged archive may raise: its own errors, those of each way to pack, and names that are no text.
+FAULTS = (
+    zipfile.BadZipFile, zipfile.LargeZipFile, zlib.error, lzma.LZMAError, struct.error, OSError, RuntimeError,
+    NotImplementedError, EOFError, ValueError,
+)  # fmt: skip
 
 
 @dataclass(frozen=True)
@@ -45,7 +52,7 @@ def read(path: Path) -> Archive | None:
             for name in _top(names, ".py"):
                 with opened.open(name) as member:
                     python.append(PythonFile(TextFile(path / name, member.read(MAX_BYTES))))
-    except _FAULTS as error:
+    except FAULTS as error:
         return Archive(path, tuple(python), (), (), str(error) or type(error).__name__)
     deeper = tuple(name for name in names if name.endswith(".py") and len(PurePosixPath(name).parts) > 1)
     return Archive(path, tuple(python), deeper, tuple(_top(names, ".pyc")))
@@ -65,5 +72,5 @@ def member_text(path: Path) -> TextFile | None:
     try:
         with zipfile.ZipFile(archive) as opened, opened.open(path.relative_to(archive).as_posix()) as member:
             return TextFile(path, member.read(MAX_BYTES))
-    except (*_FAULTS, KeyError):
+    except (*FAULTS, KeyError):
         return None

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import re
 import stat
 import zipfile
 from collections.abc import Callable, Iterator
@@ -11,6 +12,7 @@ from functools import cached_property
 from pathlib import Path, PurePosixPath
 
 from mwaa_local.model.plugins import ARCHIVE_NAME
+from mwaa_local.preflight.readings.archives import FAULTS
 from mwaa_local.preflight.readings.python import PythonFile
 from mwaa_local.preflight.readings.text import MAX_BYTES, TextFile
 
@@ -104,6 +106,14 @@ def is_junk(name: str) -> bool:
     )
 
 
+def way_out(name: str) -> str:
+    """How the name of an entry leaves the folder it is unpacked to, on whatever system; empty where it does not."""
+    plain = name.replace("\\", "/")
+    if plain.startswith("/") or re.match(r"[A-Za-z]:", plain):
+        return "an absolute path"
+    return "a path that climbs out of the folder" if ".." in plain.split("/") else ""
+
+
 def read_folder(path: Path) -> Plugins:
     """The plugins of a folder; an archive made of it that lies in it is not one of them."""
     return Plugins(path, False, tuple(entry for entry in _walk(path) if entry.name != ARCHIVE_NAME), 0)
@@ -152,7 +162,7 @@ def read_archive(path: Path) -> Plugins:
         with zipfile.ZipFile(path) as archive:
             infos = archive.infolist()[:_MAX_ENTRIES]
         size = path.stat().st_size
-    except (zipfile.BadZipFile, OSError, ValueError, NotImplementedError) as error:
+    except FAULTS as error:
         return Plugins(path, True, (), 0, str(error) or type(error).__name__)
     locked = next((info.filename for info in infos if info.flag_bits & 1), "")
     error_text = f"{locked} is encrypted" if locked else ""
@@ -177,5 +187,5 @@ def _member(path: Path, info: zipfile.ZipInfo, limit: int) -> bytes:
     try:
         with zipfile.ZipFile(path) as archive, archive.open(info) as stream:
             return stream.read(limit)
-    except (zipfile.BadZipFile, OSError, RuntimeError, NotImplementedError, EOFError):
+    except FAULTS:
         return b""

@@ -3,22 +3,19 @@
 from __future__ import annotations
 
 import posixpath
-import re
 from collections.abc import Iterator
 
 from mwaa_local.preflight.findings import Area, Hit, Rule, Severity
-from mwaa_local.preflight.readings.plugins import PluginEntry
+from mwaa_local.preflight.readings.plugins import PluginEntry, way_out
 from mwaa_local.preflight.workspace import Workspace
 
 
 def _fault(entry: PluginEntry) -> str:
-    name = entry.name.replace("\\", "/")
-    if name.startswith("/") or re.match(r"[A-Za-z]:", name):
-        return "an absolute path"
-    if ".." in name.split("/"):
-        return "a path that climbs out of the folder"
+    if found := way_out(entry.name):
+        return found
     if entry.link:
-        target = posixpath.normpath(posixpath.join(posixpath.dirname(name), entry.link))
+        folder = posixpath.dirname(entry.name.replace("\\", "/"))
+        target = posixpath.normpath(posixpath.join(folder, entry.link))
         if entry.link.startswith("/") or target.startswith(".."):
             return f"a link out of the folder, to {entry.link}"
     return ""
