@@ -6,7 +6,7 @@ from typing import Any
 
 import pytest
 
-from mwaa_local.observability.tracebacks import Failure, failure, render
+from mwaa_local.observability.tracebacks import Failure, failure, render, says_nothing
 
 LIBRARY = "/usr/local/airflow/.local/lib/python3.12/site-packages/airflow/sdk/execution_time/task_runner.py"
 STANDARD = "/usr/local/lib/python3.12/json/decoder.py"
@@ -108,3 +108,80 @@ def test_an_earlier_traceback_lends_no_place_to_a_later_one() -> None:
 
 def test_a_log_without_traceback_has_no_failure() -> None:
     assert failure(['INFO - a File "x", line 3', "Done: yes"]) is None
+
+
+@pytest.mark.parametrize(
+    ("file", "shown"),
+    [
+        (DAG, "dags/team/load.py:3 in f"),
+        ("/usr/local/airflow/plugins/p.py", "plugins/p.py:3 in f"),
+        ("/elsewhere/mine.py", "/elsewhere/mine.py:3 in f"),
+        ("/usr/local/airflow/lib/python3/mine.py", "lib/python3/mine.py:3 in f"),
+        (LIBRARY, ""),
+        (STANDARD, ""),
+        ("/usr/lib64/python3.12/json/decoder.py", ""),
+        ("/usr/lib/python3/dist-packages/x.py", ""),
+        ("/opt/mwaa_airflow/launcher.py", ""),
+        ("/usr/local/airflow/.local/bin/airflow", ""),
+        ("/usr/local/airflow/dags/bin/other", "dags/bin/other:3 in f"),
+        ("/usr/local/airflow/dags/airflow", "dags/airflow:3 in f"),
+        ("<frozen importlib._bootstrap>", ""),
+        ("relative.py", ""),
+    ],
+)
+def test_whose_file_a_frame_is_in(file: str, shown: str) -> None:
+    assert failure([event(stack("KeyError", "1", (file, 3, "f")))]) == Failure("KeyError: 1", shown)
+    text = f'Traceback (most recent call last):\n  File "{file}", line 3, in f\nKeyError: 1'
+    assert failure(text.splitlines()) == Failure("KeyError: 1", shown)
+
+
+def test_the_innermost_line_of_the_users_is_named() -> None:
+    frames = (
+        (DAG, 1, "outer"),
+        (LIBRARY, 2, "run"),
+        ("/usr/local/airflow/dags/b.py", 3, "inner"),
+        (STANDARD, 4, "loads"),
+    )
+    assert failure([event(stack("E", "x", *frames))]) == Failure("E: x", "dags/b.py:3 in inner")
+
+
+@pytest.mark.parametrize(
+    ("detail", "headline"),
+    [
+        ({"exc_type": "E", "exc_value": None}, "E"), ({"exc_type": "E", "exc_value": ""}, "E"), ({"exc_value": "x"}, "Exception: x"),
+        ({}, "Exception"), ({"exc_type": "E", "exc_value": "\n a\nb"}, "E: "), ({"exc_type": "E", "exc_value": 3}, "E: 3"),
+    ],
+)  # fmt: skip
+def test_the_headline_of_an_exception(detail: dict[str, Any], headline: str) -> None:
+    assert failure([event(detail)]) == Failure(headline)
+    assert render(event(detail))[1] == headline
+
+
+def test_a_failure_in_words() -> None:
+    assert str(Failure("KeyError: 1", "dags/a.py:3")) == "dags/a.py:3: KeyError: 1"
+    assert str(Failure("KeyError: 1")) == "KeyError: 1"
+
+
+@pytest.mark.parametrize(
+    ("events", "silent"),
+    [
+        ([], True), ([{"event": "::group::Log message source details"}], True), ([{"event": "x", "timestamp": ""}], True),
+        ([{"event": "x"}, {"event": "y", "timestamp": "T"}], False), (["*** no such stream"], True), (["*** x", "[2026] INFO"], False),
+        ([""], True),
+    ],
+)  # fmt: skip
+def test_a_log_that_says_nothing(events: list[Any], silent: bool) -> None:
+    assert says_nothing(events) is silent
+
+
+def test_a_syntax_error_shows_its_line() -> None:
+    detail = stack("SyntaxError", "invalid", syntax_error={"filename": DAG, "lineno": 7, "line": "  x = (\n"})
+    assert render(event(detail))[1:] == ["SyntaxError: invalid", f'    File "{DAG}", line 7: x = (']
+    assert render(event(stack("SyntaxError", "x", syntax_error={"filename": DAG, "lineno": None, "line": None})))[
+        2
+    ] == (f'    File "{DAG}", line None: ')
+
+
+def test_members_of_a_group_may_be_a_list_of_stacks() -> None:
+    group = stack("ExceptionGroup", "two", exceptions=[[stack("ValueError", "a")], {"stacks": [stack("OSError", "b")]}])
+    assert render(event(group))[1:] == ["ExceptionGroup: two", "    ValueError: a", "    OSError: b"]

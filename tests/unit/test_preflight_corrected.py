@@ -55,6 +55,23 @@ def test_what_fix_would_write_is_installed(
     assert (tmp_path / "requirements/requirements.txt").read_text() == FILES["requirements/requirements.txt"]
 
 
+def test_a_correction_without_a_change_is_not_installed(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    asked: list[str] = []
+
+    def locate(environment: Environment, _variables: Mapping[str, str], _exports: Mapping[str, str]) -> PackageSet:
+        asked.append(environment.workflow.requirements.read_text())
+        return PackageSet(Path("base"), False, problem="there is no x 9")
+
+    def fix(space: Workspace) -> Fix:
+        file = space.environment.workflow.requirements
+        return Fix(file, file.read_text(), file.read_text(), (), (), True)
+
+    monkeypatch.setattr(resolve_fix, "fix", fix)
+    monkeypatch.setattr(imports, "run", lambda package_set, request, progress=None: Imports(package_set))
+    run.validate(run.Request(write(tmp_path, FILES), areas=(Area.DAGS,), locate=locate))
+    assert len(asked) == 1
+
+
 @pytest.mark.parametrize(
     ("text", "kind"),
     [

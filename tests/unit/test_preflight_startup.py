@@ -185,3 +185,39 @@ def test_bash_does_not_run_what_it_parses(tmp_path: Path) -> None:
     canary = tmp_path / "ran"
     assert not hits("SUP001", workspace(tmp_path, script(f"touch {canary}\n")))
     assert not canary.exists()
+
+
+@pytest.mark.parametrize(
+    ("text", "targets"),
+    [
+        ("mkdir -p /opt/a /tmp/b /opt/c\n", ["/opt/a", "/opt/c"]),
+        ("touch /etc/a\n", ["/etc/a"]),
+        ("rm -f /etc/a /etc/b\n", ["/etc/a", "/etc/b"]),
+        ("chmod 755 /opt/a /opt/b\n", ["/opt/a", "/opt/b"]),
+        ("chmod /opt/reference\n", []),
+        ("tee -a /etc/a\n", ["/etc/a"]),
+        ("ln -s /etc/a /opt/b\n", ["/opt/b"]),
+        ("cp /etc/a /etc/b /tmp\n", []),
+        ("cp /tmp/a /opt/b\n", ["/opt/b"]),
+        ("mv /opt/a /tmp/b\n", []),
+        ("mv /tmp/b /opt/a\n", ["/opt/a"]),
+        ("install /etc/a /opt/a\n", ["/opt/a"]),
+        ("install /etc/a /tmp/a\n", []),
+        ("echo > /var/tmp/a\n", []),
+        ("sudo cp /tmp/a /opt/b\n", []),
+    ],
+)
+def test_what_a_command_writes_to(text: str, targets: list[str], tmp_path: Path) -> None:
+    found = hits("SUP011", workspace(tmp_path, script(text)))
+    assert [item.message.partition(" belongs")[0] for item in found] == targets
+
+
+@pytest.mark.parametrize(
+    ("text", "found"),
+    [
+        ("chown airflow /opt/a\n", True), ("chown airflow mine\n", False), ("dnf list\n", False), ("rpm -qa\n", False),
+        ("rpm -i x.rpm\n", True), ("ldconfig\n", True), ("sudo ldconfig\n", False), ("yum check-update\n", False),
+    ],
+)  # fmt: skip
+def test_commands_that_need_root(text: str, found: bool, tmp_path: Path) -> None:
+    assert bool(hits("SUP011", workspace(tmp_path, script(text)))) is found
