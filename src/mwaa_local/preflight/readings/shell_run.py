@@ -226,6 +226,9 @@ class _Shell(Builtins):
             return state, None if any("$(" in raw or "`" in raw for raw in assignments) else True
         texts = expand(words[0], state)
         name = texts[0] if len(texts) == 1 else None
+        for raw in words[1:]:
+            if "${" in raw and "=" in raw:
+                expand(raw, state)  # `: ${A:=x}` gives A a value, whatever the command does
         if name in ("command", "builtin") and len(words) > 1:
             if name == "builtin" and words[1] == "exit":
                 return None, None  # past MWAA's own exit: nothing is saved
