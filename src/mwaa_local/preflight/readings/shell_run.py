@@ -216,6 +216,7 @@ class _Shell(Builtins):
         return state
 
     def _simple(self, node: tree.Simple, state: State) -> Outcome:
+        state.line = node.line
         words = list(node.words)
         assignments = []
         while words and ASSIGNMENT.fullmatch(words[0]):

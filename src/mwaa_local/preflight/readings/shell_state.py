@@ -58,12 +58,13 @@ class State:
         self.arguments: Texts | None = None
         self.opened: tuple[int, str] | None = None
         self.moved = False
+        self.line = 0  # of the command that runs
 
     def copy(self) -> State:
         other = State(self.given)
         other.variables, other.functions = dict(self.variables), dict(self.functions)
         other.all_export, other.arguments = self.all_export, self.arguments
-        other.opened, other.moved = self.opened, self.moved
+        other.opened, other.moved, other.line = self.opened, self.moved, self.line
         return other
 
     def variable(self, name: str) -> Variable:
@@ -90,7 +91,7 @@ class State:
             exported = frozenset({True})
         elif True in self.all_export:
             exported |= {True}
-        self.variables[name] = Variable(values, False, exported, line or before.line)
+        self.variables[name] = Variable(values, False, exported, line or self.line or before.line)
 
     def open(self, line: int, text: str) -> None:
         self.opened = self.opened or (line, " ".join(text.split())[:80])
