@@ -4,11 +4,13 @@ from __future__ import annotations
 
 import json
 import os
+import socket
 import subprocess
 import sys
 import threading
 import time
 from collections.abc import Iterator
+from dataclasses import replace
 from http.server import BaseHTTPRequestHandler, HTTPServer
 from pathlib import Path
 from typing import Any
@@ -17,7 +19,7 @@ import pytest
 from runtime_support import inputs, variables
 
 from mwaa_local.errors import StartupScriptError
-from mwaa_local.runtime import health, status
+from mwaa_local.runtime import health, listeners, status
 from mwaa_local.runtime.health import Health, Probe
 from mwaa_local.runtime.status import Status
 
@@ -241,3 +243,133 @@ server = HTTPServer(("127.0.0.1", 0), Handler)
 print(server.server_port)
 server.serve_forever()
 """
+
+
+# -- who listens, and what is closed -----------------------------------------------------------------------------------
+
+
+def test_the_process_that_listens_is_told_from_the_others() -> None:
+    child = subprocess.Popen(["/bin/sleep", "600"])
+    try:
+        with socket.create_server(("127.0.0.1", 0)) as server:
+            port = server.getsockname()[1]
+            with socket.create_connection(("127.0.0.1", port)) as client:
+                own = client.getsockname()[1]
+                assert listeners.listens([os.getpid()], port) is True
+                assert listeners.listens([child.pid, os.getpid()], port) is True
+                assert listeners.listens([child.pid], port) is False
+                assert listeners.listens([], port) is False
+                assert listeners.listens([os.getpid()], own) is False, "a connection is no listener"
+        assert listeners.listens([os.getpid()], port) is False
+    finally:
+        child.kill()
+        child.wait()
+    assert listeners.listens([child.pid], port) is False, "one that is gone listens nowhere"
+
+
+def test_what_cannot_be_seen_is_neither_yes_nor_no(monkeypatch: pytest.MonkeyPatch) -> None:
+    with socket.create_server(("127.0.0.1", 0)) as server:
+        port = server.getsockname()[1]
+
+        def refuse(_folder: str) -> list[str]:
+            raise PermissionError(13, "Permission denied")
+
+        with monkeypatch.context() as patch:
+            patch.setattr(listeners.os, "listdir", refuse)
+            assert listeners.listens([1], port) is None
+
+        def none(*_: Any, **__: Any) -> str:
+            raise FileNotFoundError
+
+        monkeypatch.setattr(Path, "read_text", none)
+        assert listeners.listens([os.getpid()], port) is None
+
+
+class Database:
+    """A database that fails or answers, and counts how often it was closed."""
+
+    def __init__(self, rows: list[tuple[str, float]] | None) -> None:
+        self.rows, self.closed = rows, 0
+        self.asked: list[Any] = []
+
+    def cursor(self) -> Any:
+        return self
+
+    def __enter__(self) -> Any:
+        return self
+
+    def __exit__(self, *_: Any) -> None:
+        pass
+
+    def execute(self, *asked: Any) -> None:
+        self.asked.append(asked)
+        if self.rows is None:
+            raise OSError("server closed the connection\nunexpectedly " + "x" * 300)
+
+    def fetchall(self) -> Any:
+        return self.rows
+
+    def close(self) -> None:
+        self.closed += 1
+
+
+def test_a_connection_is_kept_while_it_answers_and_made_anew_after_it_failed(monkeypatch: pytest.MonkeyPatch) -> None:
+    made = [Database([("SchedulerJob", 1.4)]), Database(None), Database([("SchedulerJob", 2.0)])]
+    first, broken, last = made
+    monkeypatch.setattr(health, "connect", lambda _database: made.pop(0))
+    probe = health.Probe(inputs("scheduler"), ["scheduler"], 1000.0)
+    assert probe.ask() == health.Health(True, "scheduler 1 s ago")
+    assert probe.ask().ok and len(made) == 2, "one connection for both"
+    first.rows = None
+    said = probe.ask()
+    assert not said.ok and said.detail.startswith("OSError: server closed the connection unexpectedly xxx")
+    assert len(said.detail) == 200 and first.closed == 1
+    assert not probe.ask().ok and broken.closed == 1
+    assert probe.ask() == health.Health(True, "scheduler 2 s ago")
+    probe.close()
+    probe.close()
+    assert last.closed == 1
+    since = first.asked[0][1][0]
+    assert since.timestamp() == 1000.0, "older signs of life do not count"
+
+
+def test_a_scheduler_without_a_database_says_so() -> None:
+    given = replace(inputs("scheduler"), database=None)
+    assert health.Probe(given, ["scheduler"], 0.0).ask() == health.Health(False, "no metadata database is named")
+
+
+def test_a_sign_of_life_is_old_after_mwaas_own_limit(tmp_path: Path) -> None:
+    beat = tmp_path / "beat"
+    beat.touch()
+    for age, ok in ((28, True), (33, False)):
+        os.utime(beat, (time.time() - age, time.time() - age))
+        assert health.worker(beat, time.time() - 400).ok is ok
+        assert health.jobs(Database([("SchedulerJob", age)]), ["scheduler"], 0.0).ok is ok
+
+
+@pytest.mark.parametrize(("component", "version", "asked"), [
+    ("webserver", "3.2.1", ["/execution/health/ping"]), ("webserver", "2.10.3", []), ("worker", "3.2.1", []),
+])  # fmt: skip
+def test_only_a_web_server_of_airflow_3_is_warmed_up(component: str, version: str, asked: list[str]) -> None:
+    paths: list[str] = []
+
+    class Handler(BaseHTTPRequestHandler):
+        def do_GET(self) -> None:
+            paths.append(self.path)
+            self.send_response(500)
+            self.end_headers()
+
+        def log_message(self, *_: Any) -> None:
+            pass
+
+    server = HTTPServer(("127.0.0.1", 0), Handler)
+    server.timeout = 20
+    thread = threading.Thread(target=server.handle_request if asked else lambda: None)
+    thread.start()
+    health.warm_up(inputs(component, version, MWAA_LOCAL__WEB_PORT=str(server.server_port)))
+    thread.join(20)
+    server.server_close()
+    assert paths == asked
+    health.warm_up(
+        inputs(component, version, MWAA_LOCAL__WEB_PORT=str(server.server_port))
+    )  # nobody answers: no matter

@@ -6,12 +6,14 @@ import json
 import os
 import subprocess
 import sys
+import zipfile
 from dataclasses import replace
 from pathlib import Path
 
 import pytest
 from runtime_support import inputs, process_variables
 
+from mwaa_local.errors import MachineError, WorkflowFileError
 from mwaa_local.runtime import environment, files, processes
 from mwaa_local.runtime.inputs import RuntimeInputs, host_variables
 
@@ -152,3 +154,124 @@ def test_the_users_credentials_pass_only_when_asked_for() -> None:
     assert asked["AWS_PROFILE"] == "work"
     assert asked["AWS_CONFIG_FILE"] == "/home/u/.aws/config"
     assert "AWS_ACCESS_KEY_ID" not in asked
+
+
+def test_a_link_is_made_in_one_step_and_only_where_something_changes(tmp_path: Path) -> None:
+    link = tmp_path / "link"
+    assert files.point(link, tmp_path / "a") is True
+    assert files.point(link, tmp_path / "a") is False
+    assert files.point(link, tmp_path / "b") is True
+    assert link.readlink() == tmp_path / "b"
+    link.unlink()
+    (link / "sub").mkdir(parents=True)
+    assert files.point(link, tmp_path / "a") is True, "a folder gives way"
+    link.unlink()
+    link.write_text("a file")
+    files.point(link, tmp_path / "a")
+    assert [path.name for path in tmp_path.iterdir()] == ["link"]
+
+
+def test_a_tool_that_is_not_whole_says_so(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(files.importlib.util, "find_spec", lambda _name: None)
+    with pytest.raises(MachineError, match="the package mwaa is missing beside mwaa_local"):
+        files.link_packages(tmp_path / "python")
+
+
+def test_what_python_runs_at_each_start_is_ours(tmp_path: Path) -> None:
+    files.link_packages(tmp_path / "python")
+    assert (tmp_path / "python" / "sitecustomize.py").resolve().parent.name == "mwaa_airflow"
+    assert (tmp_path / "python" / "sitecustomize.py").exists()
+
+
+def placed(folder: Path, **more: str) -> tuple[RuntimeInputs, list[str], list[str]]:
+    given = RuntimeInputs.parse("worker", process_variables(folder, **more))
+    notes: list[str] = []
+    return given, files.place(given, notes.append), notes
+
+
+def test_the_folders_are_there_and_what_was_done_is_told(tmp_path: Path) -> None:
+    (tmp_path / "plugins").mkdir()
+    (tmp_path / "plugins" / "p.py").touch()
+    (tmp_path / "startup.sh").touch()
+    given, done, notes = placed(tmp_path)
+    names = {"dags", "plugins", "requirements", "startup", "logs", "config"}
+    assert {path.name for path in given.home.iterdir()} == names
+    assert (done, notes) == (["1 plugin files"], [])
+    assert placed(tmp_path)[1] == [], "nothing changed"
+    settings = given.home / "config" / "airflow_local_settings.py"
+    assert settings.readlink() == given.python_folder / "mwaa_airflow" / "local_settings.py"
+
+
+def test_an_archive_whose_files_all_lie_too_deep_is_noted(tmp_path: Path) -> None:
+    with zipfile.ZipFile(tmp_path / "p.zip", "w") as opened:
+        opened.writestr("plugins/a.py", "")
+    given, done, (note,) = placed(tmp_path, MWAA_LOCAL__PLUGINS_ZIP=str(tmp_path / "p.zip"))
+    assert done == ["1 entries of plugins.zip"]
+    assert "plugins/plugins/" in note
+    with zipfile.ZipFile(tmp_path / "p.zip", "a") as opened:
+        opened.writestr("b.py", "")
+    assert placed(tmp_path, MWAA_LOCAL__PLUGINS_ZIP=str(tmp_path / "p.zip"))[2] == []
+    assert (given.home / "plugins" / "b.py").exists()
+    (tmp_path / "plugins").mkdir()
+    assert placed(tmp_path, MWAA_LOCAL__PLUGINS_ZIP=str(tmp_path / "none.zip"))[1] == ["2 plugin files"]
+
+
+def test_an_archive_alone_in_an_images_folder_is_noted(tmp_path: Path) -> None:
+    given = replace(RuntimeInputs.parse("worker", process_variables(tmp_path)), workflow={}, in_image=True)
+    (given.home / "plugins").mkdir(parents=True)
+    (given.home / "plugins" / "plugins.zip").touch()
+    notes: list[str] = []
+    files.place(given, notes.append)
+    assert len(notes) == 1 and "not unpacked" in notes[0]
+    assert not given.python_folder.exists(), "an image has its own"
+    (given.home / "plugins" / "p.py").touch()
+    files.place(given, notes.append)
+    assert len(notes) == 1
+
+
+def test_a_file_that_cannot_be_copied_is_named(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    (tmp_path / "startup.sh").touch()
+
+    def refuse(*_: object) -> None:
+        raise OSError(28, "No space left on device")
+
+    monkeypatch.setattr(files.shutil, "copy2", refuse)
+    with pytest.raises(WorkflowFileError, match=r"startup\.sh cannot be put in place") as caught:
+        placed(tmp_path)
+    assert caught.value.where == str(tmp_path / "startup.sh")
+
+
+def test_where_the_users_files_may_be_said_to_be(tmp_path: Path) -> None:
+    given = RuntimeInputs.parse("worker", process_variables(tmp_path))
+    home = Path("/usr/local/airflow")
+    assert files.roots(given) == {
+        name: [home / name, given.home / name, tmp_path / name] for name in ("dags", "plugins")
+    }
+    assert files.binds(given) == []
+    (tmp_path / "dags").mkdir()
+    ((bind),) = files.binds(given)
+    assert (bind.source, bind.place, bind.read_only) == (tmp_path / "dags", "dags", True)
+    assert files.binds(replace(given, workflow={})) == []
+
+
+def test_a_shell_is_pointed_to_the_environment_once(tmp_path: Path) -> None:
+    given = RuntimeInputs.parse("worker", process_variables(tmp_path))
+    given.home.mkdir()
+    given.run_dir.mkdir()
+    (given.home / ".bashrc").write_text("own\n")
+    for _ in range(2):
+        files.keep_environment(given, {"A": "it's", "BASH_FUNC_x%%": "() { :; }"})
+    for name, before in ((".bashrc", "own\n"), (".bash_profile", "")):
+        text = (given.home / name).read_text()
+        assert (
+            text.startswith(before) and text.count("environment.sh") == 2 and text.count("\n") == before.count("\n") + 1
+        )
+    assert (given.run_dir / "environment.sh").read_text() == "export A='it'\"'\"'s'\n"
+    kept = json.loads((given.run_dir / "environment.json").read_text())
+    assert kept == {
+        "variables": {"A": "it's", "BASH_FUNC_x%%": "() { :; }"},
+        "home": str(given.home),
+        "pid": os.getpid(),
+    }
+    modes = {(given.run_dir / name).stat().st_mode & 0o777 for name in ("environment.sh", "environment.json")}
+    assert modes == {0o600}

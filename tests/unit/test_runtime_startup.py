@@ -47,6 +47,7 @@ def test_exports_survive(tmp_path: Path, text: str, status: int) -> None:
     result = run(tmp_path, text, lines)
     assert result.check(tmp_path)["A"] == "1"
     assert result.exports is not None
+    assert not result.timed_out
     assert result.exports["GIVEN"] == "1"
     assert result.exit_status == status
     assert "never" not in lines
@@ -206,3 +207,66 @@ def test_status_holds_names_not_values(tmp_path: Path) -> None:
 
 def test_bash_is_there_for_these_tests() -> None:
     assert subprocess.run(["bash", "-c", "exit 3"], check=False).returncode == 3
+
+
+def test_a_script_is_asked_to_end_before_it_is_killed_and_its_output_came_so_far(tmp_path: Path) -> None:
+    lines: list[str] = []
+    text = "trap 'echo asked; exit 9' TERM\necho begun\nsleep 600 & wait\n"
+    result = run(tmp_path, text, lines, limit_seconds=0.3, patience_seconds=20.0)
+    assert lines == ["begun", "asked"]
+    assert result.tail == ("begun", "asked")
+    assert result.timed_out
+    assert result.seconds < 15, "it ended by itself"
+
+
+def test_one_that_ends_in_time_is_not_said_to_have_been_stopped(tmp_path: Path) -> None:
+    result = run(tmp_path, "echo one\nprintf two\n")
+    assert not result.timed_out
+    assert result.tail == ("one", "two"), "the last line needs no end"
+    assert result.why_lost == ""
+    lost = run(tmp_path, "exec false\n")
+    assert (lost.timed_out, lost.exit_status, lost.exports) == (False, 1, None)
+    assert lost.why_lost.endswith("(bash ended with status 1)")
+
+
+def test_few_lines_and_few_characters_of_them_are_kept(tmp_path: Path) -> None:
+    lines: list[str] = []
+    result = run(tmp_path, "for i in $(seq 30); do echo line $i; done; printf '%0500d\\r\\n' 0\n", lines)
+    assert result.tail[0] == "line 12" and len(result.tail) == 20
+    assert result.tail[-1] == "0" * 400
+    assert lines[-1] == "0" * 500
+
+
+def test_the_error_of_a_lost_environment_ends_with_its_last_words(tmp_path: Path) -> None:
+    script = tmp_path / "startup.sh"
+    lost = run(tmp_path, "for i in $(seq 12); do echo line $i; done\nset -e\nfalse\n")
+    with pytest.raises(StartupScriptError) as caught:
+        lost.check(script)
+    assert caught.value.where == str(script)
+    assert caught.value.why.splitlines()[1:] == [f"line {number}" for number in range(5, 13)]
+    kept = run(tmp_path, "export A=1\n")
+    assert kept.check(script)["A"] == "1"
+
+
+def test_a_path_without_the_systems_folders_loses_the_environment(tmp_path: Path) -> None:
+    """MWAA saves it with a program from /usr/bin."""
+    assert "PATH has lost the system's folders" in run(tmp_path, "export PATH=/nowhere\n").why_lost
+    kept = run(tmp_path, "export PATH=/nowhere:$PATH\n", refuse_commands=True, commands="/own/bin")
+    assert kept.exports is not None
+    assert kept.exports["PATH"] == "/nowhere:/usr/bin:/bin", "folders of ours are taken out again"
+
+
+def test_without_bash_it_cannot_run(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(startup.shutil, "which", lambda _name: None)
+    exists = Path.exists
+    monkeypatch.setattr(Path, "exists", lambda path: str(path) != "/bin/bash" and exists(path))
+    with pytest.raises(StartupScriptError, match="needs bash"):
+        run(tmp_path, "true\n")
+
+
+def test_what_it_is_started_with(tmp_path: Path) -> None:
+    result = run(tmp_path, 'echo "$PWD"; read x || echo no input; echo error >&2; ps -o pid= -o sid= -p $$\n')
+    pid, session = result.tail[3].split()
+    assert result.tail[:3] == (str(tmp_path), "no input", "error")
+    assert pid == session, "a group of its own, which can be ended whole"
+    assert (tmp_path / "run").stat().st_mode & 0o777 == 0o700
