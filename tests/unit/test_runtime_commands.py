@@ -121,6 +121,24 @@ def test_a_command_that_is_not_there_is_named(kept: dict[str, str], monkeypatch:
     assert caught.value.why == "No such file or directory"
 
 
+def test_a_refusal_without_a_number_is_told_in_its_own_words(
+    kept: dict[str, str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def refuse(*_: Any) -> None:
+        raise OSError("strange")
+
+    monkeypatch.setattr(os, "execvpe", refuse)
+    with pytest.raises(UsageError) as caught:
+        execute.run("worker", ["nothing"], kept)
+    assert caught.value.why == "strange"
+
+
+def test_what_describes_a_terminal_is_the_callers(kept: dict[str, str]) -> None:
+    names = ("TERM", "COLORTERM", "COLUMNS", "LINES", "NO_COLOR", "FORCE_COLOR")
+    found = run({**kept, **dict.fromkeys(names, "x")}, "true")[2]
+    assert found == {"A": "1", **dict.fromkeys(names, "x")}
+
+
 def booted(folder: Path, state: str, home: str) -> None:
     record = Status(folder / "run", "worker")
     record.set(state=state, namespace={"mode": "mount", "home": home, "detail": ""})

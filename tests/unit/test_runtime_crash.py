@@ -198,3 +198,46 @@ def test_the_hook_prints_what_the_reader_reads(tmp_path: Path) -> None:
     assert done.returncode == 1
     found = crash.explain("dag-processor", 1, done.stderr.splitlines(), {"dags": [dags]})
     assert (found["cause"], found["file"]) == ("TypeError: unhashable", "dags/greet.py")
+
+
+def cause(text: str, code: int = 1) -> str:
+    return str(crash.explain("worker", code, text.splitlines(), ROOTS)["cause"])
+
+
+def test_a_word_printed_after_a_traceback_is_not_its_exception() -> None:
+    assert cause(PLAIN + "Goodbye: all done\n") == "TypeError: unhashable type: 'list'"
+
+
+def test_of_a_group_of_several_the_last_one_counts() -> None:
+    two = GROUP.rstrip() + "\n    +---------------- 2 ----------------\n    | KeyError: 'second'\n    +----\n"
+    assert cause(two) == "KeyError: 'second'"
+
+
+def test_a_traceback_that_many_lines_follow_was_survived() -> None:
+    near, far = "working\n" * 59, "working\n" * 62
+    assert cause(PLAIN.strip() + "\n" + near).startswith("TypeError")
+    assert cause(PLAIN.strip() + "\n" + far) == "working"
+
+
+def test_long_causes_and_lines_are_cut() -> None:
+    found = crash.explain("worker", 1, ["fatal " + "x" * 500], ROOTS)
+    assert len(found["cause"]) == len(found["trace"][0]) == 300
+
+
+def test_one_that_printed_nothing_or_nothing_telling() -> None:
+    assert cause("") == "it printed nothing"
+    assert cause("one\n\ntwo  \n") == "two"
+    assert cause("an error here\nfine\n") == "an error here"
+    assert cause("an error here\n" + "fine\n" * 12) == "fine", "too far from the end"
+
+
+def test_a_signal_without_a_name_has_its_number() -> None:
+    assert crash.explain("worker", -60, [], ROOTS)["ended"] == "was killed by signal 60"
+
+
+def test_a_crash_in_one_line() -> None:
+    row = {"process": "worker", "cause": "it broke", "ended": "ended with exit code 1", "file": "", "line": 0}
+    assert crash.sentence(row) == "worker: it broke"
+    assert crash.sentence({**row, "cause": ""}) == "worker: ended with exit code 1"
+    assert crash.sentence({**row, "file": "dags/a.py", "line": 7}) == "worker: it broke (dags/a.py:7)"
+    assert crash.sentence({**row, "file": "dags/a.py"}) == "worker: it broke (while it handled dags/a.py)"
