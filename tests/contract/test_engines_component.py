@@ -362,3 +362,16 @@ def test_the_second_signal_leaves_them_a_few_seconds_only(environment: Environme
     environment.run(test, environment.shell(text, stop_seconds=600.0))  # which ends with another signal
     assert time.monotonic() - began < 60
     assert environment.text("out") == "on\nTERM\n"
+
+
+def test_the_report_says_whose_it_is_since_when_and_that_it_is_the_last(environment: Environment) -> None:
+    async def test() -> None:
+        await environment.is_("healthy")
+
+    began = time.time()
+    environment.run(test, environment.shell(FOREVER))
+    first, last = environment.reports[0], environment.reports[-1]
+    assert (last["pid"], last["tool"]) == (os.getpid(), "t")
+    assert began <= last["started_at"] == first["started_at"] <= last["updated_at"] <= time.time()
+    assert (first["stopping"], last["stopping"]) == (False, True)
+    assert last["components"]["one"]["state"] == "stopped"
