@@ -14,7 +14,7 @@ KEYWORDS = frozenset(
     {"if", "then", "elif", "else", "fi", "while", "until", "do", "done", "{", "}", "!", "esac", "time", "function"}
 )
 _ASSIGNMENT = re.compile(r"([A-Za-z_]\w*)\+?=(.*)", re.DOTALL)
-_REDIRECT = re.compile(r"(\d*)(>>|>\||>|<)")
+_REDIRECT = re.compile(r"(\d*)(>>|>\||>|<<<|<)")
 # Words that run the command after them.
 _PREFIXES = frozenset({"sudo", "env", "nohup", "command", "nice", "ionice", "stdbuf", "timeout"})
 
@@ -38,6 +38,7 @@ class Command:
         raw: The same words with their quotes.
         assignments: Leading ``NAME=value`` pairs.
         redirects: Targets of ``>`` and ``>>``.
+        inputs: What stands behind ``<``, ``<<`` and ``<<<``.
         subshell: How many ``( )`` or ``$( )`` it lies in.
         after: The operator before it (``&&``, ``||``, ``|`` or empty).
         before: The operator behind it.
@@ -50,6 +51,7 @@ class Command:
     raw: list[str] = field(default_factory=list)
     assignments: list[tuple[str, str]] = field(default_factory=list)
     redirects: list[str] = field(default_factory=list)
+    inputs: list[str] = field(default_factory=list)
     subshell: int = 0
     after: str = ""
     before: str = ""
@@ -134,6 +136,8 @@ class _Scanner:
             self.at += 2
             return
         self.heredocs.append((match.group(4), bool(match.group(1))))
+        word = f"<<{match.group(4)}"
+        self.found.append(Token(word, word, self.line))
         self.at = match.end()
 
     def _skip_heredocs(self) -> None:
@@ -331,13 +335,14 @@ def _add(command: Command, token: Token) -> None:
     if assignment and not command.words and _ASSIGNMENT.match(token.raw):
         command.assignments.append((assignment.group(1), assignment.group(2)))
         return
-    if command.redirects and command.redirects[-1] == "":
-        command.redirects[-1] = token.text
+    waiting = next((found for found in (command.redirects, command.inputs) if found and found[-1] == ""), None)
+    if waiting is not None:
+        waiting[-1] = token.text
         return
     redirect = _REDIRECT.match(token.raw) or re.match(r"(&)(>>|>)", token.raw)
     if redirect:
-        if redirect.group(2) != "<":
-            command.redirects.append(token.text[redirect.end() :])
+        target = command.inputs if redirect.group(2).startswith("<") else command.redirects
+        target.append(token.text[redirect.end() :])
         return
     command.words.append(token.text)
     command.raw.append(token.raw)

@@ -56,7 +56,7 @@ def check(workspace: Workspace) -> Iterator[Hit]:
         elif (
             command.name == "read"
             and command.after != "|"
-            and "<" not in " ".join(command.raw)
+            and not command.inputs
             and "-t" not in command.arguments
             and not command.subshell
             and not _in_loop(workspace, command)
