@@ -67,7 +67,7 @@ package: install ## Build what goes to the bucket
 	@$(MWAA) package
 
 check: lint ## Format, lint, types, imports and the unit tests: before every commit
-	@.venv/bin/python -m pytest -n auto --dist loadfile tests/unit $(PYTEST_ARGS)
+	@.venv/bin/python tests/suite.py unit $(PYTEST_ARGS)
 
 test: .venv/.tested ## What a newcomer needs to trust it, in minutes; what is skipped says why
 	@.venv/bin/python tests/suite.py short $(PYTEST_ARGS)

@@ -1,13 +1,14 @@
 """Plants small mistakes in one room of the source, one at a time, and says which of them no test notices.
 
-``make mutants ROOM=runtime`` (docs/development/mutants.md). Cosmic Ray makes the mistakes; two kinds it lacks, a dropped
-statement and another default of ``None``, are added here. Works in a copy, so what is being edited is never touched.
+``make mutants ROOM=runtime`` (docs/development/mutants.md). Cosmic Ray makes the mistakes; the dropped statement,
+which it lacks, is added here. Works in a copy, so what is being edited is never touched.
 """
 
 from __future__ import annotations
 
 import argparse
 import contextlib
+import itertools
 import json
 import os
 import random
@@ -20,6 +21,7 @@ import time
 import tomllib
 from collections.abc import Iterator
 from dataclasses import asdict, dataclass
+from functools import cache
 from pathlib import Path
 from typing import Any
 
@@ -103,15 +105,20 @@ def main() -> int:
         print(f"no room {words.room!r} under src/mwaa_local", file=sys.stderr)
         return 2
     changed = None if words.all else _changed(words.base)
-    mutants = [mutant for path in modules for mutant in _mutants(path, changed)]
-    known = {(row["module"], row["was"], row["now"]) for row in _equivalents()}
-    mutants = [mutant for mutant in mutants if (mutant.module, mutant.was, mutant.now) not in known]
-    if not mutants:
+    places = [place for path in modules for place in _places(path, changed)]
+    if not places:
         print(f"nothing to plant: no line of {words.room} differs from {words.base} (ALL=1 takes every line)")
         return 0
-    print(f"{len(mutants)} places in {len(modules)} modules", file=sys.stderr)
-    if words.sample and words.sample < len(mutants):
-        mutants = random.Random(words.seed).sample(mutants, words.sample)
+    print(f"{len(places)} places in {len(modules)} modules", file=sys.stderr)
+    random.Random(words.seed).shuffle(places)
+    known = {(row["module"], row["was"], row["now"]) for row in _equivalents()}
+    planted = (mutant for place in places if (mutant := _mutant(*place)))  # made one by one: each parses its module
+    mutants = list(
+        itertools.islice(
+            (mutant for mutant in planted if (mutant.module, mutant.was, mutant.now) not in known),
+            words.sample or None,
+        )
+    )
     stages = {
         module: _stages(words.room, module, quick=words.quick) for module in {mutant.module for mutant in mutants}
     }
@@ -176,27 +183,28 @@ def _changed(base: str) -> dict[str, set[int]]:
     return changed
 
 
-def _mutants(path: Path, changed: dict[str, set[int]] | None) -> Iterator[Mutant]:
+def _places(path: Path, changed: dict[str, set[int]] | None) -> Iterator[tuple[str, str, int, int]]:
+    """Where a mistake can be made: module, operator, which of its places there, line."""
     module = str(path.relative_to(TREE))
     if changed is not None and module not in changed:
         return
-    code = path.read_text(encoding="utf-8")
-    nodes = list(ast_nodes(get_ast(code)))
+    nodes = list(ast_nodes(get_ast(path.read_text(encoding="utf-8"))))
     for name, operator in _operators().items():
-        places = [place for node in nodes for place in operator.mutation_positions(node)]
-        for occurrence, (begin, _end) in enumerate(places):
-            if changed is not None and begin[0] not in changed[module]:
-                continue
-            mutated = mutate_code(code, operator, occurrence)
-            if mutated is None or mutated == code:
-                continue
-            pairs = zip(code.splitlines(), mutated.splitlines(), strict=False)
-            was, now = next((pair for pair in pairs if pair[0] != pair[1]), ("", ""))
-            if was.strip().startswith(("@property", "@dataclass", "@pytest", "@overload", "@cache")):
-                continue  # without these it does not even import, or only gets slower
-            yield Mutant(module, name, occurrence, begin[0], was.strip(), now.strip())
+        positions = [position for node in nodes for position in operator.mutation_positions(node)]
+        for occurrence, (begin, _end) in enumerate(positions):
+            if changed is None or begin[0] in changed[module]:
+                yield module, name, occurrence, begin[0]
 
 
+def _mutant(module: str, operator: str, occurrence: int, line: int) -> Mutant | None:
+    code = (TREE / module).read_text(encoding="utf-8")
+    mutated = mutate_code(code, _operators()[operator], occurrence) or code
+    pairs = zip(code.splitlines(), mutated.splitlines(), strict=False)
+    was, now = next((pair for pair in pairs if pair[0] != pair[1]), ("", ""))
+    return None if mutated == code else Mutant(module, operator, occurrence, line, was.strip(), now.strip())
+
+
+@cache
 def _operators() -> dict[str, Operator]:
     names = [name for name in cosmic_ray.plugins.operator_names() if OPERATORS.fullmatch(name)]
     return {**OWN, **{name: cosmic_ray.plugins.get_operator(name)() for name in names}}

@@ -1,4 +1,4 @@
-"""Runs the tests in the order that tells most soonest, and says where the time went: ``make test``, ``make test-all``.
+"""Runs the tests in the order that tells most soonest, and says where the time went: ``make check``, ``test``, ``test-all``.
 
 Unit and contract tests run side by side on every core; whole environments one after the other, since each of them takes
 every core by itself and some hold limits in seconds. ``short`` leaves out the environments that a first look does not
@@ -20,12 +20,15 @@ from pathlib import Path
 ROOT = Path(__file__).resolve().parents[1]
 # A shared machine stalls now and then, and some whole environments hold limits in seconds: one more try, shown as such.
 STAGES = {
-    "unit": ("-n", "auto", "--dist", "loadfile", "tests/unit"),
+    # One more than there are cores: a third of their time is waiting for processes.
+    "unit": ("-n", str((os.cpu_count() or 1) + 1), "--dist", "loadfile", "tests/unit"),
     "contract": ("-n", "auto", "--dist", "loadfile", "tests/contract"),
     "docker": ("--reruns", "1", "tests/docker"),
     "e2e": ("--reruns", "1", "tests/e2e"),
 }
-FOLDERS_OF = {"all": tuple(STAGES), "short": tuple(STAGES), "environments": ("contract", "docker", "e2e")}
+FOLDERS_OF = {
+    "all": tuple(STAGES), "short": tuple(STAGES), "unit": ("unit",), "environments": ("contract", "docker", "e2e"),
+}  # fmt: skip
 _NO_TESTS = 5
 
 

@@ -7,7 +7,6 @@ import socket
 import subprocess
 import sys
 import threading
-import time
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from functools import cache
@@ -17,6 +16,7 @@ from typing import Any
 import boto3
 import pytest
 from botocore.config import Config
+from patience import until
 
 from mwaa_local import catalog
 from mwaa_local.errors import MwaaLocalError
@@ -109,11 +109,7 @@ class Endpoint:
 
 def wait_for(condition: Any, seconds: float, what: str) -> Any:
     """Wait until a condition is true; its value."""
-    end = time.monotonic() + seconds
-    while not (value := condition()):
-        assert time.monotonic() < end, f"not within {seconds} s: {what}"
-        time.sleep(0.05)
-    return value
+    return until(condition, seconds, told=lambda: what, every=0.05)
 
 
 def variables(version: str, home: Path, url: str, **more: str) -> dict[str, str]:

@@ -17,6 +17,7 @@ from typing import Any
 
 import pytest
 from botocore.exceptions import ClientError
+from patience import until
 from test_aws_server import REGION, Endpoint
 
 from mwaa_local.aws import client as aws
@@ -164,10 +165,8 @@ def test_a_state_machine_cannot_go_round_the_rule(endpoint: Endpoint) -> None:
         name="m", definition=json.dumps(definition), roleArn="arn:aws:iam::000000000000:role/r"
     )["stateMachineArn"]
     run = machines.start_execution(stateMachineArn=arn)["executionArn"]
-    deadline = time.monotonic() + 20
-    while (found := machines.describe_execution(executionArn=run))["status"] == "RUNNING":
-        assert time.monotonic() < deadline
-        time.sleep(0.1)
+    until(lambda: machines.describe_execution(executionArn=run)["status"] != "RUNNING", every=0.1)
+    found = machines.describe_execution(executionArn=run)
     assert found["status"] == "FAILED"
     assert "does not answer ecs" in found["cause"]
 
@@ -212,10 +211,11 @@ def test_only_the_definition_lets_a_service_reach_docker(
                 name="c", roleArn="arn:aws:iam::000000000000:role/r", resourcesVpcConfig={"subnetIds": ["s"]}
             )
         assert server.client("eks").list_clusters() is not None, "asked for, so answered"
-        deadline = time.monotonic() + (10 if containers else 1.5)
-        while time.monotonic() < deadline and not (containers and listener.knocks):
-            time.sleep(0.1)
-        assert bool(listener.knocks) is containers
+        if containers:
+            until(lambda: listener.knocks)
+        else:
+            time.sleep(1.5)
+            assert not listener.knocks
     finally:
         server.kill()
         listener.close()

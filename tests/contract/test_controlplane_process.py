@@ -16,12 +16,13 @@ import subprocess
 import sys
 import tempfile
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
 import psycopg2
 import pytest
+from patience import until
 
 from mwaa_local.aws import client as aws
 
@@ -42,15 +43,6 @@ def free_port() -> int:
     with socket.socket() as probe:
         probe.bind(("127.0.0.1", 0))
         return int(probe.getsockname()[1])
-
-
-def until(condition: Callable[[], Any], seconds: float) -> bool:
-    deadline = time.monotonic() + seconds
-    while time.monotonic() < deadline:
-        if condition():
-            return True
-        time.sleep(0.05)
-    return False
 
 
 class Postgres:
@@ -88,7 +80,7 @@ class Postgres:
         command += ["-c", "listen_addresses=127.0.0.1", "-k", ""]
         with (self._folder / "log").open("ab") as log:
             self._process = subprocess.Popen(command, stdout=log, stderr=log, **self._as)
-        assert until(self._answers, 20), (self._folder / "log").read_text()
+        until(self._answers, 20, told=(self._folder / "log").read_text)
 
     def stop(self) -> None:
         self._process.send_signal(signal.SIGINT)
@@ -148,7 +140,7 @@ class Environment:
         }
         arguments = ["--port", str(self.control_port), "--interval", "0.3"]
         self._start("control", "mwaa_local.controlplane.server", arguments, environment)
-        assert until(lambda: self.health() is not None, 10)
+        until(lambda: self.health() is not None, 10)
 
     def start_aws(self) -> None:
         arguments = ["--port", str(self.aws_port), "--state", str(self._folder / "state")]
@@ -245,11 +237,11 @@ def test_outages_of_both_sides_are_outlived_quietly(environment: Environment, po
     body = environment.send("lost")
     environment.sqs.purge_queue(QueueUrl=environment.url)
     postgres.stop()
-    assert until(lambda: "database" in (environment.health() or {})["guardian"]["outage"], 10)
+    until(lambda: "database" in (environment.health() or {})["guardian"]["outage"], 10)
     environment.end("aws")
     postgres.start()
     postgres.task("lost", "lost", seconds=30)
-    assert until(lambda: "endpoint" in (environment.health() or {})["guardian"]["outage"], 10)
+    until(lambda: "endpoint" in (environment.health() or {})["guardian"]["outage"], 10)
     environment.looks(5)
     environment.start_aws()
     assert environment.received(10) == [body]
@@ -276,7 +268,7 @@ def test_without_its_variables_it_only_answers(tmp_path: Path) -> None:
                     connection.close()
                 return guardian == {"running": False, "missing": list(names)}
 
-            assert until(answers, 10)
+            until(answers, 10)
         finally:
             process.terminate()
         assert process.wait(5) == 0

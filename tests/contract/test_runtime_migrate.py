@@ -13,6 +13,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from patience import until
 
 sys.path.insert(0, str(Path(__file__).parents[1] / "unit"))
 from runtime_support import process_variables
@@ -54,10 +55,8 @@ class Rig:
         cluster = postgres.create(folder / "cluster", password=PASSWORD)
         words = postgres.launched(cluster.identity, cluster.serve(self.port), parent=os.getpid())
         self.server = subprocess.Popen(words, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
-        end = time.monotonic() + 20
-        while said := postgres.answers(self.port, PASSWORD):
-            assert self.server.poll() is None and time.monotonic() < end, said
-            time.sleep(0.02)
+        until(lambda: self.server.poll() is not None or not postgres.answers(self.port, PASSWORD))
+        assert self.server.poll() is None
         python = folder / "base" / "bin" / "python"
         python.parent.mkdir(parents=True)
         self.calls_file = folder / "calls"
@@ -124,10 +123,9 @@ def test_what_another_migrated_meanwhile_is_not_migrated_again(rig: Rig) -> None
     with postgres.connection(rig.port, PASSWORD) as holder, holder.cursor() as cursor:
         cursor.execute("SELECT pg_advisory_lock(1234)")  # MWAA's own (spec/10 section 6.5)
         process = rig.migrate()
-        end = time.monotonic() + 30
-        while not rig.query("SELECT 1 FROM pg_locks WHERE locktype = 'advisory' AND NOT granted"):
-            assert time.monotonic() < end and process.poll() is None
-            time.sleep(0.05)
+        waiting = "SELECT 1 FROM pg_locks WHERE locktype = 'advisory' AND NOT granted"
+        until(lambda: rig.query(waiting) or process.poll() is not None)
+        assert process.poll() is None
         rig.query("CREATE TABLE alembic_version (version_num varchar(32))")
         rig.query("INSERT INTO alembic_version VALUES (%s)", HEAD)
         cursor.execute("SELECT pg_advisory_unlock(1234)")

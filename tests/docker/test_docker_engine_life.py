@@ -7,15 +7,15 @@ from __future__ import annotations
 
 import os
 import subprocess
-import time
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
 import boto3
 import pytest
+from engines_support import Quiet
 from image_support import Run
+from patience import Stopwatch, until
 
 from mwaa_local import model
 from mwaa_local.engines.docker import DockerEngine, why_unusable
@@ -40,17 +40,6 @@ def hello():
 
 hello()
 """
-
-
-class Quiet:
-    """Progress nobody sees."""
-
-    @contextmanager
-    def step(self, name: str) -> Iterator[Quiet]:
-        yield self
-
-    def note(self, text: str) -> None:
-        pass
 
 
 class Project:
@@ -113,13 +102,6 @@ def running(project: Project) -> Project:
     return project
 
 
-def wait(what: Callable[[], Any], seconds: float) -> None:
-    end = time.monotonic() + seconds
-    while not what():
-        assert time.monotonic() < end, "it did not happen in time"
-        time.sleep(1)
-
-
 @pytest.mark.first_look
 @pytest.mark.timeout(2400)
 def test_up_makes_every_service_healthy(running: Project) -> None:
@@ -153,11 +135,11 @@ def test_docker_compose_ps_shows_them_healthy(running: Project) -> None:
 @pytest.mark.first_look
 def test_up_again_changes_nothing(running: Project) -> None:
     before = running.containers()
-    began = time.monotonic()
+    watch = Stopwatch()
     result = running.up()
     assert result.changes == []
     assert running.containers() == before
-    assert time.monotonic() - began < 60
+    assert watch.given() < 60
 
 
 @pytest.mark.timeout(600)
@@ -222,8 +204,8 @@ def test_a_killed_component_comes_back(running: Project, component: str) -> None
     # Everything in the container but its init: as the kernel would under memory pressure. The shell may be hit as well.
     words = ["docker", "exec", "--user", "root", running.containers()[component], "sh", "-c", "kill -9 -1"]
     subprocess.run(words, capture_output=True, timeout=60, check=False)
-    wait(lambda: restarts() > before, 60)
-    wait(lambda: set(running.states().values()) == {"healthy"}, 300)
+    until(lambda: restarts() > before, 60, every=1.0)
+    until(lambda: set(running.states().values()) == {"healthy"}, 300, every=1.0)
 
 
 @pytest.mark.timeout(1800)
@@ -270,10 +252,10 @@ def test_a_startup_script_that_loses_its_environment_is_told_at_once(running: Pr
     script = running.folder / "startup" / "startup.sh"
     good = script.read_text()
     script.write_text("set -e\nfalse\n")
-    began = time.monotonic()
+    watch = Stopwatch()
     with pytest.raises(StartupScriptError, match="the startup script ended in a way"):
         running.up()
-    assert time.monotonic() - began < 300
+    assert watch.given() < 300
     script.write_text(good)
     result = running.up()
     assert {item.state for item in result.components} == {"healthy"}

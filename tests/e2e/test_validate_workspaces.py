@@ -16,6 +16,7 @@ from pathlib import Path
 
 import pytest
 import yaml
+from patience import Stopwatch
 from test_validate_broken import broken, example, missed, validated
 
 from mwaa_local.preflight.findings import Report, Severity
@@ -57,11 +58,11 @@ def test_the_example_workspace_is_clean(version: str, tmp_path: Path) -> None:
 
 
 def test_an_empty_folder(tmp_path: Path) -> None:
-    begin = time.monotonic()
+    watch = Stopwatch()
     done = command("validate", folder=tmp_path)
     assert done.returncode == 0, done.stdout + done.stderr
     assert "0 errors, 0 warnings" in done.stdout
-    assert time.monotonic() - begin < 20
+    assert watch.given() < 20
     assert not list(tmp_path.iterdir()), "a check leaves nothing behind"
 
 
@@ -247,7 +248,7 @@ def test_offline(answers: bool, tmp_path: Path) -> None:
         address = f"http://127.0.0.1:{index.getsockname()[1]}/simple"
         folder = example(tmp_path / "project")
         (folder / "startup/startup.sh").write_text("exec true\n")
-        begin = time.monotonic()
+        watch = Stopwatch()
         done = command(
             "validate",
             folder=folder,
@@ -255,7 +256,7 @@ def test_offline(answers: bool, tmp_path: Path) -> None:
             PIP_INDEX_URL=address,
             PIP_CONFIG_FILE=os.devnull,
         )
-        assert time.monotonic() - begin < 200
+        assert watch.given() < 200
     assert "not checked imports of DAGs and plugins on Airflow 3.2.1" in done.stdout
     assert address.removeprefix("http://").partition("/")[0] in done.stdout
     assert "SUP004" in done.stdout

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json
 import os
-import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -12,6 +11,7 @@ from typing import Any
 
 import pytest
 from engines_docker_support import FakeDocker, container, make
+from patience import Stopwatch, until
 
 from mwaa_local.engines import docker_state, docker_waiting, processes
 from mwaa_local.engines.docker_client import Docker, PortTakenError
@@ -84,10 +84,8 @@ def compose(docker: Docker, fake: FakeDocker, tmp_path: Path) -> Iterator[Callab
 
 def finished(compose: Compose) -> int | None:
     """The code once the present stage has ended."""
-    end = time.monotonic() + 20
-    while os.getpid() in processes.parents().values():  # which leaves out those that ended
-        assert time.monotonic() < end
-        time.sleep(0.005)
+    # Which leaves out those that ended.
+    until(lambda: os.getpid() not in processes.parents().values(), every=0.005)
     return compose.code()
 
 
@@ -145,9 +143,10 @@ def test_a_stage_that_fails_ends_it(fake: FakeDocker, docker: Docker, compose: C
 def test_what_does_not_end_is_ended_after_its_patience(fake: FakeDocker, docker: Docker, tmp_path: Path) -> None:
     fake.answer("compose slow", seconds=30)
     slow = Compose(docker, [["compose", "slow"]], {}, tmp_path)
-    began = time.monotonic()
+    watch = Stopwatch()
     slow.close(patience_s=0.1)
-    assert 0.1 <= time.monotonic() - began < 9
+    assert watch.passed() >= 0.1
+    assert watch.given() < 9
     fake.answer("compose quick", seconds=0.3)
     quick = Compose(docker, [["compose", "quick"]], {}, tmp_path)
     quick.close(patience_s=30)

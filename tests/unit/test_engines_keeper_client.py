@@ -4,11 +4,11 @@ from __future__ import annotations
 
 import os
 import subprocess
-import time
 from pathlib import Path
 
 import pytest
 from engines_keeper_support import StandIn, layout_in, lives, said
+from patience import until
 
 from mwaa_local.engines import keeper_client, processes
 from mwaa_local.engines.layout import Layout
@@ -23,10 +23,7 @@ def layout(tmp_path: Path) -> Layout:
 
 
 def wait_for_signal(keeper: StandIn, name: str) -> None:
-    end = time.monotonic() + 20
-    while name not in keeper.signals:
-        assert time.monotonic() < end, "waited in vain"
-        time.sleep(0.005)
+    until(lambda: name in keeper.signals, every=0.005)
 
 
 def test_it_runs_while_it_holds_its_lock(layout: Layout) -> None:

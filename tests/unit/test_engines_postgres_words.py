@@ -7,7 +7,6 @@ import os
 import signal
 import subprocess
 import sys
-import time
 from contextlib import contextmanager
 from pathlib import Path
 from types import SimpleNamespace
@@ -15,6 +14,7 @@ from typing import Any
 
 import psycopg2
 import pytest
+from patience import until
 
 from mwaa_local.catalog import version
 from mwaa_local.engines import launch, postgres, processes, template
@@ -346,19 +346,12 @@ def test_the_program_dies_with_its_parent() -> None:
     )
     assert parent.stdout is not None and parent.stdin is not None
     pid = int(parent.stdout.readline())
-    wait_until(lambda: processes.command_line(pid)[:1] == ["/bin/sleep"])
+    until(lambda: processes.command_line(pid)[:1] == ["/bin/sleep"])
     parent.send_signal(signal.SIGKILL)
     parent.wait()
-    wait_until(lambda: pid not in processes.parents())
+    until(lambda: pid not in processes.parents())
     for pipe in (parent.stdin, parent.stdout):
         pipe.close()
-
-
-def wait_until(condition: Any) -> None:
-    end = time.monotonic() + 20
-    while not condition():
-        assert time.monotonic() < end, "waited in vain"
-        time.sleep(0.005)
 
 
 def test_an_identity_that_cannot_be_had_is_told(

@@ -250,3 +250,13 @@ def test_advice_about_a_missing_file_is_not_what_the_line_does_already(
         home.read(f"--constraint {target}\nrequests\n")
     assert helps in caught.value.hint and never not in caught.value.hint
     assert str(home.path) not in str(caught.value), "paths are MWAA's"
+
+
+@pytest.mark.parametrize("data", [b"# coding: undefined\n", b"# coding: no-such\n", b"\xff\xfe\x00"])
+def test_an_included_file_that_is_no_text_is_an_error_with_its_place(home: Home, data: bytes) -> None:
+    (home.path / "dags" / "more.txt").write_bytes(data)
+    with pytest.raises(UnmetRequirementsError, match="Could not open requirements file") as caught:
+        home.read("# -c nothing\n-r /usr/local/airflow/dags/more.txt\n")
+    assert caught.value.kind == "syntax"
+    assert caught.value.where.endswith("requirements.txt, line 2")
+    assert caught.value.why

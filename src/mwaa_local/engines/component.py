@@ -274,8 +274,8 @@ class Kept:
         while not exited.done():
             if self.plan.kind == "service":
                 said = await self._ask(memory)
-                if exited.done():
-                    break
+                if exited.done() or self._stopping:
+                    break  # what it answers while it ends is no news of its health
                 if not said:
                     failures = 0
                     self.healthy_at = self.healthy_at or time.time()
@@ -289,7 +289,7 @@ class Kept:
                         self._set("unhealthy", said)
             slow = self.plan.kind == "job" or (self.state == "healthy" and not failures)
             await asyncio.wait([exited], timeout=PROBE_SLOW if slow else PROBE_FAST if not failures else PROBE_AGAIN)
-        code = exited.result()
+        code = await exited
         if not self._stopping:
             self._ended(code)
         return code

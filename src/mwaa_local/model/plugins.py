@@ -5,14 +5,23 @@ MWAA takes one ``plugins.zip`` (spec/04 section 11.1); a project has the folder 
 
 from __future__ import annotations
 
+import lzma
 import os
 import re
+import struct
+import zipfile
+import zlib
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
 ARCHIVE_NAME = "plugins.zip"
 FIELD = "Local.Paths.Plugins"
+ARCHIVE_FAULTS = (
+    zipfile.BadZipFile, zipfile.LargeZipFile, zlib.error, lzma.LZMAError, struct.error, OSError, RuntimeError,
+    NotImplementedError, EOFError, ValueError,
+)  # fmt: skip
+"""What reading a damaged archive may raise: its own errors, those of each way to pack, and names that are no text."""
 # What keeps a folder in Git, what the system leaves there, and what people write about it: nothing to run or import.
 _NO_CONTENT_FOLDERS = frozenset({"__pycache__", "__MACOSX"})
 _NO_CONTENT = re.compile(

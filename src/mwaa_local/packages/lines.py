@@ -28,6 +28,10 @@ _STRONG_HASHES = ("sha256", "sha384", "sha512")
 _VARIABLE = re.compile(r"(?P<whole>\$\{(?P<name>[A-Z0-9_]+)\})")
 
 
+UNREADABLE = (UnicodeError, LookupError)
+"""What :func:`decode` may raise, for whoever reads a file with it."""
+
+
 class LineError(Exception):
     """A line pip would refuse; the text says why."""
 

@@ -141,7 +141,7 @@ def read(
     messages: list[str] = []
     try:
         text = lines.decode(data)
-    except (UnicodeError, LookupError) as error:
+    except lines.UNREADABLE as error:
         # MWAA forces its constraints when it cannot scan the file (spec/10 section 4.1); pip then refuses the file.
         raise UnmetRequirementsError(
             "The requirements file cannot be decoded",
@@ -313,7 +313,7 @@ class _Reader:
         path = locate(plain, self.path_map) if plain.startswith("/") else folder / plain
         try:
             return lines.decode(path.read_bytes()), shown(path, self.path_map), path.parent
-        except (OSError, UnicodeDecodeError, LookupError) as error:
+        except (OSError, *lines.UNREADABLE) as error:
             raise UnmetRequirementsError(
                 f"Could not open requirements file: {target}",
                 kind="syntax",

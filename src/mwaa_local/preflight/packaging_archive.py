@@ -10,8 +10,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from mwaa_local.errors import WorkflowFileError
-from mwaa_local.model.plugins import ARCHIVE_NAME
-from mwaa_local.preflight.readings.archives import FAULTS
+from mwaa_local.model.plugins import ARCHIVE_FAULTS, ARCHIVE_NAME
 from mwaa_local.preflight.readings.plugins import is_junk, way_out
 
 # The earliest time a zip can hold; a real one would make each archive another.
@@ -77,7 +76,7 @@ def _from_archive(path: Path) -> list[Entry]:
                             hint="make the archive from inside the folder",
                         )  # fmt: skip
                     found.append(Entry(item.filename, archive.read(item), bool((item.external_attr >> 16) & 0o111)))
-    except FAULTS as error:
+    except ARCHIVE_FAULTS as error:
         raise WorkflowFileError("plugins.zip cannot be read", where=str(path), why=str(error)) from error
     return found
 

@@ -100,7 +100,7 @@ def fix(workspace: Workspace) -> Fix | None:
         return None
     try:
         original = lines.decode(outcome.file.read_bytes())
-    except (UnicodeError, LookupError) as error:
+    except lines.UNREADABLE as error:
         raise UnmetRequirementsError(
             "The requirements file cannot be decoded", kind="syntax", where=str(outcome.file), why=str(error),
             hint="save it as UTF-8",

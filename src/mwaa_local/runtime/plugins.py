@@ -12,11 +12,10 @@ import os
 import shutil
 import stat
 import zipfile
-import zlib
 from pathlib import Path
 
 from mwaa_local.errors import WorkflowFileError
-from mwaa_local.model.plugins import ARCHIVE_NAME
+from mwaa_local.model.plugins import ARCHIVE_FAULTS, ARCHIVE_NAME
 
 _CHUNK_BYTES = 1 << 20
 _MAX_ENTRIES = 500_000
@@ -44,13 +43,12 @@ def unpack(archive: Path, destination: Path, *, cap_bytes: int) -> int:
         count = _Unpacking(archive, partial, cap_bytes).run()
         _swap(partial, destination)
         return count
-    except (zipfile.BadZipFile, zlib.error, EOFError, NotImplementedError) as error:
-        raise _refusal(
-            archive, "the archive cannot be read", str(error), "make it anew: `mwaa-local package`"
-        ) from error
-    except OSError as error:
-        hint = "free disk space and try again" if error.errno == errno.ENOSPC else "see the cause"
-        raise _refusal(archive, "the archive cannot be unpacked", str(error), hint) from error
+    except ARCHIVE_FAULTS as error:
+        if isinstance(error, OSError) and error.errno is not None:  # without a number it is bzip2's word for damage
+            hint = "free disk space and try again" if error.errno == errno.ENOSPC else "see the cause"
+            raise _refusal(archive, "the archive cannot be unpacked", str(error), hint) from error
+        why = str(error) or type(error).__name__
+        raise _refusal(archive, "the archive cannot be read", why, "make it anew: `mwaa-local package`") from error
     finally:
         shutil.rmtree(partial, ignore_errors=True)
 

@@ -2,23 +2,16 @@
 
 from __future__ import annotations
 
-import lzma
-import struct
 import zipfile
-import zlib
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path, PurePosixPath
 
+from mwaa_local.model.plugins import ARCHIVE_FAULTS
 from mwaa_local.preflight.readings.python import PythonFile
 from mwaa_local.preflight.readings.text import MAX_BYTES, TextFile
 
 _MOST = 2_000
-# What reading a damaged archive may raise: its own errors, those of each way to pack, and names that are no text.
-FAULTS = (
-    zipfile.BadZipFile, zipfile.LargeZipFile, zlib.error, lzma.LZMAError, struct.error, OSError, RuntimeError,
-    NotImplementedError, EOFError, ValueError,
-)  # fmt: skip
 
 
 @dataclass(frozen=True)
@@ -52,7 +45,7 @@ def read(path: Path) -> Archive | None:
             for name in _top(names, ".py"):
                 with opened.open(name) as member:
                     python.append(PythonFile(TextFile(path / name, member.read(MAX_BYTES))))
-    except FAULTS as error:
+    except ARCHIVE_FAULTS as error:
         return Archive(path, tuple(python), (), (), str(error) or type(error).__name__)
     deeper = tuple(name for name in names if name.endswith(".py") and len(PurePosixPath(name).parts) > 1)
     return Archive(path, tuple(python), deeper, tuple(_top(names, ".pyc")))
@@ -72,5 +65,5 @@ def member_text(path: Path) -> TextFile | None:
     try:
         with zipfile.ZipFile(archive) as opened, opened.open(path.relative_to(archive).as_posix()) as member:
             return TextFile(path, member.read(MAX_BYTES))
-    except (*FAULTS, KeyError):
+    except (*ARCHIVE_FAULTS, KeyError):
         return None

@@ -82,23 +82,22 @@ class _Glob:
     anchored: bool  # it counts from its file's folder, not from any below it
 
 
-@lru_cache(maxsize=1024)
 def glob_fault(pattern: str) -> str:
     """Why a line is no gitignore pattern, empty if it is one. Airflow catches no such error: its walk ends there."""
-    try:
-        GitIgnoreSpecPattern(pattern)
-    except (ValueError, re.error) as error:
-        return str(error)
-    return ""
+    return _glob(pattern)[1]
 
 
 @lru_cache(maxsize=1024)
-def _glob(pattern: str) -> _Glob | None:
-    """A gitignore pattern as Airflow reads it, with the library that Airflow reads it with; ``None`` if it is none."""
-    if pattern.strip() == "/" or glob_fault(pattern):
-        return None
-    positive, shape = pattern.lstrip("!").rstrip(), GitIgnoreSpecPattern(pattern)
-    return _Glob(shape, positive.endswith("/"), pattern.startswith("/") or "/" in pattern.rstrip("/"))
+def _glob(pattern: str) -> tuple[_Glob | None, str]:
+    """A gitignore pattern as Airflow reads it, with the library that Airflow reads it with, or why it is none."""
+    try:
+        shape = GitIgnoreSpecPattern(pattern)
+    except (ValueError, re.error) as error:
+        return None, str(error)
+    if pattern.strip() == "/":
+        return None, ""  # it hides nothing
+    folders = pattern.lstrip("!").rstrip().endswith("/")
+    return _Glob(shape, folders, pattern.startswith("/") or "/" in pattern.rstrip("/")), ""
 
 
 def _matches(relative: str, is_folder: bool, patterns: list[_Pattern], syntax: str, engine: str) -> bool:
@@ -111,7 +110,7 @@ def _matches(relative: str, is_folder: bool, patterns: list[_Pattern], syntax: s
             if compiled is not None and compiled.search(relative):
                 return True
             continue
-        found = _glob(pattern.text)
+        found, _ = _glob(pattern.text)
         if found is None or found.shape.include is None or (found.folders and not is_folder):
             continue
         place = within if found.anchored else within.rpartition("/")[2]

@@ -11,8 +11,7 @@ from dataclasses import dataclass, field
 from functools import cached_property
 from pathlib import Path, PurePosixPath
 
-from mwaa_local.model.plugins import ARCHIVE_NAME
-from mwaa_local.preflight.readings.archives import FAULTS
+from mwaa_local.model.plugins import ARCHIVE_FAULTS, ARCHIVE_NAME
 from mwaa_local.preflight.readings.python import PythonFile
 from mwaa_local.preflight.readings.text import MAX_BYTES, TextFile
 
@@ -162,7 +161,7 @@ def read_archive(path: Path) -> Plugins:
         with zipfile.ZipFile(path) as archive:
             infos = archive.infolist()[:_MAX_ENTRIES]
         size = path.stat().st_size
-    except FAULTS as error:
+    except ARCHIVE_FAULTS as error:
         return Plugins(path, True, (), 0, str(error) or type(error).__name__)
     locked = next((info.filename for info in infos if info.flag_bits & 1), "")
     error_text = f"{locked} is encrypted" if locked else ""
@@ -187,5 +186,5 @@ def _member(path: Path, info: zipfile.ZipInfo, limit: int) -> bytes:
     try:
         with zipfile.ZipFile(path) as archive, archive.open(info) as stream:
             return stream.read(limit)
-    except FAULTS:
+    except ARCHIVE_FAULTS:
         return b""

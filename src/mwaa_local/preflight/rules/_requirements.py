@@ -34,7 +34,7 @@ def option_lines(workspace: Workspace) -> Iterator[tuple[Path, int, Values]]:
         for line in lines.lines(lines.decode(source.data), resolve.container_variables(workspace)):
             if not line.text and not line.options.editables:
                 yield source.path, line.number, line.options
-    except (lines.LineError, UnicodeDecodeError, LookupError):
+    except (lines.LineError, *lines.UNREADABLE):
         return
 
 
