@@ -79,9 +79,9 @@ test-all: .venv/.tested ## Everything that can run on this machine: every versio
 	@.venv/bin/uv pip install --quiet --python .venv/bin/python -e '.[mutants]'
 	@touch $@
 
-mutants: .venv/.mutants ## Plant mistakes in a room and say which no test notices (ROOM=runtime, BASE=main, ALL=1, SAMPLE=60, SEED=1, QUICK=1)
-	@test -n "$(ROOM)" || { echo "say which room: make mutants ROOM=runtime (folders of src/mwaa_local, or mwaa_airflow)" >&2; exit 2; }
-	@.venv/bin/python tests/mutants.py $(ROOM) $(if $(BASE),--base $(BASE)) $(if $(ALL),--all) $(if $(SAMPLE),--sample $(SAMPLE)) $(if $(SEED),--seed $(SEED)) $(if $(QUICK),--quick)
+mutants: .venv/.mutants ## Plant mistakes in a room and say which no test notices (ROOM=runtime, BASE=main, ALL=1, SAMPLE=60, SEED=1, QUICK=1; or FROM=mistakes.json)
+	@test -n "$(ROOM)$(FROM)" || { echo "say which room: make mutants ROOM=runtime (folders of src/mwaa_local, or mwaa_airflow)" >&2; exit 2; }
+	@.venv/bin/python tests/mutants.py $(ROOM) $(if $(FROM),--from $(FROM)) $(if $(BASE),--base $(BASE)) $(if $(ALL),--all) $(if $(SAMPLE),--sample $(SAMPLE)) $(if $(SEED),--seed $(SEED)) $(if $(QUICK),--quick)
 
 lint: .venv/.tested ## Format, lint, types, imports
 	@.venv/bin/ruff check src tests bench && .venv/bin/ruff format --check src tests bench && .venv/bin/mypy && .venv/bin/lint-imports

@@ -1,6 +1,6 @@
 """Plants small mistakes in one room of the source, one at a time, and says which of them no test notices.
 
-``make mutants ROOM=runtime`` (docs/development/mutants.md). Cosmic Ray makes the mistakes; the dropped statement,
+``make mutants ROOM=runtime`` or ``FROM=mistakes.json`` (docs/development/testing.md). Cosmic Ray makes the mistakes; the dropped statement,
 which it lacks, is added here. Works in a copy, so what is being edited is never touched.
 """
 
@@ -92,36 +92,48 @@ class Mutant:
     was: str
     now: str
 
+    def planted(self, code: str) -> str:
+        """The module's text with the mistake in it."""
+        return mutate_code(code, _operators()[self.operator], self.occurrence) or code
+
+
+@dataclass(frozen=True)
+class Written:
+    """A mistake that somebody thought of; a row of the file that ``--from`` names.
+
+    Attributes:
+        module: Path in the repository.
+        was: A piece of its text that stands there once.
+        now: What stands there instead.
+        why: What a user would see.
+    """
+
+    module: str
+    was: str
+    now: str
+    why: str = ""
+
+    @property
+    def line(self) -> int:
+        """Where, from 1."""
+        return (TREE / self.module).read_text(encoding="utf-8").partition(self.was)[0].count("\n") + 1
+
+    def planted(self, code: str) -> str:
+        """The module's text with the mistake in it."""
+        if code.count(self.was) != 1:
+            raise SystemExit(f"{self.module} holds {code.count(self.was)} times, not once: {self.was}")
+        return code.replace(self.was, self.now)
+
 
 def main() -> int:
     """Plant, test, report; 0 if every mutant fell, 1 if some survived, 2 if nothing could be tested."""
     words = _arguments()
     signal.signal(signal.SIGTERM, signal.default_int_handler)
     _copy()
-    modules = sorted((TREE / "src").glob(f"mwaa*/{words.room}/**/*.py")) or sorted(
-        (TREE / "src" / words.room).glob("**/*.py")
-    )
-    if not modules:
-        print(f"no room {words.room!r} under src/mwaa_local", file=sys.stderr)
-        return 2
-    changed = None if words.all else _changed(words.base)
-    places = [place for path in modules for place in _places(path, changed)]
-    if not places:
-        print(f"nothing to plant: no line of {words.room} differs from {words.base} (ALL=1 takes every line)")
-        return 0
-    print(f"{len(places)} places in {len(modules)} modules", file=sys.stderr)
-    random.Random(words.seed).shuffle(places)
-    known = {(row["module"], row["was"], row["now"]) for row in _equivalents()}
-    planted = (mutant for place in places if (mutant := _mutant(*place)))  # made one by one: each parses its module
-    mutants = list(
-        itertools.islice(
-            (mutant for mutant in planted if (mutant.module, mutant.was, mutant.now) not in known),
-            words.sample or None,
-        )
-    )
-    stages = {
-        module: _stages(words.room, module, quick=words.quick) for module in {mutant.module for mutant in mutants}
-    }
+    mutants = _written(words.written) if words.written else _made(words)
+    if not mutants:
+        return 2 if mutants is None else 0
+    stages = {module: _stages(module, quick=words.quick) for module in {mutant.module for mutant in mutants}}
     limits: dict[str, float] = {}
     for stage in dict.fromkeys(stage for each in stages.values() for stage in each):
         begun = time.monotonic()
@@ -131,15 +143,47 @@ def main() -> int:
             return 2
         limits[stage] = 10 + 4 * (time.monotonic() - begun)
     survivors = [mutant for mutant in mutants if not _falls(mutant, stages[mutant.module], limits)]
-    report = WORK / f"{words.room}.json"
+    name = words.written.stem if words.written else words.room
+    report = WORK / f"{name}.json"
     report.write_text(json.dumps([asdict(mutant) for mutant in survivors], indent=1), encoding="utf-8")
-    print(f"{words.room}: {len(mutants) - len(survivors)} of {len(mutants)} fell; survivors in {report}")
+    print(f"{name}: {len(mutants) - len(survivors)} of {len(mutants)} fell; survivors in {report}")
     return 1 if survivors else 0
+
+
+def _made(words: argparse.Namespace) -> list[Mutant] | None:
+    """Mistakes of one room made by rule; ``None`` without such a room."""
+    modules = sorted((TREE / "src").glob(f"mwaa*/{words.room}/**/*.py")) or sorted(
+        (TREE / "src" / words.room).glob("**/*.py")
+    )
+    if not modules:
+        print(f"no room {words.room!r} under src/mwaa_local", file=sys.stderr)
+        return None
+    changed = None if words.all else _changed(words.base)
+    places = [place for path in modules for place in _places(path, changed)]
+    if not places:
+        print(f"nothing to plant: no line of {words.room} differs from {words.base} (ALL=1 takes every line)")
+        return []
+    print(f"{len(places)} places in {len(modules)} modules", file=sys.stderr)
+    random.Random(words.seed).shuffle(places)
+    known = {(row["module"], row["was"], row["now"]) for row in _equivalents()}
+    planted = (mutant for place in places if (mutant := _mutant(*place)))  # made one by one: each parses its module
+    return list(
+        itertools.islice(
+            (mutant for mutant in planted if (mutant.module, mutant.was, mutant.now) not in known),
+            words.sample or None,
+        )
+    )
+
+
+def _written(path: Path) -> list[Written]:
+    return [Written(**row) for row in json.loads(path.read_text(encoding="utf-8"))]
 
 
 def _arguments() -> argparse.Namespace:
     parser = argparse.ArgumentParser(prog="make mutants", description=__doc__)
-    parser.add_argument("room", help="a folder of src/mwaa_local, or mwaa_airflow")
+    what = parser.add_mutually_exclusive_group(required=True)
+    what.add_argument("room", nargs="?", help="a folder of src/mwaa_local, or mwaa_airflow")
+    what.add_argument("--from", dest="written", type=Path, help="JSON list of mistakes: module, was, now, why")
     parser.add_argument("--base", default="main", help="only lines that differ from this commit")
     parser.add_argument("--all", action="store_true", help="every line of the room")
     parser.add_argument("--sample", type=int, default=0, help="at most so many, chosen by --seed")
@@ -216,9 +260,11 @@ def _equivalents() -> list[dict[str, str]]:
     return list(tomllib.loads(path.read_text(encoding="utf-8")).get("mutant", [])) if path.exists() else []
 
 
-def _stages(room: str, module: str, *, quick: bool) -> list[str]:
+def _stages(module: str, *, quick: bool) -> list[str]:
     """Test files from the nearest to the farthest, as arguments of pytest: most mutants fall within a second."""
     name = ".".join(Path(module).with_suffix("").parts[1:]).removesuffix(".__init__")
+    package, room = name.split(".")[:2]
+    room = package if package == "mwaa_airflow" else room
     unit = sorted(path.relative_to(TREE) for path in (TREE / "tests/unit").glob("test_*.py"))
     contract = sorted(path.relative_to(TREE) for path in (TREE / "tests/contract").glob(f"test_{room}_*.py"))
     texts = {path: (TREE / path).read_text(encoding="utf-8") for path in [*unit, *contract]}
@@ -255,12 +301,11 @@ def _test(stage: str, limit: float) -> str:
     return output if process.returncode else ""
 
 
-def _falls(mutant: Mutant, stages: list[str], limits: dict[str, float]) -> bool:
+def _falls(mutant: Mutant | Written, stages: list[str], limits: dict[str, float]) -> bool:
     path = TREE / mutant.module
     code = path.read_text(encoding="utf-8")
-    mutated = mutate_code(code, _operators()[mutant.operator], mutant.occurrence)
     begun = time.monotonic()
-    path.write_text(mutated, encoding="utf-8")
+    path.write_text(mutant.planted(code), encoding="utf-8")
     try:
         fell = any(_test(stage, limits[stage]) for stage in stages)
     finally:
