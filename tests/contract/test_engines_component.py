@@ -14,9 +14,10 @@ from typing import Any
 import pytest
 from patience import soon
 
-from mwaa_local.engines import component, keeper, postgres, probes, processes
+from mwaa_local.engines import component, keeper, postgres, probes
 from mwaa_local.engines.keeper import Keeper
 from mwaa_local.engines.plan import Component, Plan
+from mwaa_local.ground import processes
 
 pytestmark = pytest.mark.skipif(not processes.LINUX, reason="reads /proc")
 
@@ -83,13 +84,13 @@ def environment(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Environment:
     monkeypatch.setattr(component, "PROBE_SLOW", 0.01)
     monkeypatch.setattr(component, "PROBE_AGAIN", 0.01)
     made = Environment(tmp_path)
-    write = keeper.files.write_json
+    write = keeper.atomic.write_json
 
     def note(path: Path, value: Any, **more: Any) -> None:
         made.reports.append(json.loads(json.dumps(value)))
         write(path, value, **more)
 
-    monkeypatch.setattr(keeper.files, "write_json", note)
+    monkeypatch.setattr(keeper.atomic, "write_json", note)
     return made
 
 

@@ -15,8 +15,9 @@ from typing import Any
 import pytest
 from patience import Stopwatch, until
 
-from mwaa_local.engines import plan, processes
+from mwaa_local.engines import plan
 from mwaa_local.engines.plan import Component
+from mwaa_local.ground import processes
 
 pytestmark = pytest.mark.skipif(not processes.LINUX, reason="reads /proc")
 

@@ -16,9 +16,10 @@ import psycopg2
 import pytest
 from patience import until
 
-from mwaa_local.engines import files, ports, postgres, processes, template
+from mwaa_local.engines import ports, postgres, template
 from mwaa_local.engines.postgres import Cluster
 from mwaa_local.errors import EngineError, MachineError
+from mwaa_local.ground import locks, processes
 
 pytestmark = [pytest.mark.contract, pytest.mark.skipif(not processes.LINUX, reason="reads /proc")]
 
@@ -270,4 +271,4 @@ def test_a_failed_migration_leaves_no_template(tmp_path: Path, more: dict[str, o
         template.ensure(tmp_path / "cache", "t", FakeVersion(), _migration(tmp_path, **more), seconds=60)  # type: ignore[arg-type]
     assert not (tmp_path / "cache" / "databases" / "t").exists()
     assert "migrated badly" in caught.value.why or "other" in caught.value.why
-    assert not files.locked(tmp_path / "cache" / "databases" / "t.lock")
+    assert not locks.locked(tmp_path / "cache" / "databases" / "t.lock")

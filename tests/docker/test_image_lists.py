@@ -252,3 +252,13 @@ def test_the_health_check_asks_an_address() -> None:
         assert [address(port, "/health")[0] for _ in answers] == [True, False, False]
         thread.join()
     assert address(port, "/health")[0] is False
+
+
+def test_the_base_sets_stage_gets_every_room_that_its_rooms_import() -> None:
+    copied = set(re.findall(r"^COPY src/mwaa_local/(\w+) /build/src/", DOCKERFILE, re.MULTILINE))
+    assert "packages" in copied
+    texts = [path.read_text() for room in copied for path in (ROOT / "src/mwaa_local" / room).rglob("*.py")]
+    imported = {
+        name for text in texts for name in re.findall(r"^\s*(?:from|import) mwaa_local\.(\w+)", text, re.MULTILINE)
+    }
+    assert imported - {"errors"} <= copied

@@ -118,7 +118,7 @@ class Running:
         return run
 
     def processes(self) -> set[int]:
-        from mwaa_local.engines import processes
+        from mwaa_local.ground import processes
 
         return processes.marked(f"{self.environment.state}|")
 

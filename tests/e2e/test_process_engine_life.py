@@ -21,9 +21,10 @@ from process_engine_support import AIRFLOW, Running, wait
 from mwaa_local.catalog.airflow_names import option_of, variable_of
 from mwaa_local.cli.config import as_started, not_applied, planned
 from mwaa_local.cli.context import Settings
-from mwaa_local.engines import console, keeper_client, postgres, processes
+from mwaa_local.engines import console, keeper_client, postgres
 from mwaa_local.engines.layout import Layout
 from mwaa_local.errors import EngineError, MachineError, MwaaLocalError, StartupScriptError
+from mwaa_local.ground import processes
 from mwaa_local.model import secrets
 from mwaa_local.runtime.airflow_options import as_airflow_reads
 

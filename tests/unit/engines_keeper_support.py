@@ -11,8 +11,8 @@ from pathlib import Path
 from types import TracebackType
 from typing import Any
 
-from mwaa_local.engines import processes
 from mwaa_local.engines.layout import Layout
+from mwaa_local.ground import processes
 
 MODULE = "mwaa_local.engines.keeper"
 # Notes each signal; ends at the last of those it is told to bear. `-S`: it starts in no time.

@@ -10,9 +10,10 @@ import pytest
 from engines_keeper_support import StandIn, layout_in, lives, said
 from patience import until
 
-from mwaa_local.engines import keeper_client, processes
+from mwaa_local.engines import keeper_client
 from mwaa_local.engines.layout import Layout
 from mwaa_local.errors import EngineError
+from mwaa_local.ground import processes
 
 pytestmark = pytest.mark.skipif(not processes.LINUX, reason="reads /proc")
 

@@ -15,12 +15,13 @@ from typing import Any
 import pytest
 
 from mwaa_local import model
-from mwaa_local.engines import keeper_client, ports, process, process_plan, processes
+from mwaa_local.engines import keeper_client, ports, process, process_plan
 from mwaa_local.engines.lost_ports import Lost, LostPortError, Watch
 from mwaa_local.engines.plan import Component, Plan
 from mwaa_local.engines.ports import Wish
 from mwaa_local.engines.process import ProcessEngine
 from mwaa_local.errors import EngineError, MachineError
+from mwaa_local.ground import processes
 
 STARTING = {"webserver": {"state": "starting", "pid": 1}}
 

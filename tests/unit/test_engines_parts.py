@@ -14,11 +14,12 @@ from typing import Any
 
 import pytest
 
-from mwaa_local.engines import console, files, plan, ports
+from mwaa_local.engines import console, plan, ports
 from mwaa_local.engines import inputs as workflow
 from mwaa_local.engines.plan import Component, Plan
 from mwaa_local.engines.ports import Wish
 from mwaa_local.errors import EngineError, MachineError
+from mwaa_local.ground import atomic, locks
 
 
 @pytest.fixture
@@ -113,8 +114,8 @@ def test_two_environments_at_once_do_not_choose_the_same_port(tmp_path: Path) ->
 
     def up(state: Path) -> None:
         state.mkdir()
-        with files.lock(state / "up.lock", seconds=5, busy="busy"):
-            with files.lock(registry.lock(), seconds=5, busy="busy"):
+        with locks.lock(state / "up.lock", seconds=5, busy="busy"):
+            with locks.lock(registry.lock(), seconds=5, busy="busy"):
                 chosen, _ = choose(Wish("web", default), reserved=registry.others(state))
                 registry.promise(state, chosen.values())
             found.append(chosen["web"])
@@ -235,10 +236,10 @@ def test_promises_of_folders_that_are_gone_are_forgotten_and_only_what_is_up_cou
         state.mkdir()
         registry.promise(state, [9002 + 10 * number, 9001 + 10 * number])
     states["gone"].rmdir()
-    locks = [(states["own"], "keeper.lock"), (states["up"], "keeper.lock"), (states["coming"], "up.lock")]
+    taken = [(states["own"], "keeper.lock"), (states["up"], "keeper.lock"), (states["coming"], "up.lock")]
     with contextlib.ExitStack() as stack:
-        for state, name in locks:
-            stack.enter_context(files.lock(state / name, seconds=0, busy="busy"))
+        for state, name in taken:
+            stack.enter_context(locks.lock(state / name, seconds=0, busy="busy"))
         found = registry.others(states["own"])
     up, coming = str(states["up"]), str(states["coming"])
     assert found == {9011: up, 9012: up, 9021: coming, 9022: coming}
@@ -350,26 +351,26 @@ def test_following_sees_lines_written_across_a_turn_over(tmp_path: Path) -> None
 
 def test_a_json_file_is_whole_or_old(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     path = tmp_path / "keeper.json"
-    files.write_json(path, {"a": 1})
+    atomic.write_json(path, {"a": 1})
 
     def full(*_: Any, **__: Any) -> None:
         raise OSError(28, "No space left on device")
 
     monkeypatch.setattr(json, "dump", full)
     with pytest.raises(MachineError, match="disk is full"):
-        files.write_json(path, {"a": 2})
-    assert files.read_json(path) == {"a": 1}
+        atomic.write_json(path, {"a": 2})
+    assert atomic.read_json(path) == {"a": 1}
     assert [entry.name for entry in tmp_path.iterdir()] == ["keeper.json"]
 
 
 def test_a_lock_is_seen_by_others_and_ends_with_its_holder(tmp_path: Path) -> None:
     path = tmp_path / "up.lock"
-    assert not files.locked(path)
-    with files.lock(path, seconds=0, busy="busy"):
-        assert files.locked(path)
-        with pytest.raises(EngineError, match="busy"), files.lock(path, seconds=0.1, busy="busy"):
+    assert not locks.locked(path)
+    with locks.lock(path, seconds=0, busy="busy"):
+        assert locks.locked(path)
+        with pytest.raises(EngineError, match="busy"), locks.lock(path, seconds=0.1, busy="busy"):
             pass
-    assert not files.locked(path)
+    assert not locks.locked(path)
 
 
 @pytest.fixture
@@ -600,11 +601,11 @@ def test_a_folder_is_copied_with_links_and_modes(tmp_path: Path) -> None:
     (source / "sub" / "file").write_text("1")
     (source / "sub" / "file").chmod(0o700)
     (source / "link").symlink_to("sub/file")
-    files.copy_tree(source, tmp_path / "target")
+    atomic.copy_tree(source, tmp_path / "target")
     assert (tmp_path / "target" / "link").is_symlink()
     assert (tmp_path / "target" / "sub" / "file").stat().st_mode & 0o777 == 0o700
     with pytest.raises(MachineError, match="a file cannot be written"):
-        files.copy_tree(tmp_path / "none", tmp_path / "other")
+        atomic.copy_tree(tmp_path / "none", tmp_path / "other")
 
 
 def test_what_is_no_json_object_is_none(tmp_path: Path) -> None:
@@ -612,9 +613,9 @@ def test_what_is_no_json_object_is_none(tmp_path: Path) -> None:
     for text in (None, "", "{", "[1]", '"text"'):
         if text is not None:
             path.write_text(text)
-        assert files.read_json(path) is None
-    files.write_json(tmp_path / "deep" / "er" / "b.json", {"a": 1})
-    assert files.read_json(tmp_path / "deep" / "er" / "b.json") == {"a": 1}
+        assert atomic.read_json(path) is None
+    atomic.write_json(tmp_path / "deep" / "er" / "b.json", {"a": 1})
+    assert atomic.read_json(tmp_path / "deep" / "er" / "b.json") == {"a": 1}
     assert (tmp_path / "deep" / "er" / "b.json").stat().st_mode & 0o777 == 0o600
 
 
@@ -628,7 +629,7 @@ def test_what_is_no_json_object_is_none(tmp_path: Path) -> None:
     ],
 )
 def test_refusals_of_the_system_are_told_apart(error: OSError, what: str) -> None:
-    found = files.disk_error(error, Path("/x"))
+    found = atomic.disk_error(error, Path("/x"))
     assert (found.what, found.where, found.why) == (what, "/x", str(error))
 
 

@@ -16,11 +16,12 @@ import pytest
 
 import mwaa_local
 from mwaa_local import model
-from mwaa_local.engines import keeper_client, plan, ports, postgres, process, process_plan, processes, template
+from mwaa_local.engines import keeper_client, plan, ports, postgres, process, process_plan, template
 from mwaa_local.engines.layout import Layout
 from mwaa_local.engines.plan import Plan
 from mwaa_local.engines.process import ProcessEngine
 from mwaa_local.errors import EngineError, MachineError
+from mwaa_local.ground import processes
 from mwaa_local.packages import base
 
 pytestmark = pytest.mark.skipif(not processes.LINUX, reason="reads /proc")
@@ -395,7 +396,7 @@ def test_another_command_is_waited_for_and_that_is_shown(rig: Rig, monkeypatch: 
         path.parent.mkdir(parents=True, exist_ok=True)
         yield
 
-    monkeypatch.setattr(process.files, "lock", lock)
+    monkeypatch.setattr(process.locks, "lock", lock)
     rig.up()
     assert rig.progress.steps[0] == "waiting: another command is changing this environment"
     assert [seconds for seconds, _ in asked[:2]] == [0.1, 600.0]

@@ -11,10 +11,11 @@ from typing import Any
 import pytest
 from engines_keeper_support import StandIn, layout_in, said
 
-from mwaa_local.engines import process_view, processes
+from mwaa_local.engines import process_view
 from mwaa_local.engines.layout import Layout
 from mwaa_local.engines.plan import Component, Plan
 from mwaa_local.errors import EngineError
+from mwaa_local.ground import processes
 
 pytestmark = pytest.mark.skipif(not processes.LINUX, reason="reads /proc")
 

@@ -14,6 +14,7 @@ import pytest
 from runtime_support import inputs, process_variables
 
 from mwaa_local.errors import MachineError, WorkflowFileError
+from mwaa_local.ground import processes as system
 from mwaa_local.runtime import environment, files, processes
 from mwaa_local.runtime.inputs import RuntimeInputs, host_variables
 
@@ -70,11 +71,11 @@ def test_descendants_are_found_through_generations() -> None:
     child = subprocess.Popen([sys.executable, "-c", nested], stdin=subprocess.PIPE, stdout=subprocess.PIPE)
     assert child.stdout is not None
     child.stdout.readline()
-    found = processes.descendants(os.getpid())
+    found = system.descendants(os.getpid())
     assert child.pid in found
     assert len(found) >= 2
     child.communicate(b"\n")
-    processes.kill([child.pid])  # gone: no error
+    system.kill([child.pid])  # gone: no error
 
 
 def test_the_kept_environment_is_private_and_a_shell_can_read_it(tmp_path: Path) -> None:

@@ -23,7 +23,7 @@ from typing import Any
 
 from mwaa_local.aws.host import Host
 from mwaa_local.aws.journal import Journal
-from mwaa_local.aws.parent import signal_on_parent_death
+from mwaa_local.ground.lineage import signal_on_parent_death
 
 log = logging.getLogger("mwaa_local.aws")
 

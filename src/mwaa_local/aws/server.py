@@ -171,7 +171,7 @@ async def _serve(endpoint: Endpoint, host: str, port: int, *, die_with_parent: b
     from hypercorn.asyncio import serve
     from hypercorn.config import Config
 
-    from mwaa_local.aws.parent import watch_parent
+    from mwaa_local.ground.lineage import watch_parent
 
     stop = asyncio.Event()
     loop = asyncio.get_running_loop()

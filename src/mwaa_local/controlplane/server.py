@@ -174,7 +174,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     for number in (signal.SIGTERM, signal.SIGINT):
         signal.signal(number, lambda _number, _frame: plane.stop())
     if given.die_with_parent:
-        from mwaa_local.aws.parent import watch_parent
+        from mwaa_local.ground.lineage import watch_parent
 
         watch_parent(plane.stop)
     plane.serve()

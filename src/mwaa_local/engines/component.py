@@ -15,11 +15,12 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from mwaa_local.engines import files, postgres, probes, processes
+from mwaa_local.engines import postgres, probes
 from mwaa_local.engines.console import ConsoleLog
 from mwaa_local.engines.plan import Component
 from mwaa_local.engines.protocol import State
 from mwaa_local.engines.slots import Slots
+from mwaa_local.ground import atomic, processes
 from mwaa_local.runtime import crash
 
 BACK_OFF = (0.3, 1.0, 2.0, 4.0, 8.0, 15.0, 30.0)
@@ -325,7 +326,7 @@ class Kept:
 
     def _told(self) -> tuple[dict[str, Any] | None, str]:
         """The runtime's own words: why the boot failed or a process died, and for the latter the cause in one line."""
-        status = (files.read_json(Path(self.plan.run_dir) / "status.json") if self.plan.run_dir else None) or {}
+        status = (atomic.read_json(Path(self.plan.run_dir) / "status.json") if self.plan.run_dir else None) or {}
         if float(status.get("started_epoch") or 0.0) < (self.started_at or 0.0):
             return None, ""  # of the boot before: this one ended before it could say anything
         error, last = status.get("error"), status.get("crash")

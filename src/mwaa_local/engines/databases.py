@@ -10,9 +10,9 @@ from pathlib import Path
 
 from packaging.version import Version as PackageVersion
 
-from mwaa_local.engines import files
 from mwaa_local.engines.plan import Plan
 from mwaa_local.errors import EngineError
+from mwaa_local.ground import atomic
 from mwaa_local.model import Environment
 
 #: What running tasks get, in seconds, when ``up`` ends one version to start another.
@@ -51,7 +51,7 @@ class Databases:
         """Write down that this version uses its database from now on."""
         found = self._read()
         if found.get(major(version)) != version:
-            files.write_json(self._file, {**found, major(version): version})
+            atomic.write_json(self._file, {**found, major(version): version})
 
     def refuse_older(self, environment: Environment) -> None:
         """A database never goes back.
@@ -72,7 +72,7 @@ class Databases:
         )
 
     def _read(self) -> dict[str, str]:
-        return dict(files.read_json(self._file) or {})
+        return dict(atomic.read_json(self._file) or {})
 
 
 def switch_notes(environment: Environment, databases: Databases, before: str | None) -> list[str]:

@@ -13,7 +13,7 @@ from pathlib import Path
 from typing import IO, Any
 
 from mwaa_local.engines import docker_commands as commands
-from mwaa_local.engines import docker_image, docker_plan, docker_state, files, plan, ports
+from mwaa_local.engines import docker_image, docker_plan, docker_state, plan, ports
 from mwaa_local.engines import inputs as workflow
 from mwaa_local.engines.databases import SWITCH_SECONDS, Databases, switch_notes, version_of
 from mwaa_local.engines.docker_client import Docker, translate
@@ -25,6 +25,7 @@ from mwaa_local.engines.plan import Plan
 from mwaa_local.engines.protocol import Addresses, ComponentState, Progress, UpResult
 from mwaa_local.engines.verdicts import crashes, verdicts, warnings
 from mwaa_local.errors import EngineError, MachineError, MwaaLocalError
+from mwaa_local.ground import atomic, locks
 from mwaa_local.model import Environment
 from mwaa_local.model import secrets as keys
 from mwaa_local.model.cache import cache_folder
@@ -112,10 +113,10 @@ class DockerEngine:
         """
         seconds: dict[str, float] = {}
         try:
-            with files.lock(self._layout.up_lock, seconds=_LOCK_SECONDS, busy=_BUSY):
+            with locks.lock(self._layout.up_lock, seconds=_LOCK_SECONDS, busy=_BUSY):
                 return self._up(environment, progress, seconds, timeout_s)
         except OSError as error:
-            raise files.disk_error(error, self._layout.state) from error
+            raise atomic.disk_error(error, self._layout.state) from error
 
     def _up(
         self, environment: Environment, progress: Progress, seconds: dict[str, float], timeout_s: float
@@ -135,7 +136,7 @@ class DockerEngine:
             there = []
         with _timed(seconds, "plan"):
             made, notes = self._make(environment, images, before, there)
-        applied = files.read_json(self._applied) or {}
+        applied = atomic.read_json(self._applied) or {}
         living = {item.name: item.id for item in there if item.lives}
         wanted = made.names
         adopt = applied.get("digest") == made.digest and {name: living.get(name) for name in wanted} == applied.get(
@@ -158,7 +159,7 @@ class DockerEngine:
                 compose.close(patience_s=patience)
         seconds |= took
         now = {item.name: item.id for item in containers if item.name in wanted}
-        files.write_json(self._applied, {"digest": made.digest, "base": made.base, "containers": now})
+        atomic.write_json(self._applied, {"digest": made.digest, "base": made.base, "containers": now})
         touched = {name for name in living if name in now and now[name] != living[name]}
         changes = docker_plan.changes(before, made.plan, touched) if before is not None and living else []
         states = [docker_state.describe(item, statuses.get(item.name)) for item in containers if item.name in wanted]
@@ -204,7 +205,7 @@ class DockerEngine:
         registry = ports.Registry(cache_folder(self._host) / "ports.json")
         known: dict[str, int] = dict(before.facts.get("ports", {})) if before else {}
         own = {port for item in there if item.lives for port in item.ports}
-        with files.lock(registry.lock(), seconds=30.0, busy="another environment is choosing its ports"):
+        with locks.lock(registry.lock(), seconds=30.0, busy="another environment is choosing its ports"):
             chosen, notes = ports.choose(
                 docker_plan.wishes(environment), before=known, own=own, reserved=registry.others(self._layout.state)
             )
@@ -338,7 +339,7 @@ class DockerEngine:
         if not self._layout.state.exists():
             yield
             return
-        with files.lock(self._layout.up_lock, seconds=_LOCK_SECONDS, busy=_BUSY):
+        with locks.lock(self._layout.up_lock, seconds=_LOCK_SECONDS, busy=_BUSY):
             yield
 
     def restart(self, component: str, progress: Progress) -> None:
@@ -347,7 +348,7 @@ class DockerEngine:
         Raises:
             EngineError: The environment does not run, or has no such component.
         """
-        with files.lock(self._layout.up_lock, seconds=_LOCK_SECONDS, busy=_BUSY):
+        with locks.lock(self._layout.up_lock, seconds=_LOCK_SECONDS, busy=_BUSY):
             item = self._container(component)
             with progress.step(f"stopping {component}"):
                 self._docker.output("stop", item.id, timeout_s=200.0)

@@ -13,9 +13,9 @@ from datetime import datetime
 from pathlib import Path
 from typing import Any
 
-from mwaa_local.engines import processes
 from mwaa_local.engines.docker_client import Docker, translate
 from mwaa_local.engines.protocol import ComponentState, State
+from mwaa_local.ground import processes
 from mwaa_local.runtime import crash
 
 PROJECT_LABEL = "com.docker.compose.project"

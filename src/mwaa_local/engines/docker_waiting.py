@@ -10,12 +10,13 @@ from contextlib import ExitStack
 from pathlib import Path
 from typing import Any
 
-from mwaa_local.engines import docker_state, processes
+from mwaa_local.engines import docker_state
 from mwaa_local.engines.docker_client import Docker, PortTakenError, tail, translate
 from mwaa_local.engines.docker_state import AIRFLOW, JOBS, Container
 from mwaa_local.engines.protocol import Progress, Step
 from mwaa_local.engines.waiting import told
 from mwaa_local.errors import EngineError, MwaaLocalError
+from mwaa_local.ground import processes
 from mwaa_local.runtime import status as runtime_status
 
 LOOK_SECONDS = 0.3

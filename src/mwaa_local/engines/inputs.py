@@ -9,7 +9,7 @@ from collections.abc import Iterator, Mapping
 from pathlib import Path
 
 from mwaa_local.catalog import limits
-from mwaa_local.engines import files
+from mwaa_local.ground import atomic
 from mwaa_local.model import Environment
 from mwaa_local.model.plugins import ARCHIVE_NAME
 
@@ -28,7 +28,7 @@ class Digests:
 
     def __init__(self, memory: Path) -> None:
         self._path = memory
-        self._known = files.read_json(memory) or {}
+        self._known = atomic.read_json(memory) or {}
         self._seen: dict[str, list[object]] = {}
 
     def of(self, path: Path) -> str:
@@ -50,7 +50,7 @@ class Digests:
     def save(self) -> None:
         """Remember what was read this time, and nothing else."""
         if self._seen != self._known:
-            files.write_json(self._path, self._seen)
+            atomic.write_json(self._path, self._seen)
 
 
 def workflow_digests(environment: Environment, memory: Path) -> dict[str, str]:

@@ -9,8 +9,6 @@ from __future__ import annotations
 
 import argparse
 import asyncio
-import contextlib
-import ctypes
 import os
 import signal
 import sys
@@ -18,14 +16,14 @@ import time
 from collections.abc import Iterable
 from pathlib import Path
 
-from mwaa_local.engines import files, plan, processes
+from mwaa_local.engines import plan
 from mwaa_local.engines.component import Kept, Surroundings
 from mwaa_local.engines.slots import Slots, cores
 from mwaa_local.errors import MwaaLocalError
+from mwaa_local.ground import atomic, lineage, locks, processes
 
 PLAN, REPORT, LOCK = "plan.json", "keeper.json", "keeper.lock"
 BUSY = 3  # exit code: another keeper has this environment
-_PR_SET_CHILD_SUBREAPER = 36
 
 
 class Keeper:
@@ -182,16 +180,9 @@ class Keeper:
             "components": {name: kept.as_dict() for name, kept in self._kept.items()},
         }
         try:
-            files.write_json(self._state / REPORT, value)
+            atomic.write_json(self._state / REPORT, value)
         except MwaaLocalError as error:  # a full disk must not end the environment
             print(error, file=sys.stderr, flush=True)
-
-
-def become_subreaper() -> None:
-    """Have orphans of killed components handed to us instead of to the machine's first process."""
-    if sys.platform.startswith("linux"):
-        with contextlib.suppress(OSError, AttributeError):
-            ctypes.CDLL(None).prctl(_PR_SET_CHILD_SUBREAPER, 1, 0, 0, 0)
 
 
 def wait_for_leftovers(state: Path, seconds: float = 3.0) -> None:
@@ -208,12 +199,12 @@ def main(arguments: list[str] | None = None) -> int:
     parser.add_argument("--state", type=Path, required=True, help="folder of the environment")
     state = parser.parse_args(arguments).state.resolve()
     descriptor = os.open(state / LOCK, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
-    if not files.try_lock(descriptor):
+    if not locks.try_lock(descriptor):
         print(f"another keeper has {state}", file=sys.stderr)
         return BUSY
     os.truncate(descriptor, 0)
     os.write(descriptor, str(os.getpid()).encode())
-    become_subreaper()
+    lineage.become_subreaper()
     try:
         first = plan.read(state / PLAN)
         if first is None:

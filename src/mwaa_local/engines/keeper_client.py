@@ -10,9 +10,10 @@ import time
 from collections.abc import Mapping
 from typing import Any
 
-from mwaa_local.engines import console, files, processes
+from mwaa_local.engines import console
 from mwaa_local.engines.layout import Layout
 from mwaa_local.errors import EngineError
+from mwaa_local.ground import atomic, locks, processes
 from mwaa_local.packages import child
 
 _MODULE = "mwaa_local.engines.keeper"
@@ -23,7 +24,7 @@ LOOK_SECONDS = 0.05
 
 def runs(layout: Layout) -> bool:
     """Whether a keeper has this environment; asked of the lock, which cannot be stale."""
-    return files.locked(layout.keeper_lock)
+    return locks.locked(layout.keeper_lock)
 
 
 def pid(layout: Layout) -> int | None:
@@ -40,7 +41,7 @@ def pid(layout: Layout) -> int | None:
 
 def report(layout: Layout) -> dict[str, Any]:
     """What the keeper that runs now said last; what an earlier one left behind is no answer."""
-    found = files.read_json(layout.report)
+    found = atomic.read_json(layout.report)
     if found is None or found.get("pid") != pid(layout):
         return {"components": {}, "generation": ""}
     return found

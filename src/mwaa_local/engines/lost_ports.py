@@ -8,9 +8,9 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from mwaa_local.engines import processes
 from mwaa_local.engines.ports import Wish, is_free
 from mwaa_local.errors import MachineError
+from mwaa_local.ground import processes
 
 # Which component listens on a port, where the port's name does not say it.
 _LISTENERS = {"web": "webserver", "triggerer-logs": "scheduler"}

@@ -14,8 +14,8 @@ from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any
 
-from mwaa_local.engines import files
 from mwaa_local.errors import EngineError
+from mwaa_local.ground import atomic
 
 FORMAT = 1
 # Carry an address or a port that the engine chose: for people they are one thing.
@@ -119,7 +119,7 @@ class Plan:
         """Replace the plan file (mode 0600: it holds the environment's secrets)."""
         value = asdict(self)
         value.update(format=FORMAT, generation=self.generation)
-        files.write_json(path, value)
+        atomic.write_json(path, value)
 
 
 def read(path: Path) -> Plan | None:
@@ -128,7 +128,7 @@ def read(path: Path) -> Plan | None:
     Raises:
         EngineError: The file is damaged.
     """
-    value = files.read_json(path)
+    value = atomic.read_json(path)
     if value is None:
         if path.exists():
             raise EngineError(

@@ -9,8 +9,8 @@ from collections.abc import Iterable
 from dataclasses import dataclass
 from pathlib import Path
 
-from mwaa_local.engines import files, processes
 from mwaa_local.errors import MachineError
+from mwaa_local.ground import atomic, locks, processes
 
 HOST = "127.0.0.1"
 _TRIES = 200
@@ -144,15 +144,15 @@ class Registry:
     def others(self, state: Path) -> dict[int, str]:
         """Ports of other environments that are up or coming up, with their state folders."""
         found = {}
-        for other, numbers in (files.read_json(self._path) or {}).items():
+        for other, numbers in (atomic.read_json(self._path) or {}).items():
             folder = Path(other)
-            busy = files.locked(folder / "keeper.lock") or files.locked(folder / "up.lock")
+            busy = locks.locked(folder / "keeper.lock") or locks.locked(folder / "up.lock")
             if folder != state and busy:
                 found.update({int(number): str(folder) for number in numbers})
         return found
 
     def promise(self, state: Path, numbers: Iterable[int]) -> None:
         """Note this environment's ports; folders that are gone are forgotten."""
-        known = {key: value for key, value in (files.read_json(self._path) or {}).items() if Path(key).exists()}
+        known = {key: value for key, value in (atomic.read_json(self._path) or {}).items() if Path(key).exists()}
         known[str(state)] = sorted(numbers)
-        files.write_json(self._path, known)
+        atomic.write_json(self._path, known)

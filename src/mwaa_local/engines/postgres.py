@@ -18,8 +18,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from mwaa_local.engines import files, processes
 from mwaa_local.errors import EngineError, MachineError
+from mwaa_local.ground import atomic, processes
 
 HOST = "127.0.0.1"
 DATABASE = "AirflowMetadata"  # spec/10 section 6.5: the names MWAA uses in production
@@ -165,7 +165,7 @@ class Cluster:
 
 def describe(home: Path) -> Cluster | None:
     """The cluster kept in ``home``; ``None`` when there is none, or only half of one."""
-    found = files.read_json(home / _DESCRIPTION)
+    found = atomic.read_json(home / _DESCRIPTION)
     if found is None:
         return None
     data = Path(found["data"])
@@ -177,14 +177,14 @@ def describe(home: Path) -> Cluster | None:
 
 def _note(home: Path, cluster: Cluster, *, copied: bool) -> None:
     programs = str(cluster.programs) if copied else None  # the wheel's own place may move with the virtual environment
-    files.write_json(
+    atomic.write_json(
         home / _DESCRIPTION, {"data": str(cluster.data), "identity": cluster.identity, "programs": programs}
     )
 
 
 def destroy(home: Path) -> None:
     """Remove a cluster and everything of it, wherever its data lie."""
-    found = files.read_json(home / _DESCRIPTION)
+    found = atomic.read_json(home / _DESCRIPTION)
     if found is not None and not Path(found["data"]).is_relative_to(home):
         shutil.rmtree(Path(found["data"]).parent, ignore_errors=True)
     shutil.rmtree(home, ignore_errors=True)
@@ -209,7 +209,7 @@ def create(home: Path, *, password: str, template: Path | None = None) -> Cluste
         place = _place(home, identity)
         partial = Path(tempfile.mkdtemp(prefix=".new-", dir=place.parent))
     except OSError as error:
-        raise files.disk_error(error, home) from error
+        raise atomic.disk_error(error, home) from error
     try:
         programs, copied = _programs_for(identity, place.parent)
         cluster = Cluster(data=partial / "data", identity=identity, programs=programs)
@@ -217,13 +217,13 @@ def create(home: Path, *, password: str, template: Path | None = None) -> Cluste
             _initdb(cluster, password)
             cluster.single([f'CREATE DATABASE "{DATABASE}"'])
         else:
-            files.copy_tree(template, cluster.data)
+            atomic.copy_tree(template, cluster.data)
             cluster.data.chmod(0o700)
             _own(partial, identity)
             cluster.single([f"ALTER USER {USER} PASSWORD '{_quoted(password)}'"])
         cluster.data.rename(place)
     except OSError as error:
-        raise files.disk_error(error, place) from error
+        raise atomic.disk_error(error, place) from error
     finally:
         shutil.rmtree(partial, ignore_errors=True)
     cluster = Cluster(data=place, identity=identity, programs=programs)
@@ -256,7 +256,7 @@ def _programs_for(identity: str, beside: Path) -> tuple[Path, bool]:
     if done.returncode == 0:
         return programs, False
     copy = beside / "programs"  # a virtual environment under /root, which only root may enter
-    files.copy_tree(programs.parent, copy)
+    atomic.copy_tree(programs.parent, copy)
     return copy / "bin", True
 
 

@@ -13,18 +13,16 @@ from pathlib import Path
 from typing import IO
 
 import mwaa_local
+from mwaa_local.engines import inputs as workflow
 from mwaa_local.engines import (
-    files,
     keeper_client,
     plan,
     ports,
     postgres,
     process_plan,
     process_view,
-    processes,
     template,
 )
-from mwaa_local.engines import inputs as workflow
 from mwaa_local.engines.databases import SWITCH_SECONDS, Databases, major, switch_notes, version_of
 from mwaa_local.engines.layout import Layout
 from mwaa_local.engines.lost_ports import Lost, LostPortError, Watch
@@ -34,6 +32,7 @@ from mwaa_local.engines.protocol import Addresses, ComponentState, Progress, UpR
 from mwaa_local.engines.verdicts import crashes, verdicts, warnings
 from mwaa_local.engines.waiting import until_healthy
 from mwaa_local.errors import EngineError, MachineError, MwaaLocalError
+from mwaa_local.ground import atomic, locks, processes
 from mwaa_local.model import Environment
 from mwaa_local.model import secrets as keys
 from mwaa_local.model.cache import cache_folder
@@ -93,7 +92,7 @@ class ProcessEngine:
         try:
             return self._up(environment, progress, seconds, timeout_s)
         except OSError as error:
-            raise files.disk_error(error, self._layout.state) from error
+            raise atomic.disk_error(error, self._layout.state) from error
 
     def _up(
         self, environment: Environment, progress: Progress, seconds: dict[str, float], timeout_s: float
@@ -177,10 +176,10 @@ class ProcessEngine:
         """Hold the environment for one command; a wait for another one is shown."""
         with ExitStack() as stack:
             try:
-                stack.enter_context(files.lock(self._layout.up_lock, seconds=0.1, busy=_BUSY))
+                stack.enter_context(locks.lock(self._layout.up_lock, seconds=0.1, busy=_BUSY))
             except EngineError:
                 with progress.step("waiting: " + _BUSY):
-                    stack.enter_context(files.lock(self._layout.up_lock, seconds=_LOCK_SECONDS, busy=_BUSY))
+                    stack.enter_context(locks.lock(self._layout.up_lock, seconds=_LOCK_SECONDS, busy=_BUSY))
             yield
 
     def _adopt(self, before: Plan | None, environment: Environment, progress: Progress) -> tuple[bool, list[str]]:
@@ -235,7 +234,7 @@ class ProcessEngine:
         registry = ports.Registry(self._cache / "ports.json")
         known: dict[str, int] = dict(before.facts.get("ports", {})) if before else {}
         own = self._own_ports(known) - ({lost.port} if lost else set())
-        with files.lock(registry.lock(), seconds=30.0, busy="another environment is choosing its ports"):
+        with locks.lock(registry.lock(), seconds=30.0, busy="another environment is choosing its ports"):
             chosen, notes = ports.choose(
                 process_plan.wishes(environment), before=known, own=own, reserved=registry.others(self._layout.state)
             )
@@ -296,7 +295,7 @@ class ProcessEngine:
         """Stop everything and keep the data; running tasks get ``timeout_s`` seconds."""
         if not self._layout.state.exists():
             return
-        with files.lock(self._layout.up_lock, seconds=_LOCK_SECONDS, busy=_BUSY):
+        with locks.lock(self._layout.up_lock, seconds=_LOCK_SECONDS, busy=_BUSY):
             keeper_client.stop(self._layout, timeout_s=timeout_s)
 
     def reset(self) -> None:
@@ -307,7 +306,7 @@ class ProcessEngine:
         """
         if not self._layout.state.exists():
             return
-        with files.lock(self._layout.up_lock, seconds=_LOCK_SECONDS, busy=_BUSY):
+        with locks.lock(self._layout.up_lock, seconds=_LOCK_SECONDS, busy=_BUSY):
             keeper_client.kill(self._layout)
             for home in self._layout.state.glob(self._layout.postgres("*").name):
                 postgres.destroy(home)
@@ -330,7 +329,7 @@ class ProcessEngine:
         Raises:
             EngineError: The environment does not run, or has no such component.
         """
-        with files.lock(self._layout.up_lock, seconds=_LOCK_SECONDS, busy=_BUSY):
+        with locks.lock(self._layout.up_lock, seconds=_LOCK_SECONDS, busy=_BUSY):
             before = self._plan()
             if before is None or not keeper_client.runs(self._layout):
                 raise EngineError("the environment does not run", where=str(self._layout.state), hint="make up")

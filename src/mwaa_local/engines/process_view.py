@@ -6,11 +6,12 @@ from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
-from mwaa_local.engines import console, files, keeper_client, processes
+from mwaa_local.engines import console, keeper_client
 from mwaa_local.engines.layout import Layout
 from mwaa_local.engines.plan import Component, Plan
 from mwaa_local.engines.protocol import ComponentState
 from mwaa_local.errors import EngineError
+from mwaa_local.ground import atomic, processes
 from mwaa_local.runtime.files import ENVIRONMENT_FILE
 from mwaa_local.runtime.status import FILE_NAME
 
@@ -32,7 +33,7 @@ def states(layout: Layout, made: Plan | None) -> list[ComponentState]:
 
 
 def _state(item: Component, one: Mapping[str, Any] | None) -> ComponentState:
-    status = files.read_json(Path(item.run_dir) / FILE_NAME) if item.run_dir else None
+    status = atomic.read_json(Path(item.run_dir) / FILE_NAME) if item.run_dir else None
     if one is None:
         return ComponentState(item.name, "stopped", status=status)
     detail = str(one["detail"])
@@ -54,7 +55,7 @@ def exports(layout: Layout, made: Plan | None, component: str) -> dict[str, str]
     """What the startup script exported in a running component; ``None`` when it does not run."""
     item = made.component(component) if made is not None else None
     kept = variables(layout, made, component)
-    status = files.read_json(Path(item.run_dir) / FILE_NAME) if item is not None and item.run_dir else None
+    status = atomic.read_json(Path(item.run_dir) / FILE_NAME) if item is not None and item.run_dir else None
     if status is None or kept is None:
         return None
     names = (status.get("startup_script") or {}).get("variables") or []
@@ -66,7 +67,7 @@ def variables(layout: Layout, made: Plan | None, component: str) -> dict[str, st
     item = made.component(component) if made is not None else None
     if item is None or not item.run_dir or not keeper_client.runs(layout):
         return None
-    kept = files.read_json(Path(item.run_dir) / ENVIRONMENT_FILE)
+    kept = atomic.read_json(Path(item.run_dir) / ENVIRONMENT_FILE)
     return dict(kept["variables"]) if kept is not None else None
 
 

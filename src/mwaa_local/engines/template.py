@@ -18,8 +18,9 @@ from collections.abc import Callable, Mapping
 from pathlib import Path
 
 from mwaa_local.catalog import Version
-from mwaa_local.engines import files, ports, postgres, processes
+from mwaa_local.engines import ports, postgres
 from mwaa_local.errors import EngineError
+from mwaa_local.ground import atomic, locks, processes
 
 _READY_SECONDS = 30.0
 _KEPT = 12  # tail of the migration's output that goes into an error
@@ -60,7 +61,7 @@ def ensure(cache: Path, name: str, version: Version, migrate: Migrate, *, second
     if (place / "PG_VERSION").exists():
         return place
     busy = f"another process has been preparing the database of Airflow {version.airflow} for too long"
-    with files.lock(cache / "databases" / f"{name}.lock", seconds=seconds, busy=busy):
+    with locks.lock(cache / "databases" / f"{name}.lock", seconds=seconds, busy=busy):
         if (place / "PG_VERSION").exists():
             return place
         for left in (cache / "databases").glob(f".new-{name}-*"):  # by one that was killed: the lock is ours
@@ -72,11 +73,11 @@ def ensure(cache: Path, name: str, version: Version, migrate: Migrate, *, second
             cluster = postgres.create(work / "cluster", password=password)
             _migrated(cluster, password, version, migrate, seconds, work)
             try:
-                files.copy_tree(cluster.data, work / "data")
+                atomic.copy_tree(cluster.data, work / "data")
                 shutil.rmtree(place, ignore_errors=True)
                 (work / "data").rename(place)
             except OSError as error:
-                raise files.disk_error(error, place) from error
+                raise atomic.disk_error(error, place) from error
         finally:
             postgres.destroy(work / "cluster")
             shutil.rmtree(work, ignore_errors=True)

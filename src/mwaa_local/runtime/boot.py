@@ -19,6 +19,8 @@ from pathlib import Path
 
 from mwaa_local.catalog import limits
 from mwaa_local.errors import MwaaLocalError
+from mwaa_local.ground import lineage
+from mwaa_local.ground import processes as system
 from mwaa_local.runtime import (
     container_packages,
     environment,
@@ -85,7 +87,7 @@ def run(component: str, variables: Mapping[str, str]) -> int:
         record.fail(MwaaLocalError(f"unexpected {type(error).__name__}: {error}"))
         raise
     finally:
-        processes.kill(processes.descendants(os.getpid()))
+        system.kill(system.descendants(os.getpid()))
 
 
 def _stop(*_: object) -> None:
@@ -103,7 +105,7 @@ class _Boot:
     def run(self) -> int:
         self._inputs = enter(self._inputs, self._record)
         inputs = self._inputs
-        processes.become_subreaper()
+        lineage.become_subreaper()
         self._shipper = ship.Shipper(ship.streams(inputs, host_name(inputs)), lambda: ship.connect(inputs), self._say)
         try:
             with self._record.phase("files") as detail:
@@ -257,7 +259,7 @@ def enter(inputs: RuntimeInputs, record: Status) -> RuntimeInputs:
         if placement.python is None:
             tools = host_tools.link(inputs.run_dir / host_tools.FOLDER, found)
     if inputs.die_with_parent:
-        processes.die_with_parent(signal.SIGTERM)  # a change of namespace would clear an earlier wish
+        lineage.die_with_parent(signal.SIGTERM)  # a change of namespace would clear an earlier wish
     record.set(namespace=placement.as_dict())
     if placement.detail:
         record.note(placement.detail)

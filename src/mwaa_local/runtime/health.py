@@ -15,7 +15,8 @@ from pathlib import Path
 from typing import Any
 
 from mwaa_local.catalog import limits
-from mwaa_local.runtime import listeners, processes, status
+from mwaa_local.ground import processes as system
+from mwaa_local.runtime import listeners, status
 from mwaa_local.runtime.inputs import Database, RuntimeInputs
 
 # Airflow's job types by the process that keeps them (Airflow 2.10 and 3.x alike).
@@ -72,7 +73,7 @@ class Probe:
     def _webserver(self) -> Health:
         answer = webserver(self._inputs)
         # On a machine's own loopback another environment may have taken the port and answer just as well.
-        family = [self._supervisor, *processes.descendants(self._supervisor)] if answer.ok else []
+        family = [self._supervisor, *system.descendants(self._supervisor)] if answer.ok else []
         if answer.ok and listeners.listens(family, self._inputs.web_port) is False:
             return Health(False, f"another process answers on port {self._inputs.web_port}")
         return answer

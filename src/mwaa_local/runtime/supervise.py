@@ -24,7 +24,9 @@ from pathlib import Path
 from typing import Any, Protocol
 
 from mwaa_local.errors import EngineError
-from mwaa_local.runtime import crash, processes, status
+from mwaa_local.ground import lineage
+from mwaa_local.ground import processes as system
+from mwaa_local.runtime import crash, status
 from mwaa_local.runtime.health import Health
 from mwaa_local.runtime.processes import Process
 from mwaa_local.runtime.status import Status
@@ -104,7 +106,7 @@ class Launched:
 
     def stop(self) -> None:
         if self.alive:
-            processes.kill([self._pid], signal.SIGTERM)
+            system.kill([self._pid], signal.SIGTERM)
 
     def event(self, data: bytes) -> None:
         *lines, self._rest = (self._rest + data).split(b"\n")
@@ -163,7 +165,7 @@ class Direct:
         # To the process alone, not its group: a Celery worker then finishes its tasks. Once: a second one means haste.
         if not self._stopping:
             self._stopping = True
-            processes.kill(list(reversed(self._pids)), signal.SIGTERM)
+            system.kill(list(reversed(self._pids)), signal.SIGTERM)
 
     def event(self, data: bytes) -> None:
         raise AssertionError("there is no events descriptor")
@@ -187,7 +189,7 @@ def _spawn(argv: Sequence[str], variables: Mapping[str, str], output: int, keep:
 
     def prepare() -> None:
         signal.pthread_sigmask(signal.SIG_SETMASK, [])
-        processes.die_with_parent(signal.SIGKILL, parent)
+        lineage.die_with_parent(signal.SIGKILL, parent)
 
     child = subprocess.Popen(
         list(argv),
@@ -256,7 +258,7 @@ class Supervisor:
                 what costs CPU that the starting processes need is done then.
             settle_seconds: How long that is, in seconds.
         """
-        processes.become_subreaper()
+        lineage.become_subreaper()
         with selectors.DefaultSelector() as selector, _Signals() as signals:
             selector.register(signals.descriptor, selectors.EVENT_READ, "signal")
             self._start(selector)
@@ -368,14 +370,14 @@ class Supervisor:
             self._deadline = time.monotonic() + self._drain_seconds
         if self._deadline is not None and time.monotonic() >= self._deadline and self._group.alive:
             self._record.note(f"processes were killed: they had not ended {self._drain_seconds:.0f} s after SIGTERM")
-            processes.kill(processes.descendants(os.getpid()))
+            system.kill(system.descendants(os.getpid()))
             self._deadline = time.monotonic() + _KILL_SECONDS
 
     def _end(self, selector: selectors.BaseSelector) -> None:
         """Nothing of the component may outlive it; then the last lines are read."""
         end = time.monotonic() + _KILL_SECONDS
-        while (left := processes.descendants(os.getpid())) and time.monotonic() < end:
-            processes.kill(left)
+        while (left := system.descendants(os.getpid())) and time.monotonic() < end:
+            system.kill(left)
             self._reap()
             time.sleep(0.005)
         while keys := [key for key, _ in selector.select(0) if key.data != "signal"]:

@@ -47,6 +47,19 @@ def parents() -> dict[int, int]:
     return table
 
 
+def descendants(root: int) -> list[int]:
+    """All processes below one, the nearest first."""
+    children: dict[int, list[int]] = {}
+    for pid, parent in parents().items():
+        children.setdefault(parent, []).append(pid)
+    found: list[int] = []
+    level = [root]
+    while level:
+        level = [child for pid in level for child in children.get(pid, ())]
+        found += level
+    return found
+
+
 def tree(roots: Iterable[int]) -> set[int]:
     """The given processes and all their descendants that still live."""
     children: dict[int, list[int]] = {}

@@ -1,19 +1,16 @@
-"""Small files that several processes share: written whole or not at all, locked across processes."""
+"""Files written whole or not at all, and an operating system's refusal to write as the tool's own error."""
 
 from __future__ import annotations
 
 import contextlib
 import errno
-import fcntl
 import json
 import os
 import shutil
-import time
-from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
-from mwaa_local.errors import EngineError, MachineError
+from mwaa_local.errors import MachineError
 
 
 def write_json(path: Path, value: Any, *, mode: int = 0o600) -> None:
@@ -75,52 +72,3 @@ def copy_tree(source: Path, target: Path) -> None:
         raise disk_error(OSError(errno.EIO, str(first[2])), target) from error
     except OSError as error:
         raise disk_error(error, target) from error
-
-
-@contextlib.contextmanager
-def lock(path: Path, *, seconds: float, busy: str) -> Iterator[None]:
-    """Hold an exclusive lock; it vanishes with the process, however that dies.
-
-    Args:
-        path: The lock file; made when it is missing, never removed (removing one opens a race).
-        seconds: How long to wait for another holder.
-        busy: What to say when the wait was in vain.
-
-    Raises:
-        EngineError: Someone else held it all the time.
-    """
-    try:
-        path.parent.mkdir(parents=True, exist_ok=True)
-        descriptor = os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
-    except OSError as error:
-        raise disk_error(error, path) from error
-    try:
-        end = time.monotonic() + seconds
-        while not try_lock(descriptor):
-            if time.monotonic() >= end:
-                raise EngineError(busy, where=str(path), hint="wait for it to end, then run the command again")
-            time.sleep(0.05)
-        yield
-    finally:
-        os.close(descriptor)
-
-
-def try_lock(descriptor: int) -> bool:
-    """Take an exclusive lock on an open file if nobody holds it."""
-    try:
-        fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
-    except BlockingIOError:
-        return False
-    return True
-
-
-def locked(path: Path) -> bool:
-    """Whether some process holds the lock."""
-    try:
-        descriptor = os.open(path, os.O_RDWR | os.O_CLOEXEC)
-    except OSError:
-        return False
-    try:
-        return not try_lock(descriptor)
-    finally:
-        os.close(descriptor)
