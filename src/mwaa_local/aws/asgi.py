@@ -30,12 +30,14 @@ class Request:
 
     Attributes:
         service: Name of the service that handled it, empty until one has.
+        refused: Why the disk did not take what it changed; empty if it did.
     """
 
     def __init__(self, receive: Receive, timeout: asyncio.Timeout) -> None:
         self._receive = receive
         self._timeout = timeout
         self.service = ""
+        self.refused = ""
 
     async def receive(self) -> Message:
         """The next part of the body. The time limit counts from the last part, so a slow upload may take its time."""

@@ -1,7 +1,9 @@
-"""Snapshots of changed services, taken in a forked child so that no request waits for them.
+"""Snapshots of changed services: of small ones before the request is answered, of large ones in a forked child.
 
-``fork`` gives the child the memory of this very moment for the price of copying page tables (a few milliseconds); it
-turns the state into files at its own pace and tells through a pipe what it wrote. The server's only stall is the fork.
+A service whose whole state is a few pages is written at once (``kept``): what its caller is told is stored, is. The
+large ones have journals, or wait for the child. ``fork`` gives the child the memory of this very moment for the price
+of copying page tables (a few milliseconds); it turns the state into files at its own pace and tells through a pipe
+what it wrote. The server's only stall is the fork.
 """
 
 from __future__ import annotations
@@ -21,15 +23,22 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
+from mwaa_local.aws import statefiles
 from mwaa_local.aws.host import Host
 from mwaa_local.aws.journal import Journal
+from mwaa_local.ground import atomic, disk
 from mwaa_local.ground.lineage import signal_on_parent_death
 
 log = logging.getLogger("mwaa_local.aws")
 
 # No change waits longer than this for its snapshot to begin, unless a snapshot takes longer than that itself; seconds.
 SOONEST, LATEST = 2.0, 5.0
+# Queue messages, log events and objects are safe from a power cut this long after the answer, seconds.
+SYNC = 1.0
 _GIVE_UP = 60.0
+# A service's state up to this size is written before a request that changed it is answered, on the event loop; up to
+# the next, by a child that the request waits for; a larger one is written within LATEST after the answer. Bytes.
+SMALL, AWAITED = 128 << 10, 8 << 20
 # Services up to this size are looked at in every snapshot, because another service may have changed them; bytes.
 _CHEAP = 1 << 20
 # Services that put messages into queues by themselves.
@@ -59,12 +68,19 @@ class Checkpoints:
         self._loop: asyncio.AbstractEventLoop | None = None
         self._child = 0
         self._taking = asyncio.Lock()
-        self._synced = 0.0
+        self._writing: dict[str, asyncio.Lock] = {}
+        self._asked: dict[str, int] = {}
+        self._written: dict[str, int] = {}
+        self._failed: dict[str, str] = {}
         self.last_finished = time.time()
         self.last_stall = 0.0
         self.longest_stall = 0.0
         self.last_seconds = 0.0
-        self.error = ""
+
+    @property
+    def error(self) -> str:
+        """Why services are not on disk as they are in memory; empty when they are."""
+        return "; ".join(f"{name}: {why}" for name, why in self._failed.items())
 
     # -- what has changed ----------------------------------------------------------------------------------------------
 
@@ -93,29 +109,18 @@ class Checkpoints:
 
     def covered(self, service: str) -> int:
         """The journal generation inside the service's state file, 0 if there is none."""
-        path = self.folder / f"{service}.json"
-        try:
-            with path.open("rb") as file:
-                head = file.read(64)
-        except OSError:
-            return 0
-        # Written first in the file (see ``encode_state``), so the megabytes after it need not be read for it.
-        start = head.find(b'"mwaa_local_journal": ')
-        return int(head[start + 22 :].split(b",", 1)[0]) if start >= 0 else 0
+        return statefiles.covered(self.folder, service)
 
     def _outgrown(self, service: str) -> bool:
-        size = self._known.get(service, [0, 0])[1]
-        return self.journals[service].size > max(_JOURNAL_LIMIT, size)
+        return self.journals[service].size > max(_JOURNAL_LIMIT, self._size(service))
 
     # -- the loop ------------------------------------------------------------------------------------------------------
 
     async def run(self) -> None:
         """Take snapshots until cancelled."""
         self._loop = asyncio.get_running_loop()
-        for name in self.journals:
-            path = self.folder / f"{name}.json"
-            if path.exists():
-                self._known[name] = [0, path.stat().st_size]
+        for name in statefiles.services(self.folder):
+            self._known[name] = [0, (self.folder / f"{name}.json").stat().st_size]
         begun = 0.0
         while True:
             with contextlib.suppress(TimeoutError):
@@ -123,20 +128,93 @@ class Checkpoints:
             if not self.pending:
                 self._wake.clear()
                 self.host.start_tickers()
-                await self._sync()
                 continue
             pause = min(max(SOONEST, 10 * self.last_seconds), max(1.0, LATEST - self.last_seconds))
             await asyncio.sleep(max(0.0, begun + pause - time.monotonic()))
             begun = time.monotonic()
             await self.take()
 
-    async def _sync(self) -> None:
-        """Have the disk keep the journals, now and then: for a power cut; a kill needs no such thing."""
-        if time.monotonic() - self._synced < LATEST:
-            return
-        self._synced = time.monotonic()
-        for journal in self.journals.values():
-            await journal.sync_later()
+    async def keep_syncing(self) -> None:
+        """Have the disk keep journals and objects, for a power cut, until cancelled; a kill needs no such thing.
+
+        Waiting for the disk before every answer would cost a third of the queue's rate.
+        """
+        while True:
+            await asyncio.sleep(SYNC)
+            for journal in self.journals.values():
+                await journal.synced()
+            files, self.host.unsynced = self.host.unsynced, set()
+            if files:
+                await asyncio.to_thread(_sync_files, files)
+
+    # -- before the answer ---------------------------------------------------------------------------------------------
+
+    async def kept(self, service: str) -> str:
+        """Have what a request changed in a service on the disk; requests that wait together cost one write.
+
+        Args:
+            service: State name of a service without a journal.
+
+        Returns:
+            Why it is not kept; empty if it is, or if it is too large to be waited for.
+        """
+        size = self._size(service)
+        if size > AWAITED:
+            self.changed(service)
+            return ""
+        if service in _SENDERS:  # and what it put into queues
+            self._dirty.add("sqs")
+        if size > SMALL or service in _SENDERS or service in self.journals:
+            self._dirty.add(service)
+            async with self._taking:
+                if service in self._dirty:  # else a snapshot that began after the change has it already
+                    await self._take(everything=False)
+            return self._failed.get(service, "")
+        number = self._asked[service] = self._asked.get(service, 0) + 1
+        async with self._writing.setdefault(service, asyncio.Lock()):
+            if self._written.get(service, 0) < number:
+                covers = self._asked[service]
+                await self._write_small(service)
+                self._written[service] = covers
+            return self._failed.get(service, "")
+
+    def _size(self, service: str) -> int:
+        return self._known.get(service, [0, 0])[1]
+
+    async def _write_small(self, service: str) -> None:
+        """Write one service from here. The caller holds its lock."""
+        function = self.host.state_functions().get(service)
+        try:
+            state = function() if function is not None else None
+            if state is None:
+                return
+            content = self.host.encode_state(service, state, {})
+            crc = zlib.crc32(content)
+            if self._known.get(service, [0, 0])[0] != crc:
+                await asyncio.to_thread(statefiles.write, self.folder, service, content)
+            self._known[service] = [crc, len(content)]
+        except Exception as error:  # noqa: BLE001 - whatever a service's state function raises is reported
+            self._failed[service] = f"{type(error).__name__}: {error}"
+            self._dirty.add(service)
+            log.warning("a state file cannot be written, the next snapshot tries again: %s", self.error)
+        else:
+            self._failed.pop(service, None)
+
+    async def usable(self) -> str:
+        """Whether a disk that refused something takes it now: before more is changed that could not be kept.
+
+        Returns:
+            Why not; empty if it does.
+        """
+        if not self._failed and not any(journal.error for journal in self.journals.values()):
+            return ""
+        try:
+            await asyncio.to_thread(atomic.replace, self.folder / ".usable", b"?" * 4096)
+        except OSError as error:
+            return str(error)
+        for name in [*self._failed, *(name for name, journal in self.journals.items() if journal.error)]:
+            self.changed(name)
+        return ""
 
     async def take(self, *, everything: bool = False) -> bool:
         """Take one snapshot now.
@@ -157,15 +235,30 @@ class Checkpoints:
         if everything or "" in dirty:
             chosen = set(functions)
         else:
-            chosen = dirty | {
-                name for name in functions if name not in self.journals and self._known.get(name, [0, 0])[1] <= _CHEAP
-            }
+            chosen = dirty | {name for name in functions if name not in self.journals and self._size(name) <= _CHEAP}
             chosen |= {name for name in self.journals if self._outgrown(name)}
-            if dirty & _SENDERS or (dirty and self._known.get("sqs", [0, 0])[1] <= _CHEAP):
+            if dirty & _SENDERS or (dirty and self._size("sqs") <= _CHEAP):
                 chosen.add("sqs")  # others put messages into queues behind the journal's back
         chosen &= set(functions)
         begun = time.monotonic()
-        covers = {name: journal.rotate() for name, journal in self.journals.items() if name in chosen}
+        small = {name for name in chosen if name not in self.journals and self._size(name) <= SMALL}
+        for name in sorted(small):
+            async with self._writing.setdefault(name, asyncio.Lock()):
+                await self._write_small(name)
+        chosen -= small
+        if not chosen:
+            return self._settled()
+        covers = {}
+        for name in [name for name in self.journals if name in chosen]:
+            try:
+                covers[name] = self.journals[name].rotate()
+            except OSError as error:
+                self._failed[name] = f"{type(error).__name__}: {error}"
+                self._dirty.add(name)
+                chosen.discard(name)
+        if not chosen:
+            return self._settled()
+        begun = time.monotonic()
         done = asyncio.get_running_loop().create_future()
         pipe = self._fork({name: functions[name] for name in sorted(chosen)}, covers)
         self.last_stall = time.monotonic() - begun
@@ -200,14 +293,19 @@ class Checkpoints:
         for name in covers:
             if name in report["written"]:
                 self.journals[name].forget(covers[name])
-        failed = report["failed"]
-        self.error = "; ".join(f"{name}: {why}" for name, why in failed.items())
-        if failed:
+        for name in report["written"]:
+            self._failed.pop(name, None)
+        self._failed.update(report["failed"])
+        self._dirty |= set(report["failed"])
+        return self._settled()
+
+    def _settled(self) -> bool:
+        """Whether all that was to be written is on disk; what is not is said, and tried again."""
+        if self._failed:
             log.warning("a snapshot failed, the next one tries again: %s", self.error)
-            self._dirty |= set(failed)
         else:
             self.last_finished = time.time()
-        return not failed
+        return not self._failed
 
     # -- the child -----------------------------------------------------------------------------------------------------
 
@@ -253,7 +351,7 @@ class Checkpoints:
                 content = self.host.encode_state(name, state, extra)
                 crc = zlib.crc32(content)
                 if self._known.get(name, [0, 0])[0] != crc or name in covers:
-                    write_atomically(self.folder / f"{name}.json", content)
+                    statefiles.write(self.folder, name, content)
                 written[name] = [crc, len(content)]
             except Exception as error:  # noqa: BLE001 - whatever a service's state function raises is reported
                 failed[name] = f"{type(error).__name__}: {error}"
@@ -262,30 +360,13 @@ class Checkpoints:
             report = report[os.write(writing, report) :]
 
 
-def write_atomically(path: Path, content: bytes) -> None:
-    """Put content at a path so that a reader, or a start after a crash, sees the old file or the new one.
-
-    Raises:
-        OSError: The disk refused it; the old file stands and nothing half-written lies beside it.
-    """
-    path.parent.mkdir(parents=True, exist_ok=True)
-    temporary = path.with_name(f"{path.name}.new")
-    try:
-        with temporary.open("wb") as file:
-            file.write(content)
-            file.flush()
-            os.fsync(file.fileno())
-        temporary.replace(path)
-    except OSError:
-        temporary.unlink(missing_ok=True)
-        raise
-    folder = os.open(path.parent, os.O_RDONLY)
-    try:
-        os.fsync(folder)
-    finally:
-        os.close(folder)
-
-
 def _reap(pid: int) -> None:
     with contextlib.suppress(ChildProcessError):
         os.waitpid(pid, 0)
+
+
+def _sync_files(paths: set[Path]) -> None:
+    """Have the disk keep files and the names they have in their folders; what is gone again needs nothing."""
+    for path in sorted({*paths, *(path.parent for path in paths)}):
+        with contextlib.suppress(OSError):
+            disk.sync_folder(path)

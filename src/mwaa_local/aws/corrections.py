@@ -8,27 +8,79 @@ from __future__ import annotations
 
 import importlib.machinery
 import json
+import os
 import sys
 from collections.abc import Callable, Mapping, Sequence
 from importlib.abc import Loader, MetaPathFinder
+from pathlib import Path
 from types import ModuleType
 from typing import Any
 
 from mwaa_local.aws.admission import Admission
 from mwaa_local.catalog.aws_services import vpc_endpoint_services
+from mwaa_local.ground import disk
 
 Correction = Callable[[ModuleType], None]
+# What MiniStack adds to an object's name for what is said of it.
+_SIDE = ".meta.json"
 _PACKAGE = "ministack.services."
 
 
-def install(admission: Admission) -> None:
-    """Have MiniStack's modules corrected from here on. For the server's process, before the first service is used."""
+def install(admission: Admission, refused: Callable[[str], None], written: Callable[[Path], None]) -> None:
+    """Have MiniStack's modules corrected from here on. For the server's process, before the first service is used.
+
+    Args:
+        admission: What may be asked of them.
+        refused: Told when the disk refuses something that a request is about to be answered for.
+        written: Told of each file of an object.
+    """
     corrections: dict[str, Correction] = {
+        "s3": lambda module: _objects_are_kept_or_refused(module, refused, written),
         "ec2": _endpoint_services,
         "lambda_svc": _no_mock_responses,
         "ecs": lambda module: _tasks_ask_first(module, admission),
     }
     sys.meta_path.insert(0, _Finder({_PACKAGE + name: correct for name, correct in corrections.items()}))
+
+
+def _objects_are_kept_or_refused(
+    s3: ModuleType, refused: Callable[[str], None], written: Callable[[Path], None]
+) -> None:
+    """An object whose file cannot be written, read or removed is an error; MiniStack logs a warning and answers 200."""
+    logger = s3.logger
+    warn = logger.warning
+
+    def warning(message: str, *arguments: Any, **keywords: Any) -> None:
+        if message.startswith("Failed to ") and arguments:
+            refused(str(arguments[-1]))
+        warn(message, *arguments, **keywords)
+
+    waiting: dict[str, Path] = {}
+
+    def atomic_write(path: str, data: bytes | str, *, text: bool = False) -> None:
+        """An object and what is said of it come to their places together: a kill leaves the old pair or the new."""
+        partial = Path(path + ".tmp")
+        descriptor = disk.CALLS.open(partial, disk.NEW, 0o600)
+        try:
+            disk.write_all(descriptor, data.encode() if isinstance(data, str) else data)
+        except OSError:
+            disk.CALLS.remove(partial)
+            if (object_file := waiting.pop(path.removesuffix(_SIDE), None)) is not None:
+                disk.CALLS.remove(object_file)
+            raise
+        finally:
+            disk.CALLS.close(descriptor)
+        if not text and f"{os.sep}.versions{os.sep}" not in path:
+            waiting[path] = partial
+            return
+        if (object_file := waiting.pop(path.removesuffix(_SIDE), None)) is not None:
+            disk.CALLS.replace(object_file, Path(path.removesuffix(_SIDE)))
+            written(Path(path.removesuffix(_SIDE)))
+        disk.CALLS.replace(partial, Path(path))
+        written(Path(path))
+
+    logger.warning = warning
+    s3._atomic_write = atomic_write  # type: ignore[attr-defined]
 
 
 def _endpoint_services(ec2: ModuleType) -> None:

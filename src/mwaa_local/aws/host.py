@@ -20,11 +20,12 @@ from contextvars import ContextVar
 from dataclasses import dataclass
 from functools import cache
 from pathlib import Path
-from typing import Any
+from typing import Any, Protocol
 
-from mwaa_local.aws import corrections
+from mwaa_local.aws import corrections, statefiles
 from mwaa_local.aws.admission import Admission, Refusal, form_value, vpc_endpoint_refusal
-from mwaa_local.catalog.aws_services import service_modules
+from mwaa_local.catalog.aws_services import service_modules, storage_errors
+from mwaa_local.ground.damage import Damage, DamagedError
 
 log = logging.getLogger("mwaa_local.aws")
 
@@ -50,6 +51,16 @@ _READS = (
     "Select",
     "Test",
     "Decode",
+    # KMS and STS answer with bytes and keep none
+    "Decrypt",
+    "Encrypt",
+    "GenerateDataKey",
+    "GenerateMac",
+    "GenerateRandom",
+    "ReEncrypt",
+    "Sign",
+    "Verify",
+    "AssumeRole",
 )
 
 REQUEST: ContextVar[Any] = ContextVar("mwaa_local_request", default=None)
@@ -78,6 +89,18 @@ def configure(state: Path, *, region: str, port: int) -> None:
     )
 
 
+class Keeping(Protocol):
+    """Has the disk keep what requests change; see ``Checkpoints``. Every answer is why it does not, or empty."""
+
+    async def usable(self) -> str:
+        """Whether it could keep anything now."""
+        ...
+
+    async def kept(self, service: str) -> str:
+        """A service without a journal, by its state name."""
+        ...
+
+
 class Host:
     """MiniStack in this process.
 
@@ -93,6 +116,8 @@ class Host:
     ) -> None:
         self.admission = admission or Admission()
         self.region = region
+        self.keeping: Keeping | None = None
+        self.unsynced: set[Path] = set()
         if not self.admission.containers:
             # Every service that would start a container imports docker-py first; without it, it keeps records.
             sys.modules["docker"] = None  # type: ignore[assignment]
@@ -121,7 +146,7 @@ class Host:
         # Some paths reach a service's module past the table.
         module = app._get_module
         app._get_module = lambda name: _Refused(self, module, name) if self._module_refused(name) else module(name)
-        corrections.install(self.admission)
+        corrections.install(self.admission, self.refused, self.written)
 
     def module(self, name: str) -> Any:
         """A service module, imported as MiniStack does."""
@@ -148,8 +173,30 @@ class Host:
             concurrent.futures.ThreadPoolExecutor(max_workers=32, thread_name_prefix="aws-worker")
         )
         self._slim_object_versions()
-        self.app._load_persisted_state()
+        self._load()
         self.start_tickers()
+
+    def _load(self) -> None:
+        """Take up every service's state file; MiniStack itself goes on without one that it cannot read.
+
+        Raises:
+            DamagedError: A state file is not what its service wrote.
+        """
+        damage = []
+        for name, module in self.app._state_map.items():
+            path = Path(self.persistence.STATE_DIR) / f"{name}.json"
+            if not path.exists():
+                continue
+            state = self.persistence.load_state(name)
+            try:
+                if state is None:
+                    raise ValueError("of a newer format, or no state")
+                if state:
+                    self.module(module).load_persisted_state(state)
+            except Exception as error:  # noqa: BLE001 - a service's own loader may fail in any way
+                damage.append(Damage(path, f"cannot be taken up: {type(error).__name__}: {error}"))
+        if damage:
+            raise DamagedError(damage)
 
     def start_tickers(self) -> None:
         """Start the clocks of EventBridge rules and schedules once something has loaded these services."""
@@ -169,8 +216,11 @@ class Host:
 
     def encode_state(self, service: str, state: Any, extra: Mapping[str, Any]) -> bytes:
         """A state file's content in MiniStack's own format, with more top-level members that it ignores."""
-        document = {**extra, "__ministack_format__": self.persistence._state_format_version(service), "payload": state}
-        return json.dumps(document, default=self.persistence._json_default).encode()
+        payload = json.dumps(state, default=self.persistence._json_default).encode()
+        return statefiles.document(payload, {**extra, "__ministack_format__": self._format(service)})
+
+    def _format(self, service: str) -> int:
+        return int(self.persistence._state_format_version(service))
 
     def in_scope(self, account: str, region: str) -> None:
         """Make what follows in this context act for an account and region."""
@@ -181,25 +231,48 @@ class Host:
         """Names of the services in use since the start."""
         return sorted(self.app._loaded_modules)
 
-    def handled(
-        self, service: str, method: str, headers: Mapping[str, str], body: bytes, query: Mapping[str, Any], status: int
-    ) -> None:
-        """Note that a service answered a request, and tell if it changed something."""
+    def changes(self, method: str, headers: Mapping[str, str], body: bytes, query: Mapping[str, Any]) -> bool:
+        """Whether a request may change what is kept."""
+        return method not in ("GET", "HEAD", "OPTIONS") and not action_of(headers, body, query).startswith(_READS)
+
+    async def handled(
+        self, service: str, path: str, headers: Mapping[str, str], body: bytes, query: Mapping[str, Any]
+    ) -> str:
+        """Have the disk keep what an answered request changed.
+
+        Returns:
+            Why it does not; empty if it does.
+        """
+        if service in ("events", "scheduler"):
+            self.start_tickers()
         request = REQUEST.get()
-        if request is not None:
-            request.service = service
-        if status >= 400 or method in ("GET", "HEAD", "OPTIONS"):
-            return
+        if request is not None and request.refused:
+            return str(request.refused)
+        if self.keeping is None:
+            return ""
         action = action_of(headers, body, query)
         module = self.app.SERVICE_REGISTRY[service]["module"]
+        name = self._state_names[module]
         if module == "sqs" or (
             module == "cloudwatch_logs" and action in ("PutLogEvents", "CreateLogGroup", "CreateLogStream")
         ):
-            return  # held by their journals
-        if not action.startswith(_READS):
-            self._changed(self._state_names[module])
-        if service in ("events", "scheduler"):
-            self.start_tickers()
+            return ""  # in their journals, or ``refused`` had said so
+        if module == "s3" and len(path.strip("/").partition("/")[2]) and request is not None:
+            return ""  # an object and all that is said of it lies in files of its own, which were written
+        if action == "PutMetricData" or path.endswith("/invocations"):
+            self._changed(name)  # samples come all the time, and a call of a function changes other services
+            return ""
+        return await self.keeping.kept(name)
+
+    def written(self, path: Path) -> None:
+        """Note a file that the disk is still to be asked to keep; see ``Checkpoints``."""
+        self.unsynced.add(path)
+
+    def refused(self, why: str) -> None:
+        """Note that the disk refused what the request at hand changed or asked for: its answer is an error."""
+        request = REQUEST.get()
+        if request is not None:
+            request.refused = why
 
     def _slim_object_versions(self) -> None:
         """Keep the bytes of stored object versions on disk only: MiniStack also holds each in memory, for ever."""
@@ -243,13 +316,40 @@ def _observed(host: Host, service: str, handler: Handler) -> Handler:
             return error_response(
                 refusal.code, refusal.message, status=refusal.status, headers=headers, body=body, query=query
             )
+        changes = host.changes(method, headers, body, query)
+        if changes and host.keeping is not None and (why := await host.keeping.usable()):
+            return _not_kept(service, why, headers, body, query)
+        if request is not None:
+            request.service = service
         response = await handler(method, path, headers, body, query)
         if service == "secretsmanager" and response[0] == 400 and b"ResourceNotFoundException" in _bytes(response[2]):
             response = await _from_home(host, response, handler, (method, path, headers, body, query))
-        host.handled(service, method, headers, body, query, response[0])
+        if not changes and request is not None and request.refused:
+            return _not_kept(service, request.refused, headers, body, query, doing="read")
+        if changes and response[0] < 400 and (why := await host.handled(service, path, headers, body, query)):
+            return _not_kept(service, why, headers, body, query)
         return response
 
     return handle
+
+
+def _not_kept(
+    service: str,
+    why: str,
+    headers: Mapping[str, str],
+    body: bytes,
+    query: Mapping[str, Any],
+    *,
+    doing: str = "store",
+) -> Response:
+    """The service's own error for what it cannot store; with a status that clients do not try again by themselves."""
+    advice = {
+        "store": "Free some space, then ask again; `mwaa-local status` tells when it stores again.",
+        "read": "`mwaa-local doctor --state` says what is damaged.",
+    }
+    message = f"The local AWS endpoint could not {doing} this: {why}. {advice[doing]}"
+    code = storage_errors().get(service, "InternalFailure")
+    return error_response(code, message, status=507, headers=headers, body=body, query=query)
 
 
 async def _from_home(host: Host, missing: Response, handler: Handler, request: tuple[Any, ...]) -> Response:

@@ -13,7 +13,7 @@ from collections.abc import Callable
 from typing import Any
 
 from mwaa_local.aws.host import Host
-from mwaa_local.aws.journal import Journal
+from mwaa_local.aws.journal import Journal, Replayed
 
 log = logging.getLogger("mwaa_local.aws")
 
@@ -42,13 +42,13 @@ class Logs:
         self.bytes = 0
         self.trimmed_events = 0
 
-    def restore(self, covered: int) -> int:
+    def restore(self, covered: int) -> Replayed:
         """Bring the logs from the loaded snapshot to the moment the process ended; see ``Queues.restore``."""
         self._logs._log_records = _bounded(self._host, self._logs._log_records, _POINTERS)
         replayed = self._journal.open(self._apply, covered=covered)
         self.bytes = sum(_weight(stream["events"]) for stream in self._streams())
         self._trim()
-        return replayed.records
+        return replayed
 
     def install(self) -> None:
         """Put the wrappers in place."""
@@ -102,6 +102,7 @@ class Logs:
         scope = [self._host.responses.get_account_id(), self._host.responses.get_region()]
         if not self._journal.append({"op": operation, "a": scope, "g": group, **fields}):
             self._changed("cloudwatch_logs")
+            self._host.refused(self._journal.error)
 
     def _apply(self, record: dict[str, Any]) -> None:
         account, region = record["a"]

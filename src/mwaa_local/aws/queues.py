@@ -13,7 +13,7 @@ from collections.abc import Callable, Iterable
 from typing import Any
 
 from mwaa_local.aws.host import REQUEST, Host
-from mwaa_local.aws.journal import Journal
+from mwaa_local.aws.journal import Journal, Replayed
 from mwaa_local.aws.sent import SentRecord, celery_id
 
 Key = tuple[str, str, str]  # account, region, queue name
@@ -44,20 +44,23 @@ class Queues:
 
     # -- start ---------------------------------------------------------------------------------------------------------
 
-    def restore(self, covered: int) -> int:
+    def restore(self, covered: int) -> Replayed:
         """Bring the queues from the loaded snapshot to the moment the process ended.
 
         Args:
             covered: The journal generation the snapshot includes.
 
         Returns:
-            Number of journal records replayed.
+            What the journal had.
+
+        Raises:
+            DamagedError: The journal is not what was written.
         """
         replay = _Replay(self._sqs, self._host)
         replayed = self._journal.open(replay.apply, covered=covered)
         replay.finish()
         self._rebase_urls()
-        return replayed.records
+        return replayed
 
     def install(self) -> None:
         """Put the wrappers in place; on the running loop."""
@@ -148,7 +151,9 @@ class Queues:
         if queue["is_fifo"]:
             key = message["dedup_cache_key"]
             record["fifo"] = [queue["fifo_seq"], key, queue["dedup_cache"].get(key)]
-        self._write(record)
+        if not self._write(record):
+            queue["messages"].remove(message)  # its sender is told that it is not stored, and sends again
+            return result
         task_id = celery_id(message["body"])
         if task_id:
             self._task_ids[message["id"]] = task_id
@@ -279,9 +284,12 @@ class Queues:
             known = self._task_ids[message["id"]] = celery_id(message["body"])
         return known
 
-    def _write(self, record: dict[str, Any]) -> None:
-        if not self._journal.append(record):
-            self._changed("sqs")
+    def _write(self, record: dict[str, Any]) -> bool:
+        if self._journal.append(record):
+            return True
+        self._changed("sqs")
+        self._host.refused(self._journal.error)
+        return False
 
     def _next_visible(self, queue: dict[str, Any]) -> float:
         now = time.time()

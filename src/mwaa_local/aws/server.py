@@ -21,9 +21,13 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
+from hypercorn.utils import LifespanFailureError
+
 from mwaa_local.aws import host as hosting
+from mwaa_local.aws import objects, statefiles
 from mwaa_local.aws.admission import Admission
 from mwaa_local.errors import EndpointError
+from mwaa_local.ground.damage import Damage, DamagedError
 
 DEFAULT_ACCOUNT = "000000000000"
 log = logging.getLogger("mwaa_local.aws")
@@ -65,12 +69,29 @@ class Endpoint:
             started=self._start,
             stopping=self._stop,
         )
-        self._keeper: asyncio.Task[None] | None = None
+        self.host.keeping = self.checkpoints
+        self.failure: EndpointError | None = None
+        self._keepers: list[asyncio.Task[None]] = []
 
     def _changed(self, service: str) -> None:
         self.checkpoints.changed(service)
 
     async def _start(self) -> None:
+        try:
+            self._take_up()
+        except DamagedError as error:
+            self.failure = damaged(error.found)
+            raise self.failure from error
+        self._keepers = [
+            asyncio.create_task(work) for work in (self.checkpoints.run(), self.checkpoints.keep_syncing())
+        ]
+
+    def _take_up(self) -> None:
+        """Load what is kept.
+
+        Raises:
+            DamagedError: Some of it is not what was written.
+        """
         self.host.start()
         replayed = {
             "sqs": self.queues.restore(self.checkpoints.covered("sqs")),
@@ -78,20 +99,26 @@ class Endpoint:
         }
         self.queues.install()
         self.logs.install()
-        if any(replayed.values()):
-            log.info("replayed %s", ", ".join(f"{count} records of {name}" for name, count in replayed.items()))
-        self._keeper = asyncio.create_task(self.checkpoints.run())
+        if any(each.records for each in replayed.values()):
+            log.info("replayed %s", ", ".join(f"{each.records} records of {name}" for name, each in replayed.items()))
+        for name, each in replayed.items():
+            if each.torn:
+                log.warning(
+                    "%s: cut off %d bytes of a request that a kill had left unfinished and unanswered", name, each.torn
+                )
 
     async def _stop(self) -> None:
-        if self._keeper is not None:
-            self._keeper.cancel()
+        for keeper in self._keepers:
+            keeper.cancel()
             with contextlib.suppress(asyncio.CancelledError):
-                await self._keeper
+                await keeper
         if self.checkpoints.pending:
             await self.checkpoints.take()
-        for journal in self.journals.values():
-            journal.sync()
-            journal.close()
+        for name, journal in self.journals.items():
+            try:
+                journal.close()
+            except OSError as error:
+                log.error("the journal of %s could not be closed: %s", name, error)
         self.sent.close()
         self.host.stop()
 
@@ -144,10 +171,18 @@ class Endpoint:
             "message_id": self.queues.send_again(account, region, name, sent.body, sent.attributes),
         }
 
+    def _problem(self) -> str:
+        """Why nothing can be stored now; empty when all is."""
+        errors = [self.checkpoints.error, *(journal.error for journal in self.journals.values())]
+        first = next((error for error in errors if error), "")
+        return f"nothing can be stored: {first}" if first else ""
+
     def _health(self) -> dict[str, Any]:
         keeping = self.checkpoints
+        problem = self._problem()
         return {
-            "status": "ok",
+            "status": "failing" if problem else "ok",
+            "problem": problem,
             "started_at": self._started_at,
             "uptime_s": round(time.time() - self._started_at, 3),
             "region": self._region,
@@ -227,6 +262,23 @@ def _lock(state: Path, *, wait_s: float = 5.0) -> int:
         return descriptor
 
 
+def damaged(found: Sequence[Damage]) -> EndpointError:
+    """The refusal to start on data that is not what was written."""
+    return EndpointError(
+        "The AWS endpoint's data is damaged, so it does not start: what it would not find it would overwrite",
+        where=str(found[0].path),
+        why="\n".join(map(str, found)),
+        hint="`mwaa-local doctor --state` says what can be done, with --repair it does it after a copy",
+    )
+
+
+def _close_to_others(state: Path) -> None:
+    """Secrets lie here in clear: the folders are the owner's alone, also those that an earlier version made."""
+    os.umask(0o077)
+    for name in ("", "services", "s3", "journal", "sent"):
+        (state / name).chmod(0o700)
+
+
 def _keep_bytecode(fallback: Path) -> None:
     """Let the next start find MiniStack compiled: compiling it costs 0.4 s and leaves 25 MB of heap behind.
 
@@ -263,6 +315,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     state = given.state.resolve()
     for name in ("services", "s3", "journal", "sent"):
         (state / name).mkdir(parents=True, exist_ok=True)
+    _close_to_others(state)
     _keep_bytecode(state / "bytecode")
     hosting.configure(state, region=given.region, port=given.port)
     try:
@@ -271,9 +324,22 @@ def main(arguments: Sequence[str] | None = None) -> int:
         print(error, file=sys.stderr)
         return error.exit_code
     admission = Admission(frozenset(given.service), given.containers)
+    try:
+        found = [*statefiles.check(state / "services"), *objects.check(state / "s3", state / "services")]
+        if found:
+            raise damaged(found)
+    except EndpointError as error:
+        print(error, file=sys.stderr)
+        os.close(lock)
+        return error.exit_code
     endpoint = Endpoint(state, region=given.region, logs_mb=given.logs_mb, admission=admission)
     try:
         asyncio.run(_serve(endpoint, given.host, given.port, die_with_parent=given.die_with_parent))
+    except (EndpointError, LifespanFailureError):
+        if endpoint.failure is None:
+            raise
+        print(endpoint.failure, file=sys.stderr)
+        return endpoint.failure.exit_code
     except OSError as error:
         print(f"The AWS endpoint cannot listen on {given.host}:{given.port}: {error}", file=sys.stderr)
         return 1

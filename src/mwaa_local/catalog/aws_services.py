@@ -52,6 +52,13 @@ def service_modules() -> dict[str, str]:
 
 
 @cache
+def storage_errors() -> dict[str, str]:
+    """Service to the error code by which it says that something failed on its own side; others: ``InternalFailure``."""
+    codes: dict[str, str] = _data.read("aws_services.toml")["storage_errors"]
+    return codes
+
+
+@cache
 def vpc_endpoint_services() -> tuple[tuple[str, ...], tuple[str, ...]]:
     """Names of gateway and interface endpoint services, without ``com.amazonaws.<region>.`` (spec/05 section 1.3)."""
     rows = _data.read("aws_services.toml")["vpc_endpoints"]

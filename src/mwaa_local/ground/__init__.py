@@ -2,6 +2,10 @@
 
 ``atomic``
     Files written whole or not at all, kept by the disk or refused by name: everything that keeps state goes through it.
+``damage``
+    What was kept and cannot be read any more, as data.
+``disk``
+    The operating system's calls for that, where tests make them fail.
 ``locks``
     Exclusive locks that die with their process.
 ``lineage``

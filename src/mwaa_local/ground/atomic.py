@@ -11,23 +11,49 @@ from pathlib import Path
 from typing import Any
 
 from mwaa_local.errors import MachineError
+from mwaa_local.ground import disk
 
 
-def write_json(path: Path, value: Any, *, mode: int = 0o600) -> None:
-    """Replace a file so that a reader, or a crash, sees the old text or the new one.
+def replace(path: Path, content: bytes, *, mode: int = 0o600, durable: bool = True) -> None:
+    """Put content at a path so that a reader, or a start after a crash, sees the old file or the new one.
+
+    Args:
+        path: The file; its folder is made (mode 0700) if it is missing.
+        content: All of it.
+        mode: Permissions of the file.
+        durable: Return only when the disk has it, so that a power cut cannot take it back.
+
+    Raises:
+        OSError: The disk refused; the old file stands and nothing half-written lies beside it.
+    """
+    path.parent.mkdir(parents=True, exist_ok=True, mode=0o700)
+    partial = path.with_name(f".{path.name}.{os.getpid()}")
+    try:
+        descriptor = disk.CALLS.open(partial, disk.NEW, mode)
+        try:
+            disk.write_all(descriptor, content)
+            if durable:
+                disk.CALLS.sync(descriptor)
+        finally:
+            disk.CALLS.close(descriptor)
+        disk.CALLS.replace(partial, path)
+    except OSError:
+        with contextlib.suppress(OSError):
+            partial.unlink(missing_ok=True)
+        raise
+    if durable:
+        disk.sync_folder(path.parent)
+
+
+def write_json(path: Path, value: Any, *, mode: int = 0o600, durable: bool = False) -> None:
+    """Replace a file; see :func:`replace`.
 
     Raises:
         MachineError: The disk is full or the folder cannot be written.
     """
-    temporary = path.with_name(f".{path.name}.{os.getpid()}")
     try:
-        path.parent.mkdir(parents=True, exist_ok=True)
-        with os.fdopen(os.open(temporary, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, mode), "w") as file:
-            json.dump(value, file, indent=1, sort_keys=True)
-        temporary.replace(path)
+        replace(path, json.dumps(value, indent=1, sort_keys=True).encode(), mode=mode, durable=durable)
     except OSError as error:
-        with contextlib.suppress(OSError):
-            temporary.unlink(missing_ok=True)
         raise disk_error(error, path) from error
 
 
