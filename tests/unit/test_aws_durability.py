@@ -189,7 +189,10 @@ def test_a_snapshot_takes_the_journal_over(kept: Kept) -> None:
     kept.journal.append({"op": "n", "n": 2})
     assert kept.on_disk == "first"
     assert kept.replayed == [2]
-    assert len(list((kept.folder / "journals").iterdir())) == 1
+    assert kept.journal.size == len((kept.folder / "journals/sqs.00000002.journal").read_bytes())
+    assert kept.take(everything=True)
+    left = sorted(path.name for path in (kept.folder / "journals").iterdir())
+    assert left == ["sqs.00000002.journal", "sqs.00000003.journal"], "what the snapshot before would need stays"
 
 
 @pytest.mark.parametrize("fault", [_raise, _end])

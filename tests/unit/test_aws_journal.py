@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
-import os
 from pathlib import Path
 from typing import Any
 
 import pytest
+from disk_support import FULL, Disk
 
 from mwaa_local.aws.journal import Journal, Replayed
+from mwaa_local.ground import disk
 from mwaa_local.ground.damage import DamagedError
 
 
@@ -131,7 +132,7 @@ def test_what_was_cut_off_after_a_clean_stop_is_damage(tmp_path: Path) -> None:
 
 
 def test_a_journal_of_before_the_checksums_is_read(tmp_path: Path) -> None:
-    (tmp_path / "sqs.00000001.journal").write_bytes(b'{"op":"n","n":1}\n{"op":"n","n":2}\n')
+    (tmp_path / "sqs.00000001.journal").write_bytes(b'{"op":"n","q":[],"n":1}\n{"op":"n","q":[],"n":2}\n')
     assert numbers(read(tmp_path)[0]) == [1, 2]
 
 
@@ -160,16 +161,19 @@ def test_forget_deletes_what_the_snapshot_holds(tmp_path: Path) -> None:
     assert numbers(read(tmp_path, covered=closed)[0]) == [100]
 
 
+@pytest.mark.parametrize("taken_back", [True, False])
 def test_a_disk_that_takes_half_a_record_does_not_spoil_the_next(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    taken_back: bool, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     journal = write(tmp_path, 1)
-    true_write = os.write
-    monkeypatch.setattr(os, "write", lambda fd, data: true_write(fd, data[: len(data) // 2]))
+    path = tmp_path / "sqs.00000001.journal"
+    whole = path.read_bytes()
+    faulty = Disk(refuse={"write": FULL} if taken_back else {"write": FULL, "truncate": FULL}, part=20)
+    monkeypatch.setattr(disk, "CALLS", faulty)
     assert not journal.append({"op": "n", "n": 2, "body": "x" * 50})
-    assert journal.error
-    monkeypatch.undo()
-    assert (tmp_path / "sqs.00000001.journal").read_bytes()[-1:] != b"\n"
+    assert "No space left" in journal.error
+    assert (path.read_bytes() == whole) is taken_back
+    faulty.refuse = {}
     assert journal.append({"op": "n", "n": 3})
     assert journal.error == ""
     records, replayed, _journal = read(tmp_path)

@@ -292,7 +292,8 @@ class Checkpoints:
         self._known.update(report["written"])
         for name in covers:
             if name in report["written"]:
-                self.journals[name].forget(covers[name])
+                before = statefiles.covered(self.folder, name, statefiles.BEFORE)
+                self.journals[name].forget(covers[name], before=before)
         for name in report["written"]:
             self._failed.pop(name, None)
         self._failed.update(report["failed"])

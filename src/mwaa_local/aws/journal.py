@@ -110,7 +110,7 @@ def _read_file(path: Path, decode: Decode | None, found: Read) -> None:
         if not line:
             continue
         try:
-            record = _record(line, decode)
+            record = _record(line, decode, _MEMBERS.get(path.name.split(".")[0], ()))
         except ValueError:
             if not line.endswith(_HALF):  # a full disk took a part of it, and its request was answered with an error
                 found.damage.append(Damage(path, "a record cannot be read", number))
@@ -119,17 +119,20 @@ def _read_file(path: Path, decode: Decode | None, found: Read) -> None:
         found.places.append((path, number))
 
 
+# What every record of a service has; only held against lines without a checksum.
+_MEMBERS = {"sqs": ("q",), "cloudwatch_logs": ("a", "g")}
 # Ends a line of which a full disk had taken a part.
 _HALF = b"\x00half"
 
 
-def _record(line: bytes, decode: Decode | None) -> Any:
+def _record(line: bytes, decode: Decode | None, members: tuple[str, ...]) -> Any:
     if line[:1] != b"{":
+        members = ()
         checksum, _blank, line = line.partition(b" ")
         if checksum != b"%08x" % zlib.crc32(line):
             raise ValueError("not what was written")
     record = json.loads(line, object_hook=decode)  # without a checksum: of a journal before checksums
-    if not isinstance(record, dict) or not isinstance(record.get("op"), str):
+    if not isinstance(record, dict) or not isinstance(record.get("op"), str) or any(m not in record for m in members):
         raise ValueError("no record")
     return record
 
@@ -158,6 +161,7 @@ class Journal:
     """
 
     def __init__(self, folder: Path, name: str, *, encode: Encode | None = None, decode: Decode | None = None) -> None:
+        self._covered = 0
         self._folder = folder
         self._name = name
         self._encode = encode
@@ -171,13 +175,14 @@ class Journal:
         self.size = 0
         self.error = ""
 
-    def open(self, read: Callable[[dict[str, Any]], None], *, covered: int = 0) -> Replayed:
+    def open(self, read: Callable[[dict[str, Any]], None], *, covered: int = 0, before: int | None = None) -> Replayed:
         """Replay what the last snapshot does not cover, then stand ready to append.
 
         Args:
             read: Called with each record in the order written; a ``KeyError``, ``TypeError``, ``ValueError`` or
                 ``AttributeError`` of it means that the record is none.
-            covered: The last generation inside the snapshot; older files are deleted.
+            covered: The last generation inside the snapshot.
+            before: The last one inside the snapshot before that; what neither needs is deleted.
 
         Raises:
             DamagedError: Something that was written cannot be read; nothing was changed.
@@ -194,8 +199,8 @@ class Journal:
             raise DamagedError(found.damage)
         for path, size in found.torn.items():
             disk.CALLS.truncate(path, path.stat().st_size - size)
-        for path in found.covered:
-            disk.CALLS.remove(path)
+        self._covered = covered
+        self._delete(covered if before is None else before)
         disk.CALLS.remove(self._folder / f"{self._name}.{SEAL}")
         self.generation = max(found.last, covered + 1)
         self._start()
@@ -207,20 +212,31 @@ class Journal:
         line = b"%08x %s\n" % (zlib.crc32(text), text)
         if self._broken_line:
             line = _HALF + b"\n" + line
+        taken = 0
         try:
-            written = disk.CALLS.write(self._fd, line)
+            while taken < len(line):
+                taken += disk.CALLS.write(self._fd, line[taken:])
         except OSError as error:
             self.error = str(error)
+            # A disk that fills up takes a part. If that cannot be taken back, the next record begins a line of its own.
+            self._broken_line = taken > 0 and not self._take_back(taken)
             return False
-        self.size += written
-        self._written += written
-        if written < len(line):  # a full disk may take a part: the next record then begins on a line of its own
-            self._broken_line = True
-            self.error = "the disk took only a part of a record"
-            return False
+        self.size += taken
+        self._written += taken
         self._broken_line = False
         self.error = ""
         return True
+
+    def _take_back(self, taken: int) -> bool:
+        path = self._path(self.generation)
+        try:
+            disk.CALLS.truncate(path, path.stat().st_size - taken)
+        except OSError:
+            return False
+        return True
+
+    def _path(self, generation: int) -> Path:
+        return self._folder / f"{self._name}.{generation:08d}.journal"
 
     def rotate(self) -> int:
         """Close the open generation and open the next one.
@@ -245,13 +261,28 @@ class Journal:
         self._synced = self._written
         return closed
 
-    def forget(self, covered: int) -> None:
-        """Delete the generations that a finished snapshot covers; what it holds needs no record any more."""
-        for generation, path in generations(self._folder, self._name):
-            if generation <= covered:
-                disk.CALLS.remove(path)
-        self.size = sum(path.stat().st_size for _generation, path in generations(self._folder, self._name))
+    def forget(self, covered: int, *, before: int | None = None) -> None:
+        """Give up the generations that a finished snapshot covers; what it holds needs no record any more.
+
+        Args:
+            covered: The last generation inside it.
+            before: The last one inside the snapshot that it replaced. With that one and the generations after it, a
+                damaged snapshot can be made again; so they stay until the next.
+        """
+        self._covered = covered
+        self._delete(covered if before is None else before)
+        self.size = self._measured()
         self.error = ""
+
+    def _delete(self, upto: int) -> None:
+        for generation, path in generations(self._folder, self._name):
+            if generation <= upto:
+                disk.CALLS.remove(path)
+
+    def _measured(self) -> int:
+        """Bytes that no snapshot covers."""
+        files = generations(self._folder, self._name)
+        return sum(path.stat().st_size for generation, path in files if generation > self._covered)
 
     async def synced(self) -> str:
         """Wait until the disk has every record appended so far; callers that wait together cost one request of it.
@@ -290,12 +321,12 @@ class Journal:
         disk.CALLS.sync(self._fd)
         disk.CALLS.close(self._fd)
         self._fd = -1
-        path = self._folder / f"{self._name}.{self.generation:08d}.journal"
+        path = self._path(self.generation)
         note = {"generation": self.generation, "size": path.stat().st_size}
         atomic.replace(self._folder / f"{self._name}.{SEAL}", json.dumps(note).encode())
 
     def _start(self) -> None:
-        path = self._folder / f"{self._name}.{self.generation:08d}.journal"
+        path = self._path(self.generation)
         self._fd = disk.CALLS.open(path, disk.APPEND, 0o600)
         disk.sync_folder(self._folder)
-        self.size = sum(path.stat().st_size for _generation, path in generations(self._folder, self._name))
+        self.size = self._measured()

@@ -42,10 +42,10 @@ class Logs:
         self.bytes = 0
         self.trimmed_events = 0
 
-    def restore(self, covered: int) -> Replayed:
+    def restore(self, covered: int, before: int | None = None) -> Replayed:
         """Bring the logs from the loaded snapshot to the moment the process ended; see ``Queues.restore``."""
         self._logs._log_records = _bounded(self._host, self._logs._log_records, _POINTERS)
-        replayed = self._journal.open(self._apply, covered=covered)
+        replayed = self._journal.open(self._apply, covered=covered, before=before)
         self.bytes = sum(_weight(stream["events"]) for stream in self._streams())
         self._trim()
         return replayed

@@ -44,11 +44,12 @@ class Queues:
 
     # -- start ---------------------------------------------------------------------------------------------------------
 
-    def restore(self, covered: int) -> Replayed:
+    def restore(self, covered: int, before: int | None = None) -> Replayed:
         """Bring the queues from the loaded snapshot to the moment the process ended.
 
         Args:
             covered: The journal generation the snapshot includes.
+            before: See :meth:`Journal.open`.
 
         Returns:
             What the journal had.
@@ -57,7 +58,7 @@ class Queues:
             DamagedError: The journal is not what was written.
         """
         replay = _Replay(self._sqs, self._host)
-        replayed = self._journal.open(replay.apply, covered=covered)
+        replayed = self._journal.open(replay.apply, covered=covered, before=before)
         replay.finish()
         self._rebase_urls()
         return replayed

@@ -24,7 +24,7 @@ from typing import Any
 from hypercorn.utils import LifespanFailureError
 
 from mwaa_local.aws import host as hosting
-from mwaa_local.aws import objects, statefiles
+from mwaa_local.aws import soundness, statefiles
 from mwaa_local.aws.admission import Admission
 from mwaa_local.errors import EndpointError
 from mwaa_local.ground.damage import Damage, DamagedError
@@ -94,8 +94,8 @@ class Endpoint:
         """
         self.host.start()
         replayed = {
-            "sqs": self.queues.restore(self.checkpoints.covered("sqs")),
-            "cloudwatch_logs": self.logs.restore(self.checkpoints.covered("cloudwatch_logs")),
+            "sqs": self.queues.restore(*self._covered("sqs")),
+            "cloudwatch_logs": self.logs.restore(*self._covered("cloudwatch_logs")),
         }
         self.queues.install()
         self.logs.install()
@@ -106,6 +106,10 @@ class Endpoint:
                 log.warning(
                     "%s: cut off %d bytes of a request that a kill had left unfinished and unanswered", name, each.torn
                 )
+
+    def _covered(self, service: str) -> tuple[int, int]:
+        folder = self.checkpoints.folder
+        return statefiles.covered(folder, service), statefiles.covered(folder, service, statefiles.BEFORE)
 
     async def _stop(self) -> None:
         for keeper in self._keepers:
@@ -325,7 +329,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
         return error.exit_code
     admission = Admission(frozenset(given.service), given.containers)
     try:
-        found = [*statefiles.check(state / "services"), *objects.check(state / "s3", state / "services")]
+        found = soundness.check(state)
         if found:
             raise damaged(found)
     except EndpointError as error:

@@ -36,10 +36,10 @@ def document(payload: bytes, extra: Mapping[str, Any]) -> bytes:
     return head[:-1] + _PAYLOAD + payload + b"}"
 
 
-def covered(folder: Path, service: str) -> int:
-    """The journal generation inside the service's state file, 0 if there is none."""
+def covered(folder: Path, service: str, which: str = "") -> int:
+    """The journal generation inside the service's state file (or the one ``BEFORE`` it), 0 if there is none."""
     try:
-        with (folder / f"{service}.json").open("rb") as file:
+        with (folder / f"{service}.json{which}").open("rb") as file:
             head = file.read(_HEAD_BYTES)
     except OSError:
         return 0

@@ -1,0 +1,110 @@
+"""The AWS endpoint's whole state on disk: looked at without changing it, mended as far as that loses nothing more."""
+
+from __future__ import annotations
+
+import json
+import time
+from pathlib import Path
+
+from mwaa_local.aws import objects, statefiles
+from mwaa_local.aws.journal import SEAL, generations, read_journal
+from mwaa_local.ground import atomic
+from mwaa_local.ground.damage import Damage
+
+JOURNALLED = ("sqs", "cloudwatch_logs")
+
+
+def check(state: Path) -> list[Damage]:
+    """Everything that is not as it was written; empty for a folder that was never used.
+
+    Args:
+        state: The endpoint's folder.
+    """
+    services, journals = state / "services", state / "journal"
+    found = [*statefiles.check(services), *objects.check(state / "s3", services)]
+    for name in JOURNALLED:
+        found += read_journal(journals, name, covered=statefiles.covered(services, name)).damage
+    return found
+
+
+def repair(state: Path) -> list[str]:
+    """Make the folder one that the endpoint starts on, with everything that can be read.
+
+    The caller has copied the folder, and no endpoint runs on it.
+
+    Returns:
+        One sentence for each thing done; says what is lost.
+
+    Raises:
+        OSError: Something cannot be read or written.
+    """
+    done = []
+    for damage in statefiles.check(state / "services"):
+        done.append(_state_file(damage.path))
+    for name in JOURNALLED:
+        done += _journal(state, name)
+    for damage in objects.check(state / "s3", state / "services"):
+        done.append(_object(damage))
+    return done
+
+
+def _state_file(path: Path) -> str:
+    if path.name == statefiles.MANIFEST:
+        names = json.dumps({"services": statefiles.services(path.parent)}).encode()
+        atomic.replace(path, names)
+        return f"{path.name}: written anew from the state files that are there"
+    before = path.with_name(path.name + statefiles.BEFORE)
+    if path.is_dir():
+        path.rename(path.with_name(path.name + ".aside"))
+    if before.is_file() and not statefiles.fault(before):
+        written = time.strftime("%Y-%m-%d %H:%M:%S", time.localtime(before.stat().st_mtime))
+        atomic.replace(path, before.read_bytes())
+        whole = path.stem in JOURNALLED
+        after = "what came after is in the journal" if whole else "what was changed after that is lost"
+        return f"{path.name}: taken back to the state file of {written}; {after}"
+    path.unlink(missing_ok=True)
+    named = statefiles.manifest(path.parent) - {path.stem}
+    atomic.replace(path.parent / statefiles.MANIFEST, json.dumps({"services": sorted(named)}).encode())
+    return f"{path.name}: there is no whole one before it; {path.stem} begins empty"
+
+
+def _journal(state: Path, name: str) -> list[str]:
+    folder = state / "journal"
+    covered = statefiles.covered(state / "services", name)
+    read = read_journal(folder, name, covered=covered)
+    done = []
+    lines: dict[Path, set[int]] = {}
+    for damage in read.damage:
+        if damage.line:
+            lines.setdefault(damage.path, set()).add(damage.line)
+        elif damage.path.exists():
+            (folder / f"{name}.{SEAL}").unlink(missing_ok=True)
+            done.append(f"{damage.path.name}: what was cut off is lost ({damage.what})")
+        else:
+            damage.path.touch(mode=0o600)
+            (folder / f"{name}.{SEAL}").unlink(missing_ok=True)
+            done.append(f"{damage.path.name}: goes on without it; what it held of {name} is lost")
+    for path, numbers in lines.items():
+        kept = [line for number, line in enumerate(path.read_bytes().split(b"\n"), 1) if number not in numbers]
+        atomic.replace(path, b"\n".join(kept))
+        (folder / f"{name}.{SEAL}").unlink(missing_ok=True)
+        done.append(f"{path.name}: left out {len(numbers)} records that cannot be read; {len(read.records)} are whole")
+    # A gap before the first or between two: fill what the touch above has not.
+    have = {number for number, _path in generations(folder, name)} if folder.is_dir() else set()
+    for number in range(covered + 1, max(have, default=0)):
+        if number not in have:
+            (folder / f"{name}.{number:08d}.journal").touch(mode=0o600)
+    return done
+
+
+def _object(damage: Damage) -> str:
+    path = damage.path
+    side = path.name.endswith(".meta.json")
+    data = path.with_name(path.name.removesuffix(".meta.json")) if side else path
+    note = data.with_name(data.name + ".meta.json")
+    if not data.exists() and not note.exists():
+        path.mkdir(parents=True, exist_ok=True, mode=0o700)
+        return f"bucket {path.name}: begins empty"
+    for one in (data, note):
+        one.unlink(missing_ok=True)
+    return f"object {path.parent.name}/{path.name}: left out ({damage.what}); what is there of it is in the copy"
