@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import os
+import signal
 import subprocess
 from pathlib import Path
 
@@ -154,6 +156,24 @@ def test_a_background_process_that_keeps_the_pipe_does_not_hold_the_boot(tmp_pat
     assert result.exports is not None
     (tmp_path / "go").touch()
     until(lambda: lines == ["late"])  # it was not killed by a closed pipe
+
+
+def test_output_without_an_end_is_stopped_at_the_limit(tmp_path: Path) -> None:
+    watch = Stopwatch()
+    result = run(tmp_path, "yes\n", limit_seconds=0.4, patience_seconds=0.5)
+    assert result.timed_out
+    assert watch.given() < 8
+
+
+def test_a_background_process_that_never_stops_writing_does_not_hold_the_boot(tmp_path: Path) -> None:
+    watch = Stopwatch()
+    result = run(tmp_path, "yes &\necho $! > pid\nexport A=1\n", limit_seconds=8.0)
+    try:
+        assert result.exports is not None
+        assert not result.timed_out
+        assert watch.given() < 8
+    finally:
+        os.kill(int((tmp_path / "pid").read_text()), signal.SIGKILL)
 
 
 def test_commands_that_change_the_machine_are_refused(tmp_path: Path) -> None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import difflib
 import json
+import math
 import re
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
@@ -39,6 +40,10 @@ def parse(path: Path) -> dict[str, Value]:
     try:
         text = path.read_text(encoding="utf-8")
         node = yaml.compose(text, Loader=_Loader)
+    except RecursionError as error:
+        raise DefinitionError(
+            f"{path.name} is nested too deeply", where=str(path), hint="no field needs that"
+        ) from error
     except UnicodeDecodeError as error:
         raise DefinitionError(f"{path.name} is not UTF-8 text", where=str(path), why=str(error)) from error
     except yaml.YAMLError as error:
@@ -70,9 +75,11 @@ def _pairs(node: yaml.MappingNode, path: str) -> Iterator[tuple[str, yaml.Node, 
     seen: set[str] = set()
     for key_node, child in node.value:
         place = f"{path}:{key_node.start_mark.line + 1}"
+        if not isinstance(key_node, yaml.ScalarNode):
+            raise DefinitionError("a field's name must be text", where=place, hint="write `Field: value`")
         key = str(key_node.value)
         if key in seen:
-            raise DefinitionError(f"field {key} is given twice", where=place, hint="keep one of them")
+            raise DefinitionError(f"field {short(key)} is given twice", where=place, hint="keep one of them")
         seen.add(key)
         yield key, child, place
 
@@ -97,7 +104,7 @@ def _unknown(path: str, place: str) -> DefinitionError:
     ]
     close = difflib.get_close_matches(leaf, siblings, n=1, cutoff=0.6)
     return DefinitionError(
-        f"unknown field {path}",
+        f"unknown field {short(path)}",
         where=place,
         why=f"fields allowed here: {', '.join(sorted(siblings)) or 'none'}",
         hint=f"did you mean {close[0]}?" if close else "remove it, or see docs/reference/mwaa-yaml.md",
@@ -124,17 +131,74 @@ def _walk(path: str, node: yaml.Node, place: str, result: dict[str, Value], file
         for key, child, child_place in members:
             _walk(f"{path}.{key}", child, child_place, result, file)
         return
-    value = Value(_construct(node), place)
-    result[path] = value if rule.type != "map" else Value(dict(_map(path, node, file)), place)
+    result[path] = Value(dict(_map(path, node, file)) if rule.type == "map" else _construct(path, node, place), place)
     check(path, result[path])
 
 
-def _construct(node: yaml.Node) -> Any:
+# Far above what any field takes; aliases of aliases reach it with a line.
+_MOST_VALUES = 10_000
+
+
+def _construct(path: str, node: yaml.Node, place: str) -> Any:
+    """A field's value.
+
+    Raises:
+        DefinitionError: A tag, number or alias that gives no value.
+    """
+    _bounded(path, node, place)
     loader = _Loader("")
     try:
-        return loader.construct_document(node)
+        value = loader.construct_document(node)
+        if _has_giant(value):
+            raise ValueError("a number that no field can hold")
+        return value
+    except Exception as error:  # PyYAML's constructors raise what Python's own types do
+        problem = str(getattr(error, "problem", None) or error or type(error).__name__)
+        raise DefinitionError(
+            f"{path} cannot be read",
+            where=place,
+            why=short(problem),
+            hint="write it as plain text, number, list or mapping, without a tag",
+        ) from error
     finally:
         loader.dispose()
+
+
+def _has_giant(value: Any) -> bool:
+    """Whether a whole number is in it that Python itself could not print."""
+    if isinstance(value, dict):
+        return any(_has_giant(one) for pair in value.items() for one in pair)
+    if isinstance(value, list | tuple | set):
+        return any(map(_has_giant, value))
+    return isinstance(value, int) and value.bit_length() > 64
+
+
+def _bounded(path: str, node: yaml.Node, place: str) -> None:
+    """Refuse a value that its aliases blow up, or that holds itself."""
+    count = 0
+
+    def walk(one: yaml.Node, above: tuple[int, ...]) -> None:
+        nonlocal count
+        count += 1
+        if id(one) in above or count > _MOST_VALUES or len(above) > 100:
+            raise DefinitionError(
+                f"{path} holds itself, or more than {_MOST_VALUES} values",
+                where=place,
+                why="an alias (*name) that repeats what holds it",
+                hint="write the value out",
+            )
+        if isinstance(one, yaml.CollectionNode):
+            for item in one.value:
+                for child in item if isinstance(item, tuple) else (item,):
+                    walk(child, (*above, id(one)))
+
+    walk(node, ())
+
+
+def short(value: object) -> str:
+    """A value for a message: whole, or its beginning and its length."""
+    text = value if isinstance(value, str) else repr(value)
+    return text if len(text) <= 200 else f"{text[:120]}... ({len(text)} characters)"
 
 
 def _map(path: str, node: yaml.Node, file: str) -> Iterator[tuple[str, Value]]:
@@ -143,7 +207,7 @@ def _map(path: str, node: yaml.Node, file: str) -> Iterator[tuple[str, Value]]:
     if not isinstance(node, yaml.MappingNode):
         raise DefinitionError(f"{path} must be a mapping", where=f"{file}:{node.start_mark.line + 1}")
     for key, child, place in _pairs(node, file):
-        value = _construct(child)
+        value = _construct(f"{path} {short(key)}", child, place)
         # YAML reads 3 and true as number and boolean; MWAA's API carries strings, and Airflow reads them back as such.
         if isinstance(value, bool):
             value = "True" if value else "False"
@@ -187,15 +251,15 @@ def check(path: str, given: Value) -> None:
     if expected and (not isinstance(value, expected) or (isinstance(value, bool) and bool not in expected)):
         hint = ""
         if rule.type == "string" and isinstance(value, int | float):
-            hint = f'put it in quotes: {path.rpartition(".")[2]}: "{value}"'
+            hint = f'put it in quotes: {path.rpartition(".")[2]}: "{short(value)}"'
         raise DefinitionError(
-            f"{path} must be a {rule.type}, not {json.dumps(value, default=str)}", where=given.place, hint=hint
+            f"{path} must be a {rule.type}, not {short(json.dumps(value, default=str))}", where=given.place, hint=hint
         )
     allowed = allowed_values(rule)
     if allowed and value not in allowed:
         close = difflib.get_close_matches(str(value), allowed, n=1)
         raise DefinitionError(
-            f"{path} {value!r} is not known",
+            f"{path} {short(repr(value))} is not known",
             where=given.place,
             why=f"allowed: {', '.join(allowed)}",
             hint=f"did you mean {close[0]}?" if close else "use one of the allowed values",
@@ -206,22 +270,34 @@ def check(path: str, given: Value) -> None:
 def _check_range(path: str, value: Any, rule: Field, place: str) -> None:
     if isinstance(value, int | float) and not isinstance(value, bool):
         low, high = rule.minimum, rule.maximum
+        if not math.isfinite(value):
+            raise DefinitionError(f"{path} {value} is no number", where=place, hint="write a number")
         if (low is not None and value < low) or (high is not None and value > high):
             span = f"{low:g} to {high:g}" if high is not None and low is not None else f"at least {low:g}"
             raise DefinitionError(
-                f"{path} {value} is out of range", where=place, why=f"allowed: {span}", hint="use a value in that range"
+                f"{path} {short(value)} is out of range",
+                where=place,
+                why=f"allowed: {span}",
+                hint="use a value in that range",
             )
     if isinstance(value, str):
+        if "\0" in value:
+            raise DefinitionError(
+                f"{path} holds a NUL character", where=place, why="no name or path can", hint="leave it out"
+            )
         if rule.max_length is not None and len(value) > rule.max_length:
             raise DefinitionError(f"{path} is longer than {rule.max_length} characters", where=place)
         for form in rule.refused:
             if re.fullmatch(form.pattern, value):
                 raise DefinitionError(
-                    f"{path} {value} {form.what}", where=place, why=form.why, hint="write the key's id or its ARN"
+                    f"{path} {short(value)} {form.what}",
+                    where=place,
+                    why=form.why,
+                    hint="write the key's id or its ARN",
                 )
         if rule.pattern and not re.fullmatch(rule.pattern, value):
             raise DefinitionError(
-                f"{path} {value!r} has a form MWAA refuses", where=place, why=f"it must match {rule.pattern}"
+                f"{path} {short(repr(value))} has a form MWAA refuses", where=place, why=f"it must match {rule.pattern}"
             )
     if isinstance(value, list):
         _check_items(path, value, rule, place)
@@ -239,7 +315,7 @@ def _check_items(path: str, value: list[Any], rule: Field, place: str) -> None:
             raise DefinitionError(f"{path} item is longer than {rule.max_length} characters", where=place)
         if not isinstance(item, str) or (rule.pattern and not re.fullmatch(rule.pattern, item)):
             raise DefinitionError(
-                f"{path} item {item!r} has a form MWAA refuses",
+                f"{path} item {short(repr(item))} has a form MWAA refuses",
                 where=place,
                 why=f"it must match {rule.pattern or 'text'}",
             )
@@ -254,14 +330,14 @@ def _check_map(path: str, value: Mapping[str, Value], rule: Field, place: str) -
     for key, item in value.items():
         if rule.key_max_length is not None and len(key) > rule.key_max_length:
             raise DefinitionError(
-                f"{path} key {key!r} is longer than {rule.key_max_length} characters", where=item.place
+                f"{path} key {short(repr(key))} is longer than {rule.key_max_length} characters", where=item.place
             )
         if not key or (rule.key_pattern and not re.fullmatch(rule.key_pattern, key)):
             raise DefinitionError(
-                f"{path} key {key!r} has a form MWAA refuses",
+                f"{path} key {short(repr(key))} has a form MWAA refuses",
                 where=item.place,
                 why="keys are lower case, section.option" if options else _TAG_FORM,
-                hint=(f"did you mean {key.lower()}?" if key.lower() != key else "write section.option")
+                hint=(f"did you mean {short(key.lower())}?" if key.lower() != key else "write section.option")
                 if options
                 else "",
             )
@@ -270,16 +346,20 @@ def _check_map(path: str, value: Mapping[str, Value], rule: Field, place: str) -
             continue
         if not isinstance(text, str) or not text:
             raise DefinitionError(
-                f"{path} {key} needs a text value",
+                f"{path} {short(key)} needs a text value",
                 where=item.place,
                 why="MWAA's API carries non-empty strings only",
-                hint=f"write it as one text: '{json.dumps(text, default=str)}'" if isinstance(text, dict) else "",
+                hint=f"write it as one text: '{short(json.dumps(text, default=str))}'"
+                if isinstance(text, dict)
+                else "",
             )
         if rule.value_max_length is not None and len(text) > rule.value_max_length:
-            raise DefinitionError(f"{path} {key} is longer than {rule.value_max_length} characters", where=item.place)
+            raise DefinitionError(
+                f"{path} {short(key)} is longer than {rule.value_max_length} characters", where=item.place
+            )
         if rule.value_pattern and not re.fullmatch(rule.value_pattern, text):
             raise DefinitionError(
-                f"{path} {key} holds characters MWAA refuses",
+                f"{path} {short(key)} holds characters MWAA refuses",
                 where=item.place,
                 why="printable ASCII only" if options else _TAG_FORM,
             )
@@ -295,7 +375,7 @@ def check_options(options: Mapping[str, Value], airflow_version: str) -> None:
     for key, item in options.items():
         if key in locked:
             raise DefinitionError(
-                f"option {key} is locked on MWAA",
+                f"option {short(key)} is locked on MWAA",
                 where=item.place,
                 why=f"it stays {locked[key].value}: {locked[key].reason}",
                 hint="remove it (spec/04 section 5.4)",
@@ -304,8 +384,8 @@ def check_options(options: Mapping[str, Value], airflow_version: str) -> None:
             domain.check(item.value, item.place)
         if "." not in key:
             raise DefinitionError(
-                f"option {key!r} has no section",
+                f"option {short(repr(key))} has no section",
                 where=item.place,
                 why="options are section.option",
-                hint=f"write core.{key}, say",
+                hint=f"write core.{short(key)}, say",
             )

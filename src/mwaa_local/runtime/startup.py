@@ -28,6 +28,8 @@ from mwaa_local.errors import StartupScriptError
 # Longest piece of output kept as one line, in bytes: a megabyte without a line end must not be held whole.
 _LINE_BYTES = 16_384
 # Lines of output, and characters of each, that are kept for status and error texts.
+# Read at once, and the most that Linux lets a pipe hold unless it is told otherwise.
+_READ_BYTES, _PIPE_BYTES = 65_536, 1 << 20
 _TAIL_LINES, _TAIL_CHARACTERS = 20, 400
 
 # Commands that would change the user's machine; the process engine refuses them.
@@ -271,7 +273,10 @@ def _execute(
                 timed_out = True
                 with contextlib.suppress(ProcessLookupError):
                     os.killpg(process.pid, deadlines.pop(0)[1])
-    if is_open and _read(pipe, output):
+    # What the script itself wrote is in the pipe by now, and a pipe holds so much at most.
+    for _ in range(_PIPE_BYTES // _READ_BYTES + 1):
+        is_open = is_open and _read(pipe, output)
+    if is_open:
         # A background process of the script still holds the pipe: keep reading, or its next line would block or kill
         # it.
         threading.Thread(target=_keep_reading, args=(process.stdout, output), daemon=True, name="startup-rest").start()
@@ -282,21 +287,19 @@ def _execute(
 
 
 def _read(pipe: int, output: _Output) -> bool:
-    """Read what is there; false at the end of the stream."""
-    while True:
-        try:
-            data = os.read(pipe, 65_536)
-        except BlockingIOError:
-            return True
-        if not data:
-            return False
-        output.feed(data)
+    """Read a part of what is there, so that output without an end cannot outlast the time limit; false at its end."""
+    try:
+        data = os.read(pipe, _READ_BYTES)
+    except BlockingIOError:
+        return True
+    output.feed(data)
+    return bool(data)
 
 
 def _keep_reading(stream: Any, output: _Output) -> None:
     os.set_blocking(stream.fileno(), True)
     with stream:
-        while data := os.read(stream.fileno(), 65_536):
+        while data := os.read(stream.fileno(), _READ_BYTES):
             output.feed(data)
     output.close()
 

@@ -209,7 +209,7 @@ def _collect(path: Path, values: dict[str, Value], issues: list[Issue]) -> None:
     loader = getattr(yaml, "CSafeLoader", yaml.SafeLoader)
     try:
         node = yaml.compose(path.read_text(encoding="utf-8"), Loader=loader)
-    except (UnicodeDecodeError, yaml.YAMLError, OSError):
+    except (UnicodeDecodeError, yaml.YAMLError, OSError, RecursionError):
         document.parse(path)  # says it in the tool's words
         raise
     if node is None:
@@ -221,22 +221,29 @@ def _collect(path: Path, values: dict[str, Value], issues: list[Issue]) -> None:
         inner = node.value[0][1]
         if isinstance(inner, yaml.MappingNode):
             node = inner
-    for field, child, place in _members(node, path, issues, ""):
+    for field, child, place, _key in _members(node, path, issues, ""):
         _walk(field, child, place, path, values, issues)
 
 
-def _members(node: yaml.MappingNode, path: Path, issues: list[Issue], parent: str) -> list[tuple[str, yaml.Node, str]]:
+def _members(
+    node: yaml.MappingNode, path: Path, issues: list[Issue], parent: str
+) -> list[tuple[str, yaml.Node, str, yaml.Node]]:
     seen: set[str] = set()
-    result = []
+    result: list[tuple[str, yaml.Node, str, yaml.Node]] = []
     for key_node, child in node.value:
         line = key_node.start_mark.line + 1
+        if not isinstance(key_node, yaml.ScalarNode):
+            issues.append(Issue("unknown", parent, line, "a field's name must be text", "", "write `Field: value`"))
+            continue
         key = str(key_node.value)
         field = f"{parent}.{key}" if parent else key
         if key in seen:
-            issues.append(Issue("unknown", field, line, f"field {key} is given twice", "", "keep one of them"))
+            issues.append(
+                Issue("unknown", field, line, f"field {document.short(key)} is given twice", "", "keep one of them")
+            )
             continue
         seen.add(key)
-        result.append((field, child, f"{path}:{line}"))
+        result.append((field, child, f"{path}:{line}", key_node))
     return result
 
 
@@ -244,10 +251,10 @@ def _walk(field: str, node: yaml.Node, place: str, path: Path, values: dict[str,
     rule = document.rule_of(field)
     if rule is not None and rule.type == "object" and not rule.ignored and isinstance(node, yaml.MappingNode):
         members = _members(node, path, issues, field)
-        for child_field, child, child_place in members:
+        for child_field, child, child_place, _key in members:
             _walk(child_field, child, child_place, path, values, issues)
         faulty = {issue.field for issue in issues}
-        if any(child_field in faulty for child_field, _, _ in members):
+        if any(child_field in faulty for child_field, *_ in members):
             return
     elif rule is not None and rule.type == "map" and isinstance(node, yaml.MappingNode):
         _walk_map(field, node, place, path, values, issues)
@@ -268,8 +275,8 @@ def _walk_map(
 ) -> None:
     rule = document.rule_of(field)
     good: dict[str, Value] = {}
-    for child_field, child, _ in _members(node, path, issues, field):
-        single = yaml.MappingNode(node.tag, [_pair_of(node, child)], node.start_mark, node.end_mark)
+    for child_field, child, _, key in _members(node, path, issues, field):
+        single = yaml.MappingNode(node.tag, [(key, child)], node.start_mark, node.end_mark)
         found: dict[str, Value] = {}
         try:
             document._walk(field, single, place, found, str(path))
@@ -279,7 +286,3 @@ def _walk_map(
             good.update(found[field].value)
     if rule is not None:
         values[field] = Value(good, place)
-
-
-def _pair_of(node: yaml.MappingNode, child: yaml.Node) -> Any:
-    return next(pair for pair in node.value if pair[1] is child)
