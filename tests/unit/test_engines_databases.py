@@ -38,14 +38,58 @@ def test_a_database_goes_up_within_its_major_and_never_back(environment: model.E
 def test_what_is_told(environment: model.Environment, tmp_path: Path) -> None:
     databases = Databases(tmp_path)
     new, old = at(environment, "3.2.1"), at(environment, "2.10.3")
-    assert switch_notes(new, databases, None) == ["made an empty database of Airflow 3.2.1"]
+    assert switch_notes(new, databases, None, made=True) == ["made an empty database of Airflow 3.2.1"]
+    assert switch_notes(new, databases, None, made=False) == [], "what was found is not said to have been made"
     databases.note("3.2.1")
-    assert switch_notes(new, databases, "3.2.1") == []
-    assert switch_notes(old, databases, "3.2.1") == [
+    assert switch_notes(new, databases, "3.2.1", made=False) == []
+    assert switch_notes(old, databases, "3.2.1", made=True) == [
         "made an empty database of Airflow 2.10.3; that of Airflow 3.2.1 stays as it is"
     ]
     databases.note("2.10.3")
-    assert switch_notes(old, databases, "2.10.3") == []
-    assert switch_notes(new, databases, "2.10.3") == [
+    assert switch_notes(old, databases, "2.10.3", made=False) == []
+    assert switch_notes(new, databases, "2.10.3", made=False) == [
         "back on the database of Airflow 3.2.1; that of Airflow 2.10.3 stays as it is"
     ]
+
+
+def _home(state: Path, series: str) -> Path:
+    (state / f"postgres-{series}" / "data").mkdir(parents=True)
+    return state / f"postgres-{series}"
+
+
+@pytest.mark.parametrize(
+    "text", ["", "{}", "[]", "3", '{"3": 3}', '{"3": "x"}', '{"2": "3.2.1"}', '{"3": "2.10.3"}', "{half", None]
+)
+def test_a_damaged_note_is_written_anew_from_the_databases(
+    text: str | None, environment: model.Environment, tmp_path: Path
+) -> None:
+    """The refusal of older versions must not be disarmed by it."""
+    databases = Databases(tmp_path)
+    for series, airflow in (("3", "3.2.1"), ("2", "2.11.0")):
+        _home(tmp_path, series)
+        databases.note(airflow)
+    assert databases.heal("3.2.1") == []
+    if text is None:
+        (tmp_path / "databases.json").unlink()
+    else:
+        (tmp_path / "databases.json").write_text(text)
+    said = ["databases.json: written anew from what the databases say (Airflow 2.11.0, 3.2.1)"]
+    assert databases.heal("3.2.1") == (said if text is not None else [])
+    assert databases.heal("3.2.1") == []
+    with pytest.raises(EngineError, match="cannot take over"):
+        databases.refuse_older(at(environment, "2.10.3"))
+
+
+def test_a_database_of_an_unknown_version_is_not_given_to_any(tmp_path: Path) -> None:
+    _home(tmp_path, "3")
+    databases = Databases(tmp_path)
+    with pytest.raises(EngineError, match=r"Airflow 3\.x last is not known") as caught:
+        databases.heal(None)
+    assert str(tmp_path / "databases.json") == caught.value.where
+    databases.heal("3.2.1")  # the last plan knows
+    assert databases.version("3.0.6") == "3.2.1"
+
+
+def test_a_new_environment_needs_no_note(tmp_path: Path) -> None:
+    assert Databases(tmp_path).heal(None) == []
+    assert not list(tmp_path.iterdir())

@@ -116,10 +116,41 @@ def test_first_up_starts_every_service_and_shows_no_secret(fake: FakeDocker, env
 
 def test_second_up_changes_nothing_and_asks_compose_nothing(fake: FakeDocker, environment: Environment) -> None:
     up(fake, environment)
+    fake.answer("volume ls", f"mwaa-{environment.id}_database-3\n")
     fake.forget()
     result = up(fake, environment)
     assert result.changes == []
     assert compose_calls(fake) == []
+
+
+def test_a_database_that_is_gone_is_said_and_none_is_made_in_its_place(
+    fake: FakeDocker, environment: Environment
+) -> None:
+    up(fake, environment)
+    fake.answer("volume ls", f"mwaa-{environment.id}_database-3\n")
+    up(fake, environment)
+    fake.answer("volume ls")
+    fake.forget()
+    with pytest.raises(EngineError, match=r"is gone \(Airflow 3\.2\.1 used it\)") as caught:
+        up(fake, environment)
+    assert caught.value.where == f"volume mwaa-{environment.id}_database-3"
+    assert compose_calls(fake) == []
+
+
+def test_an_up_that_was_cut_before_there_was_a_database_is_no_loss(fake: FakeDocker, environment: Environment) -> None:
+    up(fake, environment)  # Compose made no volume
+    assert up(fake, environment).changes[0].startswith("made an empty database")
+    assert not (environment.state / "databases.json").exists()
+
+
+@pytest.mark.parametrize("text", ["{}", "[]", "3", '{"3": 3}', "{half"])
+def test_a_damaged_note_of_the_databases_is_written_anew(text: str, fake: FakeDocker, environment: Environment) -> None:
+    up(fake, environment)
+    fake.answer("volume ls", f"mwaa-{environment.id}_database-3\n")
+    (environment.state / "databases.json").write_text(text)
+    result = up(fake, environment)
+    assert result.changes == ["databases.json: written anew from what the databases say (Airflow 3.2.1)"]
+    assert json.loads((environment.state / "databases.json").read_text()) == {"3": "3.2.1"}
 
 
 def test_a_changed_requirement_leaves_the_neighbours_alone(fake: FakeDocker, environment: Environment) -> None:

@@ -13,13 +13,14 @@ from types import SimpleNamespace
 from typing import Any
 
 import pytest
+from disk_support import FULL, Disk
 
 from mwaa_local.engines import console, plan, ports
 from mwaa_local.engines import inputs as workflow
 from mwaa_local.engines.plan import Component, Plan
 from mwaa_local.engines.ports import Wish
 from mwaa_local.errors import EngineError, MachineError
-from mwaa_local.ground import atomic, locks
+from mwaa_local.ground import atomic, disk, locks
 
 
 @pytest.fixture
@@ -353,10 +354,7 @@ def test_a_json_file_is_whole_or_old(tmp_path: Path, monkeypatch: pytest.MonkeyP
     path = tmp_path / "keeper.json"
     atomic.write_json(path, {"a": 1})
 
-    def full(*_: Any, **__: Any) -> None:
-        raise OSError(28, "No space left on device")
-
-    monkeypatch.setattr(json, "dump", full)
+    monkeypatch.setattr(disk, "CALLS", Disk(refuse={"write": FULL}))
     with pytest.raises(MachineError, match="disk is full"):
         atomic.write_json(path, {"a": 2})
     assert atomic.read_json(path) == {"a": 1}

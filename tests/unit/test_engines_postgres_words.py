@@ -146,6 +146,10 @@ def test_a_cluster_is_read_back_only_when_its_data_are_whole(tmp_path: Path, mon
     (tmp_path / "cluster.json").write_text(json.dumps(note))
     assert postgres.describe(tmp_path) is None
     data.mkdir()
+    for name in ("global", "base", "pg_wal"):
+        (data / name).mkdir()
+    (data / "global/pg_control").touch()
+    assert postgres.describe(tmp_path) is None
     (data / "PG_VERSION").touch()
     monkeypatch.setattr(postgres, "binaries", lambda: Path("/wheel"))
     assert postgres.describe(tmp_path) == Cluster(data, "namespace", Path("/wheel"))

@@ -4,12 +4,15 @@ from __future__ import annotations
 
 import json
 import os
+import subprocess
+import sys
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
 import pytest
 from engines_keeper_support import StandIn, layout_in, said
+from patience import until
 
 from mwaa_local.engines import process_view
 from mwaa_local.engines.layout import Layout
@@ -122,3 +125,19 @@ def test_following_ends_with_the_environment(keeper: StandIn, plan: Plan) -> Non
     assert next(lines) == "three"
     keeper.end()
     assert list(lines) == []
+
+
+def test_what_a_killed_keeper_left_is_not_said_to_be_stopped(layout: Layout, plan: Plan) -> None:
+    mark = {processes.MARK: f"{layout.state}|worker|1"}
+    left = subprocess.Popen([sys.executable, "-c", "import time; time.sleep(600)"], env=mark)
+    try:
+        until(lambda: processes.marked(f"{layout.state}|") == {left.pid})
+        postgres, worker = process_view.states(layout, plan)
+        assert (postgres.state, postgres.pid) == ("stopped", None)
+        assert (worker.state, worker.pid) == ("unhealthy", left.pid)
+        assert "keeper was killed" in worker.detail
+        assert processes.marked_parts(f"{layout.state}|") == {"worker": {left.pid}}
+        assert processes.marked_parts(f"{layout.state}x|") == {}
+    finally:
+        left.kill()
+        left.wait()

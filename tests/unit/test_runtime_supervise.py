@@ -302,6 +302,28 @@ def test_processes_die_with_a_killed_supervisor(start: Any) -> None:
     until(lambda: not alive(rig.pid("one.pid")) and not alive(rig.pid("deaf.pid")))
 
 
+def test_what_lost_its_parent_ends_in_seconds_whatever_the_drain(tmp_path: Path) -> None:
+    """A killed keeper took the database with it: a task could finish and tell nobody."""
+    (tmp_path / "airflow.py").write_text(AIRFLOW)
+    (tmp_path / "harness.py").write_text(HARNESS)
+    words = [sys.executable, str(tmp_path / "harness.py"), str(tmp_path), "direct", "300", '["waits"]', "x", "60"]
+    keeper = "import subprocess, sys; subprocess.Popen(sys.argv[1:]).wait()"
+    parent = subprocess.Popen([sys.executable, "-c", keeper, *words], start_new_session=True)
+    try:
+        until(lambda: (tmp_path / "waits.pid").exists() and (tmp_path / "waits.pid").read_text())
+        worker = int((tmp_path / "waits.pid").read_text())
+        supervisor = int(Path(f"/proc/{worker}/stat").read_text().rpartition(")")[2].split()[1])
+        parent.kill()
+        parent.wait()
+        until(lambda: int(Path(f"/proc/{supervisor}/stat").read_text().rpartition(")")[2].split()[1]) != parent.pid)
+        os.kill(supervisor, signal.SIGTERM)
+        until(lambda: not alive(supervisor) and not alive(worker), seconds=30)
+    finally:
+        parent.kill()
+        parent.wait()
+    assert "term" in (tmp_path / "order").read_text(), "it was asked first"
+
+
 def test_orphans_are_collected_no_zombie_stays(start: Any) -> None:
     rig = start("forker")
     time.sleep(0.5)

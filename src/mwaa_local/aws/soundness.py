@@ -27,6 +27,11 @@ def check(state: Path) -> list[Damage]:
     return found
 
 
+def kept(state: Path) -> list[str]:
+    """The services that something is kept of."""
+    return statefiles.services(state / "services")
+
+
 def repair(state: Path) -> list[str]:
     """Make the folder one that the endpoint starts on, with everything that can be read.
 

@@ -9,14 +9,15 @@ import sys
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Any
 
 import typer
+from rich.markup import escape
 
 from mwaa_local import catalog
 from mwaa_local.cli import output
 from mwaa_local.cli.context import Settings, settings
-from mwaa_local.errors import MwaaLocalError
+from mwaa_local.errors import MwaaLocalError, UsageError
 from mwaa_local.packages import child
 
 _GIB = 2**30
@@ -42,9 +43,22 @@ def register(app: typer.Typer) -> None:
 def doctor(
     context: typer.Context,
     json: Annotated[bool, typer.Option("--json", help="The result as one JSON document.")] = False,
+    state: Annotated[
+        bool, typer.Option("--state", help="Look at the environment's data instead: what is sound, what is damaged.")
+    ] = False,
+    repair: Annotated[
+        bool, typer.Option("--repair", help="With --state: mend what can be mended, after a copy of everything.")
+    ] = False,
 ) -> None:
-    """Look at this machine: Python, engines, disk, memory, ports, registries. Exit code 1 when no engine can run."""
+    """Look at this machine: Python, engines, disk, memory, ports, registries. Exit code 1 when no engine can run.
+
+    With --state, look at the environment's data, without changing them. Exit code 1 when something is damaged.
+    """
     chosen = settings(context)
+    if repair and not state:
+        raise UsageError("--repair goes with --state", hint="mwaa-local doctor --state --repair")
+    if state:
+        raise typer.Exit(_state(chosen, json=json, repair=repair))
     findings = list(_look(chosen))
     usable = any(finding.subject.endswith("engine") and finding.state != "missing" for finding in findings)
     if json:
@@ -58,6 +72,52 @@ def doctor(
             if finding.action:
                 output.out.print(f"    {finding.action}", markup=False)
     raise typer.Exit(0 if usable else 1)
+
+
+def _state(chosen: Settings, *, json: bool, repair: bool) -> int:
+    """Say what is damaged, and mend it if asked to; the exit code."""
+    from mwaa_local.engines import soundness
+    from mwaa_local.engines.layout import Layout
+
+    layout = Layout(chosen.environment().state)
+    found = soundness.look(layout)
+    mended = soundness.repair(layout) if repair and any(one.repair for one in found.findings) else None
+    left = mended.left if mended is not None else tuple(found.findings)
+    if json:
+        output.emit_json(
+            {
+                "schema": "mwaa-local/state/1",
+                "sound": not left,
+                "engine": found.engine,
+                "looked_at": list(found.looked_at),
+                "not_looked_at": list(found.passed_over),
+                "damage": [_damage(one) for one in left],
+                "repaired": list(mended.done) if mended is not None else [],
+                "copy": str(mended.copy) if mended is not None else None,
+            }
+        )
+        return 1 if left else 0
+    for line in found.looked_at:
+        output.out.print(f"[green]✓[/] {escape(line)}")
+    for line in found.passed_over:
+        output.out.print(f"[yellow]![/] {escape(line)}")
+    if mended is not None:
+        output.out.print(f"a copy of everything as it was: {mended.copy}", markup=False)
+        for line in mended.done:
+            output.out.print(f"[green]mended[/] {escape(line)}")
+    for one in left:
+        output.out.print(f"[red]✗[/] {escape(str(one.damage))}")
+        way = f"--repair {one.repair}" if one.repair else "restore it from a backup, or `mwaa-local reset` begins anew"
+        output.out.print(f"    {way}", markup=False)
+    if not left:
+        output.out.print(
+            "the environment's data are sound" if found.looked_at else "there are no data of this environment"
+        )
+    return 1 if left else 0
+
+
+def _damage(one: Any) -> dict[str, Any]:
+    return {"path": str(one.damage.path), "line": one.damage.line, "what": one.damage.what, "repair": one.repair}
 
 
 def _look(chosen: Settings) -> Iterator[Finding]:

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from pathlib import Path
 
+from packaging.version import InvalidVersion
 from packaging.version import Version as PackageVersion
 
 from mwaa_local.engines.plan import Plan
@@ -21,7 +22,8 @@ SWITCH_SECONDS = 100.0
 
 def version_of(plan: Plan | None) -> str | None:
     """The Airflow version that a plan runs; ``None`` without a plan."""
-    return plan.facts.get("airflow_version") if plan else None
+    version = plan.facts.get("airflow_version") if plan else None
+    return version if isinstance(version, str) and _is_version(version) else None
 
 
 def major(version: str) -> str:
@@ -37,6 +39,7 @@ class Databases:
     """
 
     def __init__(self, state: Path) -> None:
+        self._state = state
         self._file = state / "databases.json"
 
     def version(self, wanted: str) -> str | None:
@@ -48,10 +51,49 @@ class Databases:
         return sorted(version for series, version in self._read().items() if series != major(wanted))
 
     def note(self, version: str) -> None:
-        """Write down that this version uses its database from now on."""
+        """Write down that this version uses its database from now on; beside the database itself too, if it is here."""
         found = self._read()
-        if found.get(major(version)) != version:
-            atomic.write_json(self._file, {**found, major(version): version})
+        if found.get(major(version)) != version or self._noted() is None:
+            atomic.write_json(self._file, {**found, major(version): version}, durable=True)
+        home = self._state / f"postgres-{major(version)}"
+        if home.is_dir() and _told_by(home) != version:
+            atomic.write_json(home / _WITNESS, {"airflow_version": version}, durable=True)
+
+    def heal(self, running: str | None) -> list[str]:
+        """Write the note anew from the databases, if it is damaged or gone; nothing is lost by that.
+
+        Args:
+            running: The version of the last plan.
+
+        Returns:
+            What to tell.
+
+        Raises:
+            EngineError: A database is here and nothing says which version used it last.
+        """
+        homes = {path.name.removeprefix("postgres-"): path for path in self._state.glob("postgres-*")}
+        homes = {series: home for series, home in homes.items() if (home / "data").exists()}
+        noted = self._noted()
+        wanted = homes.keys() | ({major(running)} if running is not None else set())
+        if (noted is not None and noted.keys() >= wanted) or not wanted:
+            return []
+        known = dict(noted or {})
+        for series in wanted - known.keys():
+            version = _told_by(homes[series]) if series in homes else None
+            if version is None and running is not None and major(running) == series:
+                version = running
+            if version is None:
+                raise EngineError(
+                    f"which Airflow version used the database of Airflow {series}.x last is not known",
+                    where=str(self._file),
+                    why="the file is damaged or gone, and nothing else says it",
+                    hint=f'write {{"{series}": "<that version>"}} into it: an older version must not meet the database',
+                )
+            known[series] = version
+        damaged = self._file.exists()
+        atomic.write_json(self._file, known, durable=True)
+        versions = ", ".join(sorted(known.values()))
+        return [f"{self._file.name}: written anew from what the databases say (Airflow {versions})"] if damaged else []
 
     def refuse_older(self, environment: Environment) -> None:
         """A database never goes back.
@@ -72,16 +114,49 @@ class Databases:
         )
 
     def _read(self) -> dict[str, str]:
-        return dict(atomic.read_json(self._file) or {})
+        return dict(self._noted() or {})
+
+    def _noted(self) -> dict[str, str] | None:
+        """What the file says; ``None`` if it is not there or says something else."""
+        found = atomic.read_json(self._file)
+        if found is None:
+            return None
+        for series, version in found.items():
+            if not isinstance(version, str) or not _is_version(version) or major(version) != series:
+                return None
+        return found
 
 
-def switch_notes(environment: Environment, databases: Databases, before: str | None) -> list[str]:
-    """What to tell when ``up`` goes to the database of another major; before :meth:`Databases.note`."""
+_WITNESS = "airflow_version.json"
+
+
+def _told_by(home: Path) -> str | None:
+    version = (atomic.read_json(home / _WITNESS) or {}).get("airflow_version")
+    return version if isinstance(version, str) and _is_version(version) else None
+
+
+def _is_version(text: str) -> bool:
+    try:
+        PackageVersion(text)
+    except InvalidVersion:
+        return False
+    return True
+
+
+def switch_notes(environment: Environment, databases: Databases, before: str | None, *, made: bool) -> list[str]:
+    """What to tell when ``up`` goes to the database of another major; before :meth:`Databases.note`.
+
+    Args:
+        environment: What ``up`` starts.
+        databases: What was there.
+        before: The version of the last plan.
+        made: Whether a database was made just now.
+    """
     wanted = environment.version.airflow
     kept = databases.others(wanted)
     notes = []
-    if databases.version(wanted) is None:
+    if made:
         notes.append(f"made an empty database of Airflow {wanted}")
     elif before is not None and major(before) != major(wanted):
-        notes.append(f"back on the database of Airflow {databases.version(wanted)}")
+        notes.append(f"back on the database of Airflow {databases.version(wanted) or wanted}")
     return [f"{note}; that of Airflow {', '.join(kept)} stays as it is" if kept else note for note in notes]

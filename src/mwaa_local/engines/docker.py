@@ -15,7 +15,7 @@ from typing import IO, Any
 from mwaa_local.engines import docker_commands as commands
 from mwaa_local.engines import docker_image, docker_plan, docker_state, plan, ports
 from mwaa_local.engines import inputs as workflow
-from mwaa_local.engines.databases import SWITCH_SECONDS, Databases, switch_notes, version_of
+from mwaa_local.engines.databases import SWITCH_SECONDS, Databases, major, switch_notes, version_of
 from mwaa_local.engines.docker_client import Docker, translate
 from mwaa_local.engines.docker_plan import Made, Parts, project_name
 from mwaa_local.engines.docker_state import AIRFLOW, PROJECT_LABEL, Container
@@ -125,8 +125,14 @@ class DockerEngine:
         self._layout.hide()
         self._refuse_other_engine()
         images = self._have_images(environment, progress)
-        self._databases.refuse_older(environment)
         before = self._plan()
+        there_now = self._database_majors()
+        last = version_of(before)
+        healed = self._databases.heal(last if last is not None and major(last) in there_now else None)
+        self._databases.refuse_older(environment)
+        fresh = major(environment.version.airflow) not in there_now
+        if fresh:
+            self._refuse_lost_database(environment)
         there = docker_state.look(self._docker, self._project)
         was = version_of(before)
         if was is not None and was != environment.version.airflow and any(item.lives for item in there):
@@ -135,7 +141,7 @@ class DockerEngine:
                 self._stop(there, timeout_s=SWITCH_SECONDS)
             there = []
         with _timed(seconds, "plan"):
-            made, notes = self._make(environment, images, before, there)
+            made, notes = self._make(environment, images, before, there, fresh=fresh)
         applied = atomic.read_json(self._applied) or {}
         living = {item.name: item.id for item in there if item.lives}
         wanted = made.names
@@ -157,6 +163,8 @@ class DockerEngine:
         finally:
             if compose is not None:
                 compose.close(patience_s=patience)
+            if major(environment.version.airflow) in self._database_majors():  # not before: a cut `up` made none
+                self._databases.note(environment.version.airflow)
         seconds |= took
         now = {item.name: item.id for item in containers if item.name in wanted}
         atomic.write_json(self._applied, {"digest": made.digest, "base": made.base, "containers": now})
@@ -167,7 +175,7 @@ class DockerEngine:
         found = verdicts(states)
         loops, once = crashes(states, began)
         return UpResult(
-            changes=[*notes, *changes],
+            changes=[*healed, *notes, *changes],
             addresses=self._addresses(made.plan),
             components=states,
             seconds=seconds,
@@ -176,13 +184,19 @@ class DockerEngine:
         )
 
     def _make(
-        self, environment: Environment, images: Mapping[str, str], before: Plan | None, there: Sequence[Container]
+        self,
+        environment: Environment,
+        images: Mapping[str, str],
+        before: Plan | None,
+        there: Sequence[Container],
+        *,
+        fresh: bool,
     ) -> tuple[Made, list[str]]:
         notes = []
         if not self._layout.secrets.exists():
             self._refuse_orphaned_data()
             notes.append(f"its containers: docker compose --project-name {self._project} ps")
-        notes = [*switch_notes(environment, self._databases, version_of(before)), *notes]
+        notes = [*switch_notes(environment, self._databases, version_of(before), made=fresh), *notes]
         secrets = keys.load_or_create(self._layout.secrets)
         chosen, told = self._ports(environment, before, there)
         parts = Parts(
@@ -242,7 +256,6 @@ class DockerEngine:
             file.write(made.overlay)
         partial.replace(path)
         made.plan.write(self._folder / "plan.json")
-        self._databases.note(made.plan.facts["airflow_version"])
 
     @property
     def _applied(self) -> Path:
@@ -262,6 +275,22 @@ class DockerEngine:
                 where=str(self._layout.state),
                 hint="mwaa-local --engine process up; or `mwaa-local --engine process reset` first (wipes it); "
                 "or give the Docker environment another Name",
+            )
+
+    def _database_majors(self) -> set[str]:
+        """The majors of Airflow whose database is there."""
+        prefix = f"{self._project}_database-"
+        listed = self._docker.output("volume", "ls", "--quiet", "--filter", f"name=^{prefix}").split()
+        return {name.removeprefix(prefix) for name in listed if name.startswith(prefix)}
+
+    def _refuse_lost_database(self, environment: Environment) -> None:
+        used = self._databases.version(environment.version.airflow)
+        if used is not None:
+            raise EngineError(
+                f"the database of this environment is gone (Airflow {used} used it)",
+                where=f"volume {docker_plan.database_volume(environment)}",
+                why="it was removed outside mwaa-local; an empty one is not put in its place unasked",
+                hint="restore the volume, or `mwaa-local reset` to begin anew",
             )
 
     def _refuse_orphaned_data(self) -> None:

@@ -42,7 +42,7 @@ def pid(layout: Layout) -> int | None:
 def report(layout: Layout) -> dict[str, Any]:
     """What the keeper that runs now said last; what an earlier one left behind is no answer."""
     found = atomic.read_json(layout.report)
-    if found is None or found.get("pid") != pid(layout):
+    if found is None or found.get("pid") != pid(layout) or not isinstance(found.get("components"), dict):
         return {"components": {}, "generation": ""}
     return found
 

@@ -57,8 +57,10 @@ class Layout:
         return self.state / "digests.json"
 
     def hide(self) -> None:
-        """Keep the state out of the user's version control."""
+        """Keep the state out of the user's version control, and to the user alone."""
         note = self.state.parent / ".gitignore"
+        self.state.mkdir(parents=True, exist_ok=True)
+        self.state.chmod(0o700)  # keys, passwords and users' secrets lie in it
         if not note.exists():
             note.write_text("# Data of local environments; mwaa-local makes and removes them.\n*\n", encoding="utf-8")
 

@@ -145,9 +145,27 @@ def read(path: Path) -> Plan | None:
             Component(**{**item, "argv": tuple(item["argv"]), "needs": tuple(item["needs"])})
             for item in value["components"]
         )
-        return Plan(**{**value, "components": components})
-    except (TypeError, KeyError):
+        found = Plan(**{**value, "components": components})
+        _hold(found)
+        return found
+    except (TypeError, KeyError, ValueError, AttributeError):
         return None
+
+
+def _hold(found: Plan) -> None:
+    """Hold a plan's types against what its readers rely on.
+
+    Raises:
+        TypeError: It is another document.
+    """
+    facts, ports = found.facts, found.facts.get("ports", {})
+    texts = [found.tool, *(facts[name] for name in ("airflow_version", "web", "aws", "bucket") if name in facts)]
+    texts += [text for item in found.components for text in (item.name, item.kind, item.cwd, *item.argv)]
+    tables = [found.base_env, ports, *(item.env for item in found.components)]
+    if not all(isinstance(text, str) for text in texts) or not all(isinstance(table, dict) for table in tables):
+        raise TypeError("no plan")
+    if not all(isinstance(port, int) for port in ports.values()):
+        raise TypeError("no ports")
 
 
 def differences(old: Plan | None, new: Plan) -> dict[str, list[str]]:

@@ -20,6 +20,7 @@ from typing import Any
 
 from mwaa_local.errors import EngineError, MachineError
 from mwaa_local.ground import atomic, processes
+from mwaa_local.ground.damage import Damage
 
 HOST = "127.0.0.1"
 DATABASE = "AirflowMetadata"  # spec/10 section 6.5: the names MWAA uses in production
@@ -27,6 +28,8 @@ USER = "adminuser"
 SERIES = 16  # inside what Airflow 2.7 to 3.2 support
 LAUNCH = Path(__file__).with_name("launch.py")
 _DESCRIPTION = "cluster.json"
+MADE = "made"
+"""File in a cluster's home that says that its data were whole once."""
 _INITDB_SECONDS = 60.0
 _PLAIN = {"PATH": "/usr/bin:/bin", "LC_ALL": "C", "TZ": "UTC"}
 
@@ -165,14 +168,41 @@ class Cluster:
 
 def describe(home: Path) -> Cluster | None:
     """The cluster kept in ``home``; ``None`` when there is none, or only half of one."""
-    found = atomic.read_json(home / _DESCRIPTION)
-    if found is None:
-        return None
-    data = Path(found["data"])
-    if not (data / "PG_VERSION").exists():
+    found = _description(home)
+    if found is None or fault(home) or not (Path(found["data"]) / "PG_VERSION").exists():
         return None
     programs = Path(found["programs"]) if found.get("programs") else binaries()
-    return Cluster(data=data, identity=found["identity"], programs=programs)
+    return Cluster(data=Path(found["data"]), identity=found["identity"], programs=programs)
+
+
+def _description(home: Path) -> dict[str, Any] | None:
+    found = atomic.read_json(home / _DESCRIPTION)
+    if found is None or not isinstance(found.get("data"), str) or not isinstance(found.get("identity"), str):
+        return None
+    return found
+
+
+def fault(home: Path) -> Damage | None:
+    """What is missing of a cluster that was whole once; ``None`` if it is whole, or was never made."""
+    found = _description(home)
+    data = Path(found["data"]) if found is not None else home / "data"
+    if found is None and not data.exists():
+        return None
+    if not data.is_dir():
+        return Damage(data, "is missing, and a database was in it") if (home / MADE).exists() else None
+    for name in ("PG_VERSION", "global/pg_control", "base", "pg_wal"):
+        if not (data / name).exists():
+            return Damage(data / name, "is missing, and the database cannot be read without it")
+    if found is None:
+        return Damage(home / _DESCRIPTION, "cannot be read, and says how the database beside it is started")
+    return None
+
+
+def mend(home: Path) -> bool:
+    """Describe a whole cluster whose description was lost; whether that was all."""
+    if _description(home) is None and (home / "data" / "PG_VERSION").exists():
+        _note(home, Cluster(home / "data", working_identity(), binaries()), copied=False)
+    return fault(home) is None
 
 
 def _note(home: Path, cluster: Cluster, *, copied: bool) -> None:
@@ -184,7 +214,7 @@ def _note(home: Path, cluster: Cluster, *, copied: bool) -> None:
 
 def destroy(home: Path) -> None:
     """Remove a cluster and everything of it, wherever its data lie."""
-    found = atomic.read_json(home / _DESCRIPTION)
+    found = _description(home)
     if found is not None and not Path(found["data"]).is_relative_to(home):
         shutil.rmtree(Path(found["data"]).parent, ignore_errors=True)
     shutil.rmtree(home, ignore_errors=True)
@@ -202,6 +232,12 @@ def create(home: Path, *, password: str, template: Path | None = None) -> Cluste
         MachineError: The disk is full, or PostgreSQL cannot run here.
         EngineError: PostgreSQL's own tools failed.
     """
+    if (home / MADE).exists() or (home / "data" / "PG_VERSION").exists():
+        raise EngineError(
+            "a database is there already, and is not replaced",
+            where=str(home),
+            hint="`mwaa-local doctor --state` says what is wrong with it",
+        )
     destroy(home)
     identity = working_identity()
     try:
@@ -221,14 +257,15 @@ def create(home: Path, *, password: str, template: Path | None = None) -> Cluste
             cluster.data.chmod(0o700)
             _own(partial, identity)
             cluster.single([f"ALTER USER {USER} PASSWORD '{_quoted(password)}'"])
+        made = Cluster(data=place, identity=identity, programs=programs)
+        _note(home, made, copied=copied)  # first: data that nobody describes would look like damage after a kill
         cluster.data.rename(place)
+        (home / MADE).touch(mode=0o600)
     except OSError as error:
         raise atomic.disk_error(error, place) from error
     finally:
         shutil.rmtree(partial, ignore_errors=True)
-    cluster = Cluster(data=place, identity=identity, programs=programs)
-    _note(home, cluster, copied=copied)
-    return cluster
+    return made
 
 
 def _place(home: Path, identity: str) -> Path:

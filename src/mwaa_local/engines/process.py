@@ -21,6 +21,7 @@ from mwaa_local.engines import (
     postgres,
     process_plan,
     process_view,
+    soundness,
     template,
 )
 from mwaa_local.engines.databases import SWITCH_SECONDS, Databases, major, switch_notes, version_of
@@ -101,8 +102,13 @@ class ProcessEngine:
         with self._alone(progress):
             self._layout.hide()
             before = self._plan()
+            if not keeper_client.runs(self._layout):
+                soundness.refuse_damage(self._layout)
+                soundness.note_kept(self._layout)
+            healed = self._databases.heal(version_of(before))
             self._databases.refuse_older(environment)
             running, notes = self._adopt(before, environment, progress)
+            notes = [*healed, *notes]
             latest, lost = before, None
             for choice in range(1, _PORT_CHOICES + 1):
                 with _timed(seconds, "plan"):
@@ -124,6 +130,7 @@ class ProcessEngine:
                     raise lost.error(wishes)
                 notes.append(lost.note())
                 latest, running = made, True
+            soundness.note_kept(self._layout)
             changes = _changes(before, made) if before is not None else []
         states = self.components()
         allowed = environment.local.allow_failed_requirements
@@ -208,7 +215,8 @@ class ProcessEngine:
         lost: Lost | None,
     ) -> tuple[Parts, list[str]]:
         base_set = self._base_set(environment, progress)
-        secrets = keys.load_or_create(self._layout.secrets)
+        home = self._database(environment)
+        secrets = keys.load_or_create(self._layout.secrets, data=sorted(self._layout.state.glob("postgres-*/data")))
         chosen, notes = self._ports(environment, before, lost)
         parts = Parts(
             environment=environment,
@@ -221,8 +229,8 @@ class ProcessEngine:
             host=self._host,
             nonces={item.name: item.nonce for item in before.components} if before else {},
         )
-        notes += switch_notes(environment, self._databases, version_of(before))
-        cluster = postgres.describe(self._database(environment))
+        cluster = postgres.describe(home)
+        notes += switch_notes(environment, self._databases, version_of(before), made=cluster is None)
         if cluster is None:
             with _timed(seconds, "database"), progress.step("database"):
                 cluster = self._new_database(parts)

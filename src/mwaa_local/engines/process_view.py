@@ -25,15 +25,29 @@ def states(layout: Layout, made: Plan | None) -> list[ComponentState]:
     keeper = keeper_client.pid(layout)
     report = keeper_client.report(layout) if keeper is not None else {"components": {}}
     told: Mapping[str, Any] = report["components"]
-    found = [_state(item, told.get(item.name)) for item in made.components if item.kind == "service"]
+    left = {} if keeper is not None else _left(layout)
+    found = [
+        _state(item, told.get(item.name), left.get(item.name)) for item in made.components if item.kind == "service"
+    ]
     if keeper is not None:
         memory = processes.own_pss(keeper)
         found.append(ComponentState(KEEPER, "healthy", keeper, report.get("started_at"), memory_bytes=memory))
     return found
 
 
-def _state(item: Component, one: Mapping[str, Any] | None) -> ComponentState:
+def _left(layout: Layout) -> dict[str, int]:
+    """What a keeper that was killed left running: component to the oldest of its processes."""
+    prefix = f"{layout.state}|"
+    return {name: min(pids) for name, pids in processes.marked_parts(prefix).items()}
+
+
+def _state(item: Component, one: Mapping[str, Any] | None, left: int | None = None) -> ComponentState:
     status = atomic.read_json(Path(item.run_dir) / FILE_NAME) if item.run_dir else None
+    if one is None and left is not None:
+        detail = "its keeper was killed; it ends by itself within seconds, and `make up` starts it anew"
+        return ComponentState(
+            item.name, "unhealthy", left, memory_bytes=processes.pss(left), detail=detail, status=status
+        )
     if one is None:
         return ComponentState(item.name, "stopped", status=status)
     detail = str(one["detail"])

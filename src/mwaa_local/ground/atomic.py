@@ -61,7 +61,7 @@ def read_json(path: Path) -> dict[str, Any] | None:
     """A JSON object from a file; ``None`` when it is missing, unreadable or something else."""
     try:
         value = json.loads(path.read_text())
-    except (OSError, ValueError):
+    except (OSError, ValueError, RecursionError):
         return None
     return value if isinstance(value, dict) else None
 

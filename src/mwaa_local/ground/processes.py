@@ -81,17 +81,24 @@ def marked(prefix: str) -> set[int]:
 
     It finds what a tree walk cannot: processes whose parent was killed. A process that wiped its variables escapes.
     """
+    return {pid for pids_of_one in marked_parts(prefix).values() for pid in pids_of_one}
+
+
+def marked_parts(prefix: str) -> dict[str, set[int]]:
+    """The same by what follows in the mark up to the next ``|``: by component for a whole environment's prefix."""
     if not LINUX:
-        return set()
+        return {}
     wanted = f"{MARK}={prefix}".encode()
-    found = set()
+    found: dict[str, set[int]] = {}
     for pid in pids():
         if pid == os.getpid():
             continue
         with contextlib.suppress(OSError):
             block = (_PROC / str(pid) / "environ").read_bytes()
-            if block.startswith(wanted) or b"\0" + wanted in block:
-                found.add(pid)
+            start = 0 if block.startswith(wanted) else block.find(b"\0" + wanted) + 1
+            if start or block.startswith(wanted):
+                rest = block[start + len(wanted) :].partition(b"\0")[0]
+                found.setdefault(rest.partition(b"|")[0].decode(errors="replace"), set()).add(pid)
     return found
 
 

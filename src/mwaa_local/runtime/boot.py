@@ -19,7 +19,7 @@ from pathlib import Path
 
 from mwaa_local.catalog import limits
 from mwaa_local.errors import MwaaLocalError
-from mwaa_local.ground import lineage
+from mwaa_local.ground import atomic, lineage
 from mwaa_local.ground import processes as system
 from mwaa_local.runtime import (
     container_packages,
@@ -83,6 +83,15 @@ def run(component: str, variables: Mapping[str, str]) -> int:
     except _Stopped:
         record.set(state=status.STOPPED)
         return 0
+    except (
+        OSError
+    ) as error:  # a file where a folder should be, a disk that is full: the place says more than a traceback
+        failure = atomic.disk_error(
+            error, Path(str(error.filename or variables.get("MWAA__CORE__AIRFLOW_HOME") or run_dir))
+        )
+        record.fail(failure)
+        print(f"{type(failure).__name__}: {failure}", file=sys.stderr, flush=True)
+        return 1
     except BaseException as error:
         record.fail(MwaaLocalError(f"unexpected {type(error).__name__}: {error}"))
         raise

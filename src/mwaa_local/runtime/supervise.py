@@ -36,6 +36,8 @@ _LINE_BYTES = 65_536
 # A component that has lived so long since one of its processes died has got over it, in seconds.
 _STEADY_SECONDS = 600.0
 # What a process gets, after its SIGTERM's time is over and it was killed, to be collected.
+# What the processes of a component get when the keeper was killed, seconds.
+_ORPHAN_SECONDS = 3.0
 _KILL_SECONDS = 5.0
 
 
@@ -246,6 +248,7 @@ class Supervisor:
         self._ready = threading.Event()
         self._deadline: float | None = None
         self._asked_to_stop = False
+        self._parent = os.getppid()
         self._rest: dict[int, bytes] = {}
         self._tails: dict[str, deque[str]] = {name: deque(maxlen=crash.KEPT_LINES) for name in names}
         self._names_by_fd: dict[int, str] = {}
@@ -320,9 +323,11 @@ class Supervisor:
     def _signal(self, number: int) -> None:
         if number in (signal.SIGTERM, signal.SIGINT):
             again, self._asked_to_stop = self._asked_to_stop, True
-            if self._deadline is None:
-                # Serial stopping gives each process its own time; the whole has one end all the same.
-                self._deadline = time.monotonic() + self._drain_seconds
+            orphaned = os.getppid() != self._parent
+            if self._deadline is None or orphaned:
+                # Serial stopping gives each process its own time; the whole has one end all the same. Whoever ended
+                # with our parent is gone too, the database among them: a task could finish and tell nobody.
+                self._deadline = time.monotonic() + (_ORPHAN_SECONDS if orphaned else self._drain_seconds)
             elif again and number == signal.SIGINT:
                 self._deadline = time.monotonic()
             self._record.set(state=status.DRAINING)
