@@ -42,10 +42,12 @@ def address(port: int, path: str) -> tuple[bool, str]:
     try:
         with socket.create_connection(("127.0.0.1", port), timeout=4) as connection:
             connection.sendall(f"GET {path} HTTP/1.0\r\nHost: localhost\r\n\r\n".encode())
-            first = connection.makefile("rb").readline(200).decode("latin-1").strip()
+            answer = connection.makefile("rb").read(65536).decode("utf-8", "replace")
     except OSError as error:
         return False, f"port {port}: {error}"
-    return first.split()[1:2] == ["200"], f"GET {path}: {first or 'no answer'}"
+    first = answer.partition("\r\n")[0]
+    said = answer.partition('"problem": "')[2].partition('", "')[0]
+    return first.split()[1:2] == ["200"], said or f"GET {path}: {first or 'no answer'}"
 
 
 def main(arguments: list[str]) -> int:

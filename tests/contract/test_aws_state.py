@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import importlib.util
 import json
 import os
 import shutil
@@ -18,6 +19,7 @@ from botocore.exceptions import ClientError
 from patience import until
 
 from mwaa_local.aws import soundness
+from mwaa_local.engines import probes
 
 pytestmark = pytest.mark.contract
 DRAIN = {"MaxNumberOfMessages": 10, "WaitTimeSeconds": 0}
@@ -56,6 +58,15 @@ class Small:
 
     def free(self) -> None:
         (self.inside / "filler").unlink()
+
+
+def _docker_health() -> Any:
+    path = Path(__file__).resolve().parents[2] / "docker/health.py"
+    spec = importlib.util.spec_from_file_location("docker_health", path)
+    assert spec and spec.loader
+    module = importlib.util.module_from_spec(spec)
+    spec.loader.exec_module(module)
+    return module
 
 
 def _may_mount() -> bool:
@@ -113,9 +124,13 @@ def test_a_full_disk_is_answered_with_an_error_and_what_was_answered_before_is_t
         "ssm": "InternalServerError",
         "logs": "ServiceUnavailableException",
     }
-    health = endpoint.private("GET", "health")[1]
-    assert health["status"] == "failing"
+    code, health = endpoint.private("GET", "health")
+    assert (code, health["status"]) == (507, "failing")
     assert "No space left" in health["problem"]
+    probe = {"kind": "aws", "url": endpoint.url, "path": "/_mwaa_local/health", "region": REGION, "provision": {}}
+    assert "No space left" in probes.ask(probe, probes.Memory(0, 0.0)), "what `status` shows"
+    healthy, line = _docker_health().address(int(endpoint.url.rpartition(":")[2]), "/_mwaa_local/health")
+    assert (healthy, "No space left" in line) == (False, True), "what Docker's health check shows"
     assert clients["s3"].get_object(Bucket="bkt", Key="before")["Body"].read() == b"before" * 5000
     small.free()
     assert until(lambda: endpoint.private("GET", "health")[1]["status"] == "ok", seconds=15)

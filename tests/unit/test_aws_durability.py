@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from disk_support import BROKEN, FULL, Disk
+from faulty_disk_support import BROKEN, FULL, Disk
 
 from mwaa_local.aws import statefiles
 from mwaa_local.aws.checkpoint import SMALL, Checkpoints

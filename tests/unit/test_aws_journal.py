@@ -6,7 +6,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from disk_support import FULL, Disk
+from faulty_disk_support import FULL, Disk
 
 from mwaa_local.aws.journal import Journal, Replayed
 from mwaa_local.ground import disk

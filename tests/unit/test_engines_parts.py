@@ -13,7 +13,7 @@ from types import SimpleNamespace
 from typing import Any
 
 import pytest
-from disk_support import FULL, Disk
+from faulty_disk_support import FULL, Disk
 
 from mwaa_local.engines import console, plan, ports
 from mwaa_local.engines import inputs as workflow

@@ -51,14 +51,9 @@ VALUES = [
 ]
 FIELDS = [
     "Name",
-    "AirflowVersion",
     "MinWorkers",
     "Tags",
-    "AirflowConfigurationOptions",
     "NetworkConfiguration",
-    "LoggingConfiguration",
-    "DagS3Path",
-    "PluginsS3ObjectVersion",
     "Local",
 ]
 DOCUMENTS = [

@@ -137,7 +137,8 @@ class Endpoint:
     ) -> tuple[int, dict[str, Any]]:
         parts = path.strip("/").split("/")
         if method == "GET" and parts == ["health"]:
-            return 200, self._health()
+            health = self._health()
+            return (507 if health["problem"] else 200), health
         if method == "POST" and parts == ["checkpoint"]:
             return (
                 (200, self._health())

@@ -18,6 +18,7 @@ kind           settings                                               well means
 from __future__ import annotations
 
 import http.client
+import json
 import time
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
@@ -86,12 +87,24 @@ def _http(probe: Mapping[str, Any], _memory: Memory) -> str:
     try:
         connection.request("GET", parts.path or "/")
         response = connection.getresponse()
-        response.read(65536)
-        return "" if response.status == 200 else f"HTTP {response.status} from {probe['url']}"
+        body = response.read(65536)
+        if response.status == 200:
+            return ""
+        return _problem(body) or f"HTTP {response.status} from {probe['url']}"
     except http.client.HTTPException as error:
         return f"{type(error).__name__} from {probe['url']}"
     finally:
         connection.close()
+
+
+def _problem(body: bytes) -> str:
+    """What an answer says is wrong, in its own words; empty if it has none."""
+    try:
+        document = json.loads(body)
+    except ValueError:
+        return ""
+    problem = document.get("problem") if isinstance(document, dict) else None
+    return problem if isinstance(problem, str) else ""
 
 
 def _aws(probe: Mapping[str, Any], memory: Memory) -> str:

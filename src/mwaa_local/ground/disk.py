@@ -1,7 +1,7 @@
 """The calls of the operating system by which state reaches the disk, in one place.
 
 ``CALLS`` is the seam at which a test fails the third write, cuts one short, or notes the sequence and replays every
-beginning of it (``tests/unit/disk_support.py``).
+beginning of it (``tests/unit/faulty_disk_support.py``).
 """
 
 from __future__ import annotations
