@@ -141,7 +141,7 @@ def main() -> int:
         if output:
             print(f"the tests fail without any mutant: {stage}\n{output[-2000:]}", file=sys.stderr)
             return 2
-        limits[stage] = 10 + 4 * (time.monotonic() - begun)
+        limits[stage] = 30 + 6 * (time.monotonic() - begun)
     survivors = [mutant for mutant in mutants if not _falls(mutant, stages[mutant.module], limits)]
     name = words.written.stem if words.written else words.room
     report = WORK / f"{name}.json"

@@ -65,15 +65,15 @@ def write(folder: Path, service: str, content: bytes) -> None:
         OSError: The disk refused; the old file stands.
     """
     path = folder / f"{service}.json"
-    named = manifest(folder)
-    if service not in named:  # first: a file that is not named could vanish unseen
-        text = json.dumps({"services": sorted({*named, *services(folder), service})})
-        atomic.replace(folder / MANIFEST, text.encode())
     before = path.with_name(path.name + BEFORE)
     if path.exists():
         before.unlink(missing_ok=True)
         os.link(path, before)
     atomic.replace(path, content)
+    named = manifest(folder)
+    if service not in named:  # after the file: named first, it would seem lost to a start after a kill in between
+        text = json.dumps({"services": sorted({*named, *services(folder), service})})
+        atomic.replace(folder / MANIFEST, text.encode())
 
 
 def manifest(folder: Path) -> set[str]:
