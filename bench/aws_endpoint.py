@@ -1,9 +1,10 @@
-"""The AWS endpoint against plain MiniStack, side by side in one run: medians of five.
+"""The AWS endpoint against plain MiniStack, or another version of ours, side by side in one run: medians of five.
 
-    python bench/aws_endpoint.py [--rounds 5] [--json FILE]
+    python bench/aws_endpoint.py [--rounds 5] [--against ../other/src] [--json FILE]
 
-Figures: start to health, memory (PSS) with a queue, a bucket and log groups in use, SQS sends over one connection, the
-delay of a message sent during a long poll, and the slowest request while 20 MB of state are being written.
+Figures: start to health, memory (PSS) with a queue, a bucket and log groups in use, SQS sends and receives, S3 puts and
+gets, new secrets over one connection, the delay of a message sent during a long poll, and the slowest request while
+20 MB of state are being written.
 """
 
 from __future__ import annotations
@@ -39,6 +40,16 @@ def free_port() -> int:
 def ours(port: int, folder: Path) -> tuple[list[str], dict[str, str], str]:
     command = [sys.executable, "-m", "mwaa_local.aws.server", "--port", str(port), "--state", str(folder)]
     return command, dict(os.environ), "/_mwaa_local/health"
+
+
+def other(source: Path) -> Callable[[int, Path], tuple[list[str], dict[str, str], str]]:
+    """Another version of ours, from its ``src`` folder."""
+
+    def kind(port: int, folder: Path) -> tuple[list[str], dict[str, str], str]:
+        command, variables, health = ours(port, folder)
+        return command, {**variables, "PYTHONPATH": str(source.resolve())}, health
+
+    return kind
 
 
 def plain(port: int, folder: Path) -> tuple[list[str], dict[str, str], str]:
@@ -99,6 +110,35 @@ class Queue:
     def call(self, action: str, **document: Any) -> dict[str, Any]:
         return self._wire.call_json("sqs", f"AmazonSQS.{action}", {"QueueUrl": self._url, **document}, version="1.0")
 
+    def take(self) -> None:
+        """Receive one message and delete it."""
+        message = self.call("ReceiveMessage")["Messages"][0]
+        self.call("DeleteMessage", ReceiptHandle=message["ReceiptHandle"])
+
+
+class Objects:
+    """One connection to the bucket."""
+
+    def __init__(self, endpoint: str) -> None:
+        self._connection = http.client.HTTPConnection(endpoint.removeprefix("http://"), timeout=30)
+        self._scope = f"AWS4-HMAC-SHA256 Credential=test/20260101/{REGION}/s3/aws4_request, Signature=none"
+
+    def call(self, method: str, number: int) -> None:
+        """Put or get a small object."""
+        body = b"x" * 2000 if method == "PUT" else None
+        self._connection.request(method, f"/bench/k{number}", body, {"Authorization": self._scope})
+        response = self._connection.getresponse()
+        response.read()
+        if response.status >= 300:
+            raise RuntimeError(f"{method}: HTTP {response.status}")
+
+
+def per_second(number: int, call: Callable[[int], None]) -> float:
+    begun = time.monotonic()
+    for one in range(number):
+        call(one)
+    return number / (time.monotonic() - begun)
+
 
 def measure(kind: Callable[[int, Path], tuple[list[str], dict[str, str], str]]) -> dict[str, float]:
     with running(kind) as (endpoint, pid, start):
@@ -110,12 +150,26 @@ def measure(kind: Callable[[int, Path], tuple[list[str], dict[str, str], str]]) 
         for _ in range(500):
             queue.call("SendMessage", MessageBody=body)
         rate = 500 / (time.monotonic() - begun)
+        received = per_second(200, lambda _number: queue.take())
         queue.call("PurgeQueue")
+        objects, wire = Objects(endpoint), Wire(endpoint, REGION, timeout_s=30)
+        puts = per_second(300, lambda number: objects.call("PUT", number))
+        gets = per_second(300, lambda number: objects.call("GET", number))
+
+        def secret(number: int) -> None:
+            document = {"Name": f"n{number}", "SecretString": "x" * 40, "ClientRequestToken": f"9{number:031d}"}
+            wire.call_json("secretsmanager", "secretsmanager.CreateSecret", document)
+
+        secrets = per_second(100, secret)
         memory = pss_mb(pid)
         return {
             "start_s": start,
             "pss_mb": memory,
             "sqs_sends_per_s": rate,
+            "sqs_receives_per_s": received,
+            "s3_puts_per_s": puts,
+            "s3_gets_per_s": gets,
+            "new_secrets_per_s": secrets,
             "long_poll_ms": long_poll_ms(endpoint),
             "slowest_while_saving_ms": slowest_ms(endpoint),
         }
@@ -166,21 +220,24 @@ def slowest_ms(endpoint: str) -> float:
 def main() -> int:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--rounds", type=int, default=5)
+    parser.add_argument("--against", type=Path, help="src folder of another version of ours, instead of MiniStack")
     parser.add_argument("--json", type=Path, help="write the figures here as well")
     given = parser.parse_args()
-    for kind in (ours, plain):
+    against = other(given.against) if given.against else plain
+    kinds = {"ours": ours, "against": against}
+    for kind in kinds.values():
         with running(kind):
             pass  # the first start of each compiles; the ones after it are what a user sees
-    found: dict[str, list[dict[str, float]]] = {"ours": [], "plain": []}
+    found: dict[str, list[dict[str, float]]] = {name: [] for name in kinds}
     for number in range(given.rounds):
-        for name, kind in (("ours", ours), ("plain", plain)):
+        for name, kind in kinds.items():
             print(f"round {number + 1}/{given.rounds}: {name}", file=sys.stderr)
             found[name].append(measure(kind))
     report = {}
-    print(f"{'':26}{'ours':>12}{'MiniStack':>12}{'ratio':>8}")
+    print(f"{'':26}{'ours':>12}{'other' if given.against else 'MiniStack':>12}{'ratio':>8}")
     for figure in found["ours"][0]:
-        mine, theirs = (statistics.median(run[figure] for run in found[name]) for name in ("ours", "plain"))
-        report[figure] = {"ours": round(mine, 3), "plain": round(theirs, 3), "ratio": round(mine / theirs, 3)}
+        mine, theirs = (statistics.median(run[figure] for run in found[name]) for name in kinds)
+        report[figure] = {"ours": round(mine, 3), "against": round(theirs, 3), "ratio": round(mine / theirs, 3)}
         print(f"{figure:26}{mine:12.2f}{theirs:12.2f}{mine / theirs:8.2f}")
     if given.json:
         given.json.write_text(json.dumps(report, indent=2) + "\n")

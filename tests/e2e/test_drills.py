@@ -43,11 +43,12 @@ class Data:
         self.tool = tool
         self.count = 0
 
-    def client(self, service: str) -> Any:
-        return aws.client(service, self.tool.json("status", code=None)["aws"], REGION)
+    def clients(self, *services: str) -> list[Any]:
+        address = self.tool.json("status", code=None)["aws"]
+        return [aws.client(service, address, REGION) for service in services]
 
     def put(self, number: int = 10) -> None:
-        s3, sqs, secrets, ssm = (self.client(name) for name in ("s3", "sqs", "secretsmanager", "ssm"))
+        s3, sqs, secrets, ssm = self.clients("s3", "sqs", "secretsmanager", "ssm")
         if not self.count:
             s3.create_bucket(Bucket="drill")
             sqs.create_queue(QueueName="drill")
@@ -62,7 +63,7 @@ class Data:
 
     def missing(self) -> list[str]:
         """What was told to be stored and is not there."""
-        s3, sqs, secrets, ssm = (self.client(name) for name in ("s3", "sqs", "secretsmanager", "ssm"))
+        s3, sqs, secrets, ssm = self.clients("s3", "sqs", "secretsmanager", "ssm")
         url = sqs.get_queue_url(QueueName="drill")["QueueUrl"]
         messages: set[str] = set()
         while found := sqs.receive_message(QueueUrl=url, MaxNumberOfMessages=10, VisibilityTimeout=30).get("Messages"):
@@ -143,7 +144,7 @@ def test_up_killed_at_random_moments_is_finished_by_the_next(up: Tool, data: Dat
     chance = random.Random(SEED)
     print(f"MWAA_LOCAL_DRILL_SEED={SEED}")
     words = [sys.executable, "-m", "mwaa_local", "--project", str(up.folder), "--engine", "process", "up"]
-    for _ in range(int(os.environ.get("MWAA_LOCAL_DRILLS", "4"))):
+    for _ in range(int(os.environ.get("MWAA_LOCAL_DRILLS", "3"))):
         up.good("down")
         pause = chance.uniform(0.2, 8.0)
         child = subprocess.Popen(words, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
@@ -212,7 +213,7 @@ def test_a_full_disk_is_said_and_nothing_that_was_answered_is_lost(tmp_path: Pat
         with contextlib.suppress(OSError), filler.open("ab", buffering=0) as file:
             while file.write(b"x" * 512) == 512:
                 pass
-        s3, secrets = data.client("s3"), data.client("secretsmanager")
+        s3, secrets = data.clients("s3", "secretsmanager")
         for call in (
             lambda: s3.put_object(Bucket="drill", Key="full", Body=b"x" * 100_000),
             lambda: secrets.create_secret(Name="full", SecretString="x" * 5000),
