@@ -15,7 +15,7 @@ from tool import Tool, wait_for
 
 from mwaa_local.observability.airflow_api import AirflowApi
 
-pytestmark = pytest.mark.timeout(900)
+pytestmark = [pytest.mark.drills, pytest.mark.timeout(900)]
 
 SLOW = """
 from datetime import datetime, timedelta

@@ -56,3 +56,17 @@ def test_else_processes_with_dockers_reason(tmp_path: Path, asked: list[str | No
     asked += ["no daemon answers", "no daemon answers"]
     assert chosen(tmp_path) == ("process", "no daemon answers")
     assert chosen(tmp_path, kept="podman") == ("process", "no daemon answers"), "a note of no engine is none"
+
+
+@pytest.mark.parametrize("note", [None, "", "\0", "dock", b"\xff"])
+@pytest.mark.parametrize(("name", "plan"), [("process", "plan.json"), ("docker", "docker/plan.json")])
+def test_a_damaged_note_does_not_hide_the_data(
+    tmp_path: Path, asked: list[str | None], name: str, plan: str, note: str | bytes | None
+) -> None:
+    """Else an empty environment of the other engine would answer in its place."""
+    state = model.load(tmp_path, flags={}, variables={}).state
+    (state / plan).parent.mkdir(parents=True)
+    (state / plan).write_text("{}")
+    if note is not None:
+        (state / "engine").write_bytes(note if isinstance(note, bytes) else note.encode())
+    assert chosen(tmp_path)[0] == name

@@ -381,3 +381,13 @@ def test_nothing_is_run_in_what_is_no_airflow(shell: Rig) -> None:
     with pytest.raises(EngineError) as caught:
         shell.engine.run("worker", ["exit 0"], interactive=False)
     assert caught.value.why == "components: none yet"
+
+
+def test_an_environment_of_the_docker_engine_is_not_hidden_behind_an_empty_one(rig: Rig) -> None:
+    plan_of_docker = rig.layout.state / "docker" / "plan.json"
+    plan_of_docker.parent.mkdir(parents=True)
+    plan_of_docker.write_text("{}")
+    with pytest.raises(EngineError, match="started with the docker engine"):
+        rig.up()
+    assert rig.calls == []
+    assert not rig.layout.secrets.exists()

@@ -12,6 +12,7 @@ from mwaa_local.cli import output
 from mwaa_local.cli.context import Settings, settings
 from mwaa_local.engines.protocol import ComponentState, Engine, UpResult
 from mwaa_local.errors import EngineError, UsageError
+from mwaa_local.ground import atomic
 from mwaa_local.model import Environment
 
 DEFAULT_TIMEOUT_S = 300.0
@@ -65,7 +66,7 @@ def bring_up(chosen: Settings, environment: Environment, *, timeout_s: float) ->
     progress = output.StepProgress()
     choice.engine.prepare(environment, progress)
     result = choice.engine.up(environment, progress, timeout_s=timeout_s)
-    (environment.state / "engine").write_text(choice.engine.name + "\n", encoding="utf-8")
+    atomic.replace(environment.state / "engine", f"{choice.engine.name}\n".encode())
     for warning in result.warnings:
         output.warn(warning)
     return result, choice.engine, time.monotonic() - begin

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import os
 import shutil
 import time
 from collections.abc import Iterator, Mapping, Sequence
@@ -249,12 +248,7 @@ class DockerEngine:
         return same_version and running.issuperset(_NEIGHBOURS) and changed.isdisjoint(_NEIGHBOURS)
 
     def _write(self, made: Made) -> None:
-        self._folder.mkdir(parents=True, exist_ok=True)
-        path = made.files[-1]
-        partial = path.with_name(f".{path.name}.{os.getpid()}")
-        with os.fdopen(os.open(partial, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o600), "w", encoding="utf-8") as file:
-            file.write(made.overlay)
-        partial.replace(path)
+        atomic.replace(made.files[-1], made.overlay.encode())
         made.plan.write(self._folder / "plan.json")
 
     @property

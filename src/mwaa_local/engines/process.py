@@ -100,6 +100,7 @@ class ProcessEngine:
     ) -> UpResult:
         began = time.time()
         with self._alone(progress):
+            self._refuse_other_engine()
             self._layout.hide()
             before = self._plan()
             if not keeper_client.runs(self._layout):
@@ -149,6 +150,17 @@ class ProcessEngine:
                 *warnings(states),
             ],
         )
+
+    def _refuse_other_engine(self) -> None:
+        """Data of the other engine is neither used nor hidden behind a second, empty environment."""
+        docker = self._layout.state / "docker" / "plan.json"
+        if docker.exists() and not self._layout.plan.exists():
+            raise EngineError(
+                f"{self._environment.name} was started with the docker engine, and its data lies in Docker's volumes",
+                where=str(docker.parent),
+                hint="mwaa-local --engine docker up; or `mwaa-local --engine docker reset` first (wipes it); "
+                "or give this environment another Name",
+            )
 
     def _wait(
         self,
