@@ -75,6 +75,13 @@ def disk_error(error: OSError, path: Path) -> MachineError:
             why=str(error),
             hint="free some space and run `make up` again: what was half written is never used",
         )
+    if error.errno in (errno.EEXIST, errno.ENOTDIR, errno.EISDIR):
+        return MachineError(
+            "a file stands where a folder should be, or the other way round",
+            where=str(path),
+            why=str(error),
+            hint="move it away, then run the command again",
+        )
     return MachineError("a file cannot be written", where=str(path), why=str(error), hint="check its owner and mode")
 
 

@@ -83,12 +83,11 @@ def run(component: str, variables: Mapping[str, str]) -> int:
     except _Stopped:
         record.set(state=status.STOPPED)
         return 0
-    except (
-        OSError
-    ) as error:  # a file where a folder should be, a disk that is full: the place says more than a traceback
-        failure = atomic.disk_error(
-            error, Path(str(error.filename or variables.get("MWAA__CORE__AIRFLOW_HOME") or run_dir))
-        )
+    except OSError as error:
+        if error.filename is None:  # no file's: a traceback says more
+            record.fail(MwaaLocalError(f"unexpected {type(error).__name__}: {error}"))
+            raise
+        failure = atomic.disk_error(error, Path(os.fsdecode(error.filename)))
         record.fail(failure)
         print(f"{type(failure).__name__}: {failure}", file=sys.stderr, flush=True)
         return 1
