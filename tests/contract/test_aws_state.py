@@ -132,6 +132,8 @@ def test_a_full_disk_is_answered_with_an_error_and_what_was_answered_before_is_t
     healthy, line = _docker_health().address(int(endpoint.url.rpartition(":")[2]), "/_mwaa_local/health")
     assert (healthy, "No space left" in line) == (False, True), "what Docker's health check shows"
     assert clients["s3"].get_object(Bucket="bkt", Key="before")["Body"].read() == b"before" * 5000
+    read = clients["sqs"].receive_message(QueueUrl=url, VisibilityTimeout=0)["Messages"]
+    assert [message["Body"] for message in read] == ["before" * 500], "reading goes on"
     small.free()
     assert until(lambda: endpoint.private("GET", "health")[1]["status"] == "ok", seconds=15)
     for call in calls("after").values():

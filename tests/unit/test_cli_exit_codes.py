@@ -28,6 +28,12 @@ def test_up_is_good(command_line: CommandLine) -> None:
     assert (command_line.project / ".mwaa/local/engine").read_text() == "process\n"
 
 
+def test_up_notes_the_engine_so_that_the_environment_stays_where_its_data_lie(command_line: CommandLine) -> None:
+    assert command_line("up").code == 0
+    notes = list(command_line.project.glob(".mwaa/*/engine"))
+    assert [note.read_text() for note in notes] == ["process\n"]
+
+
 def test_up_with_failed_requirements_fails_and_shows_them(command_line: CommandLine) -> None:
     command_line.engine.verdicts = [FAILED]
     for words in (["up"], ["up", "--json"]):

@@ -232,8 +232,11 @@ class Host:
         return sorted(self.app._loaded_modules)
 
     def changes(self, method: str, headers: Mapping[str, str], body: bytes, query: Mapping[str, Any]) -> bool:
-        """Whether a request may change what is kept."""
-        return method not in ("GET", "HEAD", "OPTIONS") and not action_of(headers, body, query).startswith(_READS)
+        """Whether a request may change what is kept. Handing out a message is no change that anyone relies on."""
+        if method in ("GET", "HEAD", "OPTIONS"):
+            return False
+        action = action_of(headers, body, query)
+        return action != "ReceiveMessage" and not action.startswith(_READS)
 
     async def handled(
         self, service: str, path: str, headers: Mapping[str, str], body: bytes, query: Mapping[str, Any]

@@ -199,9 +199,10 @@ class Queues:
                     return {}
             if messages:
                 fields = ("id", "receipt_handle", "visible_at", "receive_count", "first_receive_at")
-                self._write(
-                    {"op": "recv", "q": key, "m": [[message[field] for field in fields] for message in messages]}
-                )
+                record = {"op": "recv", "q": key, "m": [[message[field] for field in fields] for message in messages]}
+                if not self._journal.append(record):
+                    # They are handed out all the same: refused, they would be in flight for hours with nobody.
+                    self._changed("sqs")
             return result
         finally:
             if gone is not None:
