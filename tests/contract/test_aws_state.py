@@ -336,6 +336,27 @@ def test_damage_is_named_and_left_as_it_is_and_repair_keeps_all_the_rest(kind: s
         endpoint.kill()
 
 
+def test_older_versions_of_objects_are_looked_at_too(tmp_path: Path) -> None:
+    endpoint = Endpoint(tmp_path / "state")
+    endpoint.start()
+    s3 = endpoint.client("s3")
+    s3.create_bucket(Bucket="bkt", CreateBucketConfiguration={"LocationConstraint": REGION})
+    s3.put_bucket_versioning(Bucket="bkt", VersioningConfiguration={"Status": "Enabled"})
+    for number in range(3):
+        s3.put_object(Bucket="bkt", Key="dags/a.py", Body=b"x" * (number + 1))
+    s3.put_object(Bucket="bkt", Key="gone", Body=b"y")
+    s3.delete_object(Bucket="bkt", Key="gone")
+    endpoint.stop()
+    assert soundness.check(endpoint.state) == []
+    files = sorted(endpoint.state.glob("s3/.versions/*/bkt/*/dags/a.py"), key=lambda path: path.stat().st_size)
+    assert [path.stat().st_size for path in files] == [1, 2]
+    files[0].unlink()
+    files[1].write_bytes(b"")
+    found = {damage.path: damage.what for damage in soundness.check(endpoint.state)}
+    assert found.keys() == set(files)
+    assert "is missing" in found[files[0]] and "has 0 bytes" in found[files[1]]
+
+
 def test_secrets_are_for_the_owners_eyes_only(state: Path) -> None:
     (state / "services").chmod(0o755)  # as an earlier version left it
     endpoint = Endpoint(state)

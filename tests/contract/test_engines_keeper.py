@@ -17,7 +17,7 @@ from patience import Stopwatch, until
 
 from mwaa_local.engines import plan
 from mwaa_local.engines.plan import Component
-from mwaa_local.ground import processes
+from mwaa_local.ground import locks, processes
 
 pytestmark = pytest.mark.skipif(not processes.LINUX, reason="reads /proc")
 
@@ -354,3 +354,29 @@ def test_a_damaged_new_plan_changes_nothing(keeper: Fixture) -> None:
     time.sleep(0.5)
     assert keeper.process.poll() is None
     assert keeper.of("one")["pid"] == pid
+
+
+def test_a_removed_lock_is_made_again_and_lets_no_second_keeper_in(keeper: Fixture) -> None:
+    keeper.start(keeper.service("one"))
+    keeper.healthy("one")
+    pid = keeper.of("one")["pid"]
+    lock = keeper.state / "keeper.lock"
+    lock.unlink()
+    keeper.wait(lambda: locks.locked(lock))
+    assert keeper.process is not None
+    assert lock.read_text() == str(keeper.process.pid)
+    words = [sys.executable, "-m", "mwaa_local.engines.keeper", "--state", str(keeper.state)]
+    assert subprocess.run(words, capture_output=True, timeout=30).returncode == 3, "another keeper has it"
+    assert keeper.of("one")["pid"] == pid, "nothing was restarted"
+    assert keeper.stop() == 0
+
+
+def test_a_keeper_whose_lock_another_has_taken_ends_with_all_it_kept(keeper: Fixture) -> None:
+    keeper.start(keeper.service("one"))
+    keeper.healthy("one")
+    other = keeper.work / "lock"
+    with locks.lock(other, seconds=0, busy="busy"):
+        other.replace(keeper.state / "keeper.lock")
+        assert keeper.process is not None
+        until(lambda: keeper.process is not None and keeper.process.poll() is not None)
+        assert keeper.alive() == set()

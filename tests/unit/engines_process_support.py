@@ -55,7 +55,7 @@ class Rig:
         monkeypatch.setattr(keeper_client, "kill", lambda _layout: say("kill", False))
         monkeypatch.setattr(ports, "is_free", lambda _port: True)  # another environment may run on this machine
         monkeypatch.setattr(process, "until_healthy", self._wait)
-        monkeypatch.setattr(postgres, "describe", lambda _home: self.cluster)
+        monkeypatch.setattr(postgres, "describe", self._describe)
         monkeypatch.setattr(base, "ensure_base", self._base)
         self.load()
 
@@ -77,6 +77,10 @@ class Rig:
         assert made is not None and made.generation == generation, "the plan that is waited for is the one that is kept"
         self.waits.append((list(names), timeout_s))
         return {"scheduler": 1.5}
+
+    def _describe(self, home: Path) -> Any:
+        home.mkdir(parents=True, exist_ok=True)
+        return self.cluster
 
     def _base(self, wanted: Any, cache: Path, *, environment: Mapping[str, str], emit: Any) -> Any:
         self.calls.append(f"base {wanted.airflow}")

@@ -111,6 +111,24 @@ def test_a_generation_that_is_missing_is_damage(tmp_path: Path) -> None:
     assert numbers(read(tmp_path, covered=2)[0]) == [3], "covered: it is not needed"
 
 
+def test_the_very_first_generation_is_missed_too(tmp_path: Path) -> None:
+    journal = write(tmp_path, 1)
+    journal.rotate()
+    journal.append({"op": "n", "n": 2})
+    (tmp_path / "sqs.00000001.journal").unlink()
+    with pytest.raises(DamagedError, match="00000001.journal: is missing"):
+        read(tmp_path)
+
+
+def test_a_generation_that_is_no_file_is_damage(tmp_path: Path) -> None:
+    write(tmp_path, 1)
+    path = tmp_path / "sqs.00000001.journal"
+    path.unlink()
+    path.mkdir()
+    with pytest.raises(DamagedError, match="cannot be read"):
+        read(tmp_path)
+
+
 def test_a_journal_that_is_gone_beside_its_snapshot_is_damage(tmp_path: Path) -> None:
     with pytest.raises(DamagedError, match="00000005.journal: is missing"):
         read(tmp_path, covered=4)

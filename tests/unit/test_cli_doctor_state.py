@@ -50,7 +50,7 @@ def test_sound_data(project: Rig, run: Run) -> None:
     code, out, _ = run("--state", "--json")
     found: dict[str, Any] = json.loads(out)
     assert (code, found["sound"], found["damage"], found["copy"], found["engine"]) == (0, True, [], None, "process")
-    assert len(found["looked_at"]) == 2
+    assert len(found["looked_at"]) == 3
 
 
 def test_damage_is_told_and_repaired_only_when_asked(project: Rig, run: Run) -> None:

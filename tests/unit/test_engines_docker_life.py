@@ -131,9 +131,25 @@ def test_a_database_that_is_gone_is_said_and_none_is_made_in_its_place(
     up(fake, environment)
     fake.answer("volume ls")
     fake.forget()
+    (environment.state / "docker" / "kept.json").unlink()  # as an earlier version left it
     with pytest.raises(EngineError, match=r"is gone \(Airflow 3\.2\.1 used it\)") as caught:
         up(fake, environment)
     assert caught.value.where == f"volume mwaa-{environment.id}_database-3"
+    assert compose_calls(fake) == []
+
+
+@pytest.mark.parametrize("name", ["aws", "database-3", "database-2"])
+def test_a_volume_with_data_that_is_gone_is_named(fake: FakeDocker, environment: Environment, name: str) -> None:
+    project = f"mwaa-{environment.id}"
+    names = ["aws", "database-2", "database-3", "packages", "secrets"]
+    up(fake, environment)
+    fake.answer("volume ls", "".join(f"{project}_{one}\n" for one in names))
+    up(fake, environment)
+    fake.answer("volume ls", "".join(f"{project}_{one}\n" for one in names if one not in (name, "packages")))
+    fake.forget()
+    with pytest.raises(EngineError, match="data are gone") as caught:
+        up(fake, environment)
+    assert caught.value.where == f"volume {project}_{name}"
     assert compose_calls(fake) == []
 
 

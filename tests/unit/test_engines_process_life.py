@@ -257,7 +257,7 @@ def test_reset_kills_and_wipes_all_but_the_lock_it_holds(rig: Rig, monkeypatch: 
     outside.mkdir()
     (rig.layout.state / "link").symlink_to(outside)
     for major in ("2", "3"):
-        rig.layout.postgres(major).mkdir()
+        rig.layout.postgres(major).mkdir(exist_ok=True)
     rig.engine.reset()
     assert rig.calls[-1] == "kill"
     assert sorted(destroyed) == [rig.layout.postgres("2"), rig.layout.postgres("3")]
@@ -391,3 +391,33 @@ def test_an_environment_of_the_docker_engine_is_not_hidden_behind_an_empty_one(r
         rig.up()
     assert rig.calls == []
     assert not rig.layout.secrets.exists()
+
+
+def test_a_template_that_postgresql_cannot_use_is_made_again_once(rig: Rig, monkeypatch: pytest.MonkeyPatch) -> None:
+    made: list[Path] = []
+    tried: list[Path] = []
+    good = postgres.Cluster(rig.folder / "data", "same", Path("/pg/bin"))
+
+    def ensure(cache: Path, name: str, *_: Any, **__: Any) -> Path:
+        place = cache / "databases" / name
+        place.mkdir(parents=True, exist_ok=True)
+        made.append(place)
+        return place
+
+    def create(home: Path, *, password: str, template: Path) -> postgres.Cluster:
+        tried.append(template)
+        if len(tried) == 1:
+            raise EngineError("PostgreSQL set-up failed")
+        return good
+
+    monkeypatch.setattr(template, "ensure", ensure)
+    monkeypatch.setattr(template, "key", lambda *_: "3.2.1-pg16-x")
+    monkeypatch.setattr(postgres, "binaries", lambda: Path("/pg/bin"))
+    monkeypatch.setattr(postgres, "create", create)
+    rig.cluster = None
+    assert "made an empty database of Airflow 3.2.1" in rig.up().changes
+    assert len(made) == len(tried) == 2
+    tried.clear()
+    monkeypatch.setattr(postgres, "create", lambda *_, **__: (_ for _ in ()).throw(EngineError("no")))
+    with pytest.raises(EngineError, match="no"):
+        rig.up()

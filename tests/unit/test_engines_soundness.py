@@ -11,6 +11,7 @@ from typing import Any
 import pytest
 from engines_process_support import Rig
 
+from mwaa_local.aws import soundness as aws_soundness
 from mwaa_local.aws import statefiles
 from mwaa_local.aws.journal import Journal
 from mwaa_local.engines import keeper_client, postgres, process_view, soundness
@@ -18,7 +19,7 @@ from mwaa_local.engines.layout import Layout
 from mwaa_local.errors import EngineError, MachineError
 
 # Before any stand-in takes its place.
-REPORT = keeper_client.report
+REPORT, DESCRIBE = keeper_client.report, postgres.describe
 
 
 def _cluster(home: Path) -> None:
@@ -41,6 +42,10 @@ def _endpoint(aws: Path) -> None:
     for number in range(3):
         journal.append({"op": "send", "q": ["a", "r", "q"], "n": number})
     journal.close()
+    logs = Journal(aws / "journal", "cloudwatch_logs")
+    logs.open(lambda _record: None)
+    logs.close()
+    aws_soundness.note_opened(aws)
 
 
 @pytest.fixture
@@ -89,6 +94,13 @@ DAMAGES: dict[str, tuple[str, Callable[[Path], None], bool]] = {
     "an unusable Fernet key": ("secrets.json", _member(fernet_key="x"), True),
     "a Fernet key of 31 bytes": ("secrets.json", _member(fernet_key="A" * 42), True),
     "one key too many": ("secrets.json", _member(more="x"), True),
+    "keys of another environment": (
+        "secrets.json",
+        _member(database_password="0" * 32, web_secret="other", fernet_key="A" * 43 + "="),
+        True,
+    ),
+    "the journals gone": ("aws/journal", _gone, True),
+    "an unreadable journal": ("aws/journal/sqs.00000001.journal", lambda path: (path.unlink(), path.mkdir()), True),
     "the database's folder gone": ("postgres-3", _gone, False),
     "the database's data gone": ("postgres-3/data", _gone, False),
     "a file of the database gone": ("postgres-3/data/PG_VERSION", _gone, False),
@@ -125,7 +137,7 @@ def test_damage_is_refused_by_name_and_nothing_is_changed_or_started(
     assert rig.calls == [], "nothing was started"
     assert _contents(layout.state) == before
     found = soundness.check(layout)
-    assert [bool(one.repair) for one in found] == [mendable]
+    assert {bool(one.repair) for one in found} == {mendable}
 
 
 @pytest.mark.parametrize("kind", [kind for kind, (_where, _harm, mendable) in DAMAGES.items() if mendable])
@@ -144,7 +156,7 @@ def test_what_can_be_mended_is_mended_after_a_copy(
     assert _contents(done.copy) == harmed, "as it was"
     assert done.copy.parent == layout.state.parent
     assert done.left == ()
-    assert len(done.done) == 1
+    assert done.done
     assert json.loads(layout.secrets.read_text()) == secrets, "the very same keys"
     rig.up()
     assert rig.calls[-1] == "start"
@@ -155,6 +167,23 @@ def test_what_cannot_be_mended_stays_named(layout: Layout) -> None:
     done = soundness.repair(layout)
     assert done.done == ()
     assert [one.damage.path for one in done.left] == [layout.postgres("3") / "data"]
+
+
+def test_a_database_that_only_its_note_knows_of_is_missed(layout: Layout) -> None:
+    """As in a project of before the list of folders."""
+    _gone(layout.state / "kept.json")
+    _gone(layout.postgres("3"))
+    assert [one.damage.path for one in soundness.check(layout)] == [layout.postgres("3")]
+
+
+def test_a_project_that_was_moved_keeps_its_database(layout: Layout, tmp_path: Path) -> None:
+    there = tmp_path / "elsewhere"
+    shutil.move(layout.state, there)
+    moved = Layout(there)
+    assert soundness.check(moved) == []
+    cluster = DESCRIBE(moved.postgres("3"))
+    assert cluster is not None
+    assert cluster.data == moved.postgres("3") / "data"
 
 
 def test_keys_that_no_plan_knows_can_only_be_restored(layout: Layout) -> None:

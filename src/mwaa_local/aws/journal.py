@@ -86,7 +86,7 @@ def read_journal(folder: Path, name: str, *, covered: int = 0, decode: Decode | 
     files = generations(folder, name) if folder.is_dir() else []
     found.covered = [path for number, path in files if number <= covered]
     files = [(number, path) for number, path in files if number > covered]
-    expected = covered + 1 if covered else files[0][0] if files else 1
+    expected = covered + 1
     for number, path in files:
         if number > expected:
             missing = path.with_name(f"{name}.{expected:08d}.journal")
@@ -102,7 +102,11 @@ def read_journal(folder: Path, name: str, *, covered: int = 0, decode: Decode | 
 
 
 def _read_file(path: Path, decode: Decode | None, found: Read) -> None:
-    content = path.read_bytes()
+    try:
+        content = path.read_bytes()
+    except OSError as error:
+        found.damage.append(Damage(path, f"cannot be read: {error.strerror or error}"))
+        return
     complete = content.rfind(b"\n") + 1
     if complete < len(content):
         found.torn[path] = len(content) - complete

@@ -11,7 +11,8 @@ from typing import Any
 from mwaa_local.ground.damage import Damage
 
 _SIDE = ".meta.json"
-_OWN = frozenset({".versions"})
+_VERSIONS = ".versions"
+_OWN = frozenset({_VERSIONS})
 
 
 def check(objects: Path, services: Path) -> Iterator[Damage]:
@@ -27,7 +28,7 @@ def check(objects: Path, services: Path) -> Iterator[Damage]:
     for account in objects.iterdir() if objects.is_dir() else ():
         if account.is_dir() and account.name not in _OWN:
             for place, _folders, names in os.walk(account):
-                yield from _objects(Path(place), set(names))
+                yield from _objects(Path(place), set(names), objects)
 
 
 def _buckets(state: Path) -> list[tuple[str, str]]:
@@ -39,9 +40,11 @@ def _buckets(state: Path) -> list[tuple[str, str]]:
         return []  # told of as a state file
 
 
-def _objects(folder: Path, names: set[str]) -> Iterator[Damage]:
+def _objects(folder: Path, names: set[str], root: Path) -> Iterator[Damage]:
     for name in sorted(names):
         path = folder / name
+        if name.endswith(_SIDE):
+            yield from _versions(path, root)
         if name.endswith(_SIDE) and name.removesuffix(_SIDE) not in names:
             said = _said(path)
             if said is None:
@@ -71,3 +74,19 @@ def _said(side: Path) -> dict[str, Any] | None:
     except (OSError, ValueError):
         return None
     return said if isinstance(said, dict) else None
+
+
+def _versions(side: Path, root: Path) -> Iterator[Damage]:
+    """Older versions of an object lie in a tree of their own."""
+    said = _said(side) or {}
+    account, bucket, *key = side.with_name(side.name.removesuffix(_SIDE)).relative_to(root).parts
+    versions = said.get("versions")
+    for version in versions if isinstance(versions, list) else ():
+        name = version.get("version_id") if isinstance(version, dict) else None
+        if not isinstance(name, str) or version.get("is_delete_marker") or name in (said.get("version_id"), "null"):
+            continue
+        path = root.joinpath(_VERSIONS, account, bucket, name, *key)
+        if not path.is_file():
+            yield Damage(path, "is missing, and that version of the object was stored")
+        elif isinstance(version.get("size"), int) and path.stat().st_size != version["size"]:
+            yield Damage(path, f"has {path.stat().st_size} bytes, and {version['size']} were stored")

@@ -53,6 +53,7 @@ class Endpoint:
         from mwaa_local.aws.sent import SentRecord
 
         self._region = region
+        self._state = state
         self._started_at = time.time()
         self.host = Host(self._changed, admission=admission, region=region)
         codec = {"encode": self.host.persistence._json_default, "decode": self.host.persistence._json_object_hook}
@@ -97,6 +98,7 @@ class Endpoint:
             "sqs": self.queues.restore(*self._covered("sqs")),
             "cloudwatch_logs": self.logs.restore(*self._covered("cloudwatch_logs")),
         }
+        soundness.note_opened(self._state)
         self.queues.install()
         self.logs.install()
         if any(each.records for each in replayed.values()):

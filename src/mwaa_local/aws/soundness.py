@@ -11,6 +11,8 @@ from mwaa_local.aws.journal import SEAL, generations, read_journal
 from mwaa_local.ground import atomic
 from mwaa_local.ground.damage import Damage
 
+# Beside the journals, not among them: it must outlive their folder.
+_OPENED = "opened"
 JOURNALLED = ("sqs", "cloudwatch_logs")
 
 
@@ -23,8 +25,17 @@ def check(state: Path) -> list[Damage]:
     services, journals = state / "services", state / "journal"
     found = [*statefiles.check(services), *objects.check(state / "s3", services)]
     for name in JOURNALLED:
-        found += read_journal(journals, name, covered=statefiles.covered(services, name)).damage
+        read = read_journal(journals, name, covered=statefiles.covered(services, name))
+        found += read.damage
+        if not read.damage and not read.last and not read.covered and (state / _OPENED).exists():
+            found.append(Damage(journals, f"has no journal of {name}, and there was one"))
     return found
+
+
+def note_opened(state: Path) -> None:
+    """Note that the journals were begun: from now on each has a file at least."""
+    if not (state / _OPENED).exists():
+        atomic.replace(state / _OPENED, b"")
 
 
 def kept(state: Path) -> list[str]:
@@ -75,6 +86,7 @@ def _state_file(path: Path) -> str:
 
 def _journal(state: Path, name: str) -> list[str]:
     folder = state / "journal"
+    folder.mkdir(parents=True, exist_ok=True, mode=0o700)
     covered = statefiles.covered(state / "services", name)
     read = read_journal(folder, name, covered=covered)
     done = []
@@ -82,6 +94,11 @@ def _journal(state: Path, name: str) -> list[str]:
     for damage in read.damage:
         if damage.line:
             lines.setdefault(damage.path, set()).add(damage.line)
+        elif damage.what.startswith("cannot be read"):
+            damage.path.rename(damage.path.with_name(f"aside.{damage.path.name}"))
+            damage.path.touch(mode=0o600)
+            (folder / f"{name}.{SEAL}").unlink(missing_ok=True)
+            done.append(f"{damage.path.name}: put aside; what it held of {name} is lost")
         elif damage.path.exists():
             (folder / f"{name}.{SEAL}").unlink(missing_ok=True)
             done.append(f"{damage.path.name}: what was cut off is lost ({damage.what})")
@@ -95,7 +112,10 @@ def _journal(state: Path, name: str) -> list[str]:
         (folder / f"{name}.{SEAL}").unlink(missing_ok=True)
         done.append(f"{path.name}: left out {len(numbers)} records that cannot be read; {len(read.records)} are whole")
     # A gap before the first or between two: fill what the touch above has not.
-    have = {number for number, _path in generations(folder, name)} if folder.is_dir() else set()
+    have = {number for number, _path in generations(folder, name)}
+    if not have and (state / _OPENED).exists():
+        (folder / f"{name}.{covered + 1:08d}.journal").touch(mode=0o600)
+        done.append(f"journal of {name}: begins empty; what was answered since its last snapshot is lost")
     for number in range(covered + 1, max(have, default=0)):
         if number not in have:
             (folder / f"{name}.{number:08d}.journal").touch(mode=0o600)

@@ -46,6 +46,10 @@ class Databases:
         """The version whose database ``wanted`` would find; ``None`` when it gets an empty one."""
         return self._read().get(major(wanted))
 
+    def majors(self) -> list[str]:
+        """The majors of Airflow that have a database."""
+        return sorted(self._read())
+
     def others(self, wanted: str) -> list[str]:
         """The versions of the databases that stay aside."""
         return sorted(version for series, version in self._read().items() if series != major(wanted))

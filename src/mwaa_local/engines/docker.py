@@ -56,6 +56,10 @@ def why_unusable(environment: Environment, variables: Mapping[str, str]) -> str 
         return error.what
 
 
+# Volumes with data, and the note of those that there were.
+_DATABASE, _KEPT = "database-", "kept.json"
+
+
 class DockerEngine:
     """Runs one environment as containers.
 
@@ -125,7 +129,9 @@ class DockerEngine:
         self._refuse_other_engine()
         images = self._have_images(environment, progress)
         before = self._plan()
-        there_now = self._database_majors()
+        volumes = self._volumes()
+        self._refuse_lost_volumes(volumes)
+        there_now = _majors(volumes)
         last = version_of(before)
         healed = self._databases.heal(last if last is not None and major(last) in there_now else None)
         self._databases.refuse_older(environment)
@@ -162,7 +168,9 @@ class DockerEngine:
         finally:
             if compose is not None:
                 compose.close(patience_s=patience)
-            if major(environment.version.airflow) in self._database_majors():  # not before: a cut `up` made none
+            volumes = self._volumes()
+            self._note_volumes(volumes)
+            if major(environment.version.airflow) in _majors(volumes):  # not before: a cut `up` made none
                 self._databases.note(environment.version.airflow)
         seconds |= took
         now = {item.name: item.id for item in containers if item.name in wanted}
@@ -271,11 +279,32 @@ class DockerEngine:
                 "or give the Docker environment another Name",
             )
 
-    def _database_majors(self) -> set[str]:
-        """The majors of Airflow whose database is there."""
-        prefix = f"{self._project}_database-"
+    def _volumes(self) -> set[str]:
+        """The environment's volumes that are there, without the project's name."""
+        prefix = f"{self._project}_"
         listed = self._docker.output("volume", "ls", "--quiet", "--filter", f"name=^{prefix}").split()
         return {name.removeprefix(prefix) for name in listed if name.startswith(prefix)}
+
+    def _refuse_lost_volumes(self, there: set[str]) -> None:
+        """Data that were there are not silently begun anew.
+
+        Raises:
+            EngineError: A volume with data is gone.
+        """
+        kept = (atomic.read_json(self._folder / _KEPT) or {}).get("volumes")
+        lost = {str(name) for name in kept} - there if isinstance(kept, list) else set()
+        if lost:
+            raise EngineError(
+                "some of this environment's data are gone",
+                where=", ".join(f"volume {self._project}_{name}" for name in sorted(lost)),
+                why="removed outside mwaa-local; an empty one is not put in its place unasked",
+                hint="restore the volume, or `mwaa-local reset` to begin anew",
+            )
+
+    def _note_volumes(self, there: set[str]) -> None:
+        data = sorted(name for name in there if name == "aws" or name.startswith(_DATABASE))
+        if data != (atomic.read_json(self._folder / _KEPT) or {}).get("volumes"):
+            atomic.write_json(self._folder / _KEPT, {"volumes": data}, durable=True)
 
     def _refuse_lost_database(self, environment: Environment) -> None:
         used = self._databases.version(environment.version.airflow)
@@ -486,6 +515,11 @@ class DockerEngine:
         text = docker_state.read(self._docker, item.id, f"{docker_state.RUN_DIR}/{ENVIRONMENT_FILE}")
         value: Any = json.loads(text) if text else {}
         return dict(value.get("variables") or {})
+
+
+def _majors(volumes: set[str]) -> set[str]:
+    """The majors of Airflow whose database is there."""
+    return {name.removeprefix(_DATABASE) for name in volumes if name.startswith(_DATABASE)}
 
 
 @contextmanager

@@ -23,6 +23,8 @@ from mwaa_local.errors import MwaaLocalError
 from mwaa_local.ground import atomic, lineage, locks, processes
 
 PLAN, REPORT, LOCK = "plan.json", "keeper.json", "keeper.lock"
+# How often the keeper looks whether its lock is still there, seconds.
+_LOCK_SECONDS = 1.0
 BUSY = 3  # exit code: another keeper has this environment
 
 
@@ -32,10 +34,12 @@ class Keeper:
     Args:
         state: The environment's folder.
         first: The plan to begin with.
+        lock: The descriptor that holds the environment's lock.
     """
 
-    def __init__(self, state: Path, first: plan.Plan) -> None:
+    def __init__(self, state: Path, first: plan.Plan, lock: int | None = None) -> None:
         self._state = state
+        self._lock = lock
         self._plan = first
         self._applied = ""
         self._kept: dict[str, Kept] = {}
@@ -62,6 +66,7 @@ class Keeper:
         for number in (signal.SIGTERM, signal.SIGINT):
             loop.add_signal_handler(number, self._told_to_stop)
         await self._apply()
+        watching = asyncio.create_task(self._hold_lock())
         while not self._stop.is_set():
             waits = [asyncio.ensure_future(event.wait()) for event in (self._stop, self._reload)]
             await asyncio.wait(waits, return_when=asyncio.FIRST_COMPLETED)
@@ -71,8 +76,26 @@ class Keeper:
                 self._reload.clear()
                 self._read_again()
                 await self._apply()
+        watching.cancel()
         await self._end(self._kept.values())
         self._report()
+
+    async def _hold_lock(self) -> None:
+        """Whoever removes the lock's file must not let a second keeper in beside this one."""
+        while True:
+            await asyncio.sleep(_LOCK_SECONDS)
+            if self._lock is None or _is_lock(self._state, self._lock):
+                continue
+            again = take_lock(self._state)
+            if again is None:
+                print("another keeper has taken this environment", file=sys.stderr, flush=True)
+                self._hurry.set()
+                self._stop.set()
+                return
+            print(f"{LOCK} was removed: made again", file=sys.stderr, flush=True)
+            os.close(self._lock)
+            self._lock = again
+            self._report()
 
     # -- signals -------------------------------------------------------------------------------------------------------
 
@@ -185,6 +208,29 @@ class Keeper:
             print(error, file=sys.stderr, flush=True)
 
 
+def take_lock(state: Path) -> int | None:
+    """The descriptor that holds the environment's lock; ``None`` when another keeper has it."""
+    try:
+        descriptor = os.open(state / LOCK, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
+    except OSError:
+        return None
+    if not locks.try_lock(descriptor):
+        os.close(descriptor)
+        return None
+    os.truncate(descriptor, 0)
+    os.write(descriptor, str(os.getpid()).encode())
+    return descriptor
+
+
+def _is_lock(state: Path, descriptor: int) -> bool:
+    """Whether the lock's file is still the one that we hold."""
+    try:
+        there, held = (state / LOCK).stat(), os.fstat(descriptor)
+    except OSError:
+        return False
+    return (there.st_dev, there.st_ino) == (held.st_dev, held.st_ino)
+
+
 def wait_for_leftovers(state: Path, seconds: float = 3.0) -> None:
     """Let what an earlier, killed keeper left behind end by itself, then kill the rest."""
     end = time.monotonic() + seconds
@@ -198,12 +244,10 @@ def main(arguments: list[str] | None = None) -> int:
     parser = argparse.ArgumentParser(prog="mwaa_local.engines.keeper", description="Keeps an environment running.")
     parser.add_argument("--state", type=Path, required=True, help="folder of the environment")
     state = parser.parse_args(arguments).state.resolve()
-    descriptor = os.open(state / LOCK, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
-    if not locks.try_lock(descriptor):
+    lock = take_lock(state)
+    if lock is None:
         print(f"another keeper has {state}", file=sys.stderr)
         return BUSY
-    os.truncate(descriptor, 0)
-    os.write(descriptor, str(os.getpid()).encode())
     lineage.become_subreaper()
     try:
         first = plan.read(state / PLAN)
@@ -211,7 +255,7 @@ def main(arguments: list[str] | None = None) -> int:
             print(f"there is no plan in {state}", file=sys.stderr)
             return 1
         wait_for_leftovers(state)
-        asyncio.run(Keeper(state, first).run())
+        asyncio.run(Keeper(state, first, lock).run())
     except MwaaLocalError as error:
         print(error, file=sys.stderr)
         return error.exit_code

@@ -179,6 +179,8 @@ def _description(home: Path) -> dict[str, Any] | None:
     found = atomic.read_json(home / _DESCRIPTION)
     if found is None or not isinstance(found.get("data"), str) or not isinstance(found.get("identity"), str):
         return None
+    if not Path(found["data"]).exists() and (home / "data" / "PG_VERSION").exists():
+        found["data"] = str(home / "data")  # the project was moved or copied
     return found
 
 

@@ -303,8 +303,17 @@ class ProcessEngine:
 
         options = process_plan.migration_options(environment)
         name = template.key(environment.version, postgres.binaries(), options)
+        home, password = self._database(environment), parts.secrets.database_password
         made = template.ensure(self._cache, name, environment.version, migrate, seconds=_MIGRATION_SECONDS)
-        return postgres.create(self._database(environment), password=parts.secrets.database_password, template=made)
+        try:
+            return postgres.create(home, password=password, template=made)
+        except EngineError:
+            if (home / postgres.MADE).exists():
+                raise
+            # The cache holds nothing of anyone's: a template that PostgreSQL cannot use is made again, once.
+            shutil.rmtree(made, ignore_errors=True)
+        made = template.ensure(self._cache, name, environment.version, migrate, seconds=_MIGRATION_SECONDS)
+        return postgres.create(home, password=password, template=made)
 
     def _database(self, environment: Environment) -> Path:
         return self._layout.postgres(major(environment.version.airflow))

@@ -8,12 +8,13 @@ from __future__ import annotations
 
 import json
 import time
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
 from mwaa_local.aws import soundness as aws
 from mwaa_local.engines import keeper_client, plan, postgres
+from mwaa_local.engines.databases import Databases
 from mwaa_local.engines.layout import Layout
 from mwaa_local.errors import EngineError, MachineError
 from mwaa_local.ground import atomic
@@ -170,7 +171,8 @@ def _lost(layout: Layout) -> list[Finding]:
     else:
         found = []
     places = {"services": layout.aws / "services"}
-    for name in sorted(_kept(layout)):
+    noted = {f"postgres-{series}" for series in Databases(layout.state).majors()} if layout.plan.exists() else set()
+    for name in sorted(_kept(layout) | noted):
         place = places.get(name, layout.state / name)
         if not place.is_dir():
             found.append(Finding(Damage(place, "is missing, and the environment's data were in it")))
@@ -181,8 +183,12 @@ def _secrets(layout: Layout) -> list[Finding]:
     there = [path for path in _data(layout) if path.is_dir()]
     why = ""
     try:
-        if keys.read(layout.secrets) is None and any(path.name.startswith("postgres-") for path in there):
+        found = keys.read(layout.secrets)
+        used = _from_plan(layout)
+        if found is None and any(path.name.startswith("postgres-") for path in there):
             why = "is missing, and the database was made with the keys in it"
+        elif found is not None and used is not None and asdict(found) != used:
+            why = "holds other keys than those that the database and its values were made with"
     except MachineError as error:
         why = f"cannot be read: {error.why}"
     if not why:
