@@ -103,6 +103,21 @@ def data(up: Tool) -> Data:
     return found
 
 
+@contextlib.contextmanager
+def small_disk(tool: Tool, size: str) -> Iterator[Path]:
+    """A file system of its own for the state of a project; the environment is gone with it."""
+    folder = tool.folder / ".mwaa"
+    folder.mkdir()
+    mount = ["mount", "-t", "tmpfs", "-o", f"size={size}", "tmpfs", str(folder)]
+    if os.geteuid() != 0 or subprocess.run(mount, capture_output=True).returncode:
+        pytest.skip("a small file system can be mounted by root only")
+    try:
+        yield folder
+    finally:
+        tool.run("reset", "--yes")
+        subprocess.run(["umount", "-l", str(folder)], capture_output=True, check=False)
+
+
 def family(tool: Tool) -> list[psutil.Process]:
     keeper = psutil.Process(int(tool.component("keeper")["pid"]))
     return [keeper, *keeper.children(recursive=True)]
@@ -194,15 +209,40 @@ def test_damage_is_refused_in_seconds_and_repair_brings_the_rest_back(up: Tool, 
     assert data.missing() == []
 
 
+def test_up_down_and_reset_against_each_other_leave_one_environment_or_none(tmp_path: Path) -> None:
+    tool = project(tmp_path / "project")
+    start = [sys.executable, "-m", "mwaa_local", "--project", str(tool.folder), "--engine", "process"]
+    try:
+        tool.json("up", "--timeout", "400")
+        commands = []
+        for words in (["up"], ["down"], ["up"], ["reset", "--yes"], ["up"]):
+            commands.append(subprocess.Popen([*start, *words], stdout=subprocess.PIPE, stderr=subprocess.STDOUT))
+            time.sleep(0.7)
+        said = [(child.communicate(timeout=400)[0].decode(), child.returncode) for child in commands]
+        assert not [text for text, _ in said if "Traceback" in text or "not foreseen" in text], said
+        document = tool.json("up")
+        assert {item["state"] for item in document["components"]} == {"healthy"}, said
+        state = str(tool.folder / ".mwaa" / "e2e")
+        keepers = [one for one in psutil.process_iter(["cmdline"]) if (one.info["cmdline"] or [])[-1:] == [state]]
+        assert len([one for one in keepers if "mwaa_local.engines.keeper" in one.info["cmdline"]]) == 1
+    finally:
+        tool.run("reset", "--yes")
+
+
+def test_a_disk_that_is_full_at_the_first_up_is_said_and_the_next_has_all(tmp_path: Path) -> None:
+    tool = project(tmp_path / "project")
+    with small_disk(tool, "20m") as folder:
+        refused = tool.run("up", "--timeout", "200")
+        assert refused.returncode == 1
+        assert "disk is full" in refused.stderr and "Traceback" not in refused.stderr
+        subprocess.run(["mount", "-o", "remount,size=500m", str(folder)], check=True)
+        tool.json("up")
+
+
 def test_a_full_disk_is_said_and_nothing_that_was_answered_is_lost(tmp_path: Path) -> None:
     """The whole state on a file system of its own."""
     tool = project(tmp_path / "project")
-    folder = tool.folder / ".mwaa"
-    folder.mkdir()
-    mount = ["mount", "-t", "tmpfs", "-o", "size=500m", "tmpfs", str(folder)]
-    if os.geteuid() != 0 or subprocess.run(mount, capture_output=True).returncode:
-        pytest.skip("a small file system can be mounted by root only")
-    try:
+    with small_disk(tool, "500m") as folder:
         tool.json("up", "--timeout", "400")
         data = Data(tool)
         data.put()
@@ -229,6 +269,3 @@ def test_a_full_disk_is_said_and_nothing_that_was_answered_is_lost(tmp_path: Pat
         tool.good("down")
         tool.json("up")
         assert data.missing() == []
-    finally:
-        tool.run("reset", "--yes")
-        subprocess.run(["umount", "-l", str(folder)], capture_output=True, check=False)
