@@ -11,7 +11,8 @@ import pytest
 from cli_support import CommandLine, FakeEngine
 from engines_process_support import Rig
 
-from mwaa_local.aws import statefiles
+from mwaa_local import model
+from mwaa_local.aws import soundness, statefiles
 
 Run = Callable[..., tuple[int, str, str]]
 
@@ -79,3 +80,52 @@ def test_no_data_and_a_wrong_use(tmp_path: Path, run: Run) -> None:
     assert not list(tmp_path.iterdir()), "a look makes nothing"
     code, _, err = run("--repair")
     assert (code, "--state" in err) == (2, True)
+
+
+def test_an_environment_of_the_docker_engine_is_asked_through_docker(
+    tmp_path: Path, run: Run, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    asked: list[bool] = []
+    said: dict[str, Any] = {
+        "kept": ["s3", "sqs"],
+        "damage": [{"path": "/usr/local/mwaa/aws/services/s3.json", "line": 0, "what": "is empty"}],
+        "repaired": [],
+        "copy": "",
+    }
+
+    def state(_engine: Any, *, repair: bool) -> dict[str, Any]:
+        asked.append(repair)
+        mended = {"damage": [], "repaired": ["s3.json: taken back"], "copy": "/usr/local/mwaa/aws/damaged-1"}
+        return {**said, **(mended if repair else {})}
+
+    monkeypatch.setattr("mwaa_local.engines.docker.DockerEngine.endpoint_state", state)
+    folder = model.load(tmp_path, flags={}, variables={}).state / "docker"
+    folder.mkdir(parents=True)
+    code, out, _ = run("--state", "--json")
+    found = json.loads(out)
+    assert (code, found["engine"], found["sound"]) == (1, "docker", False)
+    assert found["damage"][0]["what"] == "is empty" and found["damage"][0]["repair"]
+    assert any("s3, sqs" in line for line in found["looked_at"])
+    code, out, _ = run("--state", "--repair")
+    assert code == 0
+    assert "damaged-1" in out and "taken back" in out
+    assert asked == [False, True]
+
+
+def test_the_module_prints_one_document(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    services = tmp_path / "services"
+    services.mkdir()
+    for value in (1, 2):
+        statefiles.write(services, "ssm", statefiles.document(b"%d" % value, {}))
+    assert soundness.main(["--state", str(tmp_path)]) == 0
+    sound = {"kept": ["ssm"], "damage": [], "repaired": [], "copy": ""}
+    assert json.loads(capsys.readouterr().out) == sound
+    (services / "ssm.json").write_bytes(b"{")
+    assert soundness.main(["--state", str(tmp_path)]) == 0
+    (damage,) = json.loads(capsys.readouterr().out)["damage"]
+    assert damage["path"] == str(services / "ssm.json")
+    assert soundness.main(["--state", str(tmp_path), "--repair"]) == 0
+    found = json.loads(capsys.readouterr().out)
+    assert (found["damage"], len(found["repaired"])) == ([], 1)
+    assert (Path(found["copy"]) / "services/ssm.json").read_bytes() == b"{"
+    assert json.loads((services / "ssm.json").read_bytes())["payload"] == 1

@@ -639,3 +639,24 @@ def test_a_follower_that_leaves_ends_dockers_own(fake: FakeDocker, environment: 
     assert next(lines) == "one"
     lines.close()  # type: ignore[attr-defined]
     assert os.getpid() not in processes.parents().values()
+
+
+def test_the_endpoints_volume_is_looked_at_by_a_container_without_a_network(
+    fake: FakeDocker, environment: Environment
+) -> None:
+    engine = DockerEngine(environment, fake.variables)
+    with pytest.raises(EngineError, match="runs, and what it is writing"):
+        engine.endpoint_state(repair=False)
+    show(fake)
+    assert engine.endpoint_state(repair=True) == {}, "there is no volume yet"
+    fake.answer("volume ls", f"mwaa-{environment.id}_aws\n")
+    fake.answer("run --rm", 'a line of something else\n{"damage": [], "kept": ["s3"]}\n')
+    assert engine.endpoint_state(repair=True) == {"damage": [], "kept": ["s3"]}
+    (words,) = [words for words in fake.asked if words[0] == "run"]
+    assert words[words.index("--network") + 1] == "none"
+    assert f"mwaa-{environment.id}_aws:/usr/local/mwaa/aws" in words
+    assert words[-3:] == ["--state", "/usr/local/mwaa/aws", "--repair"]
+    fake.forget()
+    engine.endpoint_state(repair=False)
+    (words,) = [words for words in fake.asked if words[0] == "run"]
+    assert "--repair" not in words

@@ -2,17 +2,22 @@
 
 from __future__ import annotations
 
+import argparse
 import json
+import sys
 import time
+from collections.abc import Sequence
 from pathlib import Path
 
 from mwaa_local.aws import objects, statefiles
 from mwaa_local.aws.journal import SEAL, generations, read_journal
+from mwaa_local.errors import MachineError
 from mwaa_local.ground import atomic
 from mwaa_local.ground.damage import Damage
 
 # Beside the journals, not among them: it must outlive their folder.
 _OPENED = "opened"
+_PARTS = ("services", "s3", "journal", "sent")
 JOURNALLED = ("sqs", "cloudwatch_logs")
 
 
@@ -133,3 +138,32 @@ def _object(damage: Damage) -> str:
     for one in (data, note):
         one.unlink(missing_ok=True)
     return f"object {path.parent.name}/{path.name}: left out ({damage.what}); what is there of it is in the copy"
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    """``python -m mwaa_local.aws.soundness --state DIR [--repair]``: prints one JSON document.
+
+    For a volume of Docker, from a container of its own. The copy is made beside the data, in the volume.
+    """
+    parser = argparse.ArgumentParser(prog="mwaa_local.aws.soundness", description="Look at the AWS endpoint's data.")
+    parser.add_argument("--state", type=Path, required=True)
+    parser.add_argument("--repair", action="store_true", help="mend what can be mended, after a copy")
+    given = parser.parse_args(arguments)
+    state, place, done = given.state, "", []
+    try:
+        if given.repair and check(state):
+            copy = state / f"damaged-{time.strftime('%Y%m%d-%H%M%S')}"
+            for name in _PARTS:
+                if (state / name).is_dir():
+                    atomic.copy_tree(state / name, copy / name)
+            place, done = str(copy), repair(state)
+        damage = [{"path": str(one.path), "line": one.line, "what": one.what} for one in check(state)]
+    except (MachineError, OSError) as error:
+        print(error, file=sys.stderr)
+        return 1
+    print(json.dumps({"kept": kept(state), "damage": damage, "repaired": done, "copy": place}))
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -79,40 +79,54 @@ def _state(chosen: Settings, *, json: bool, repair: bool) -> int:
     from mwaa_local.engines import soundness
     from mwaa_local.engines.layout import Layout
 
-    layout = Layout(chosen.environment().state)
+    environment = chosen.environment()
+    layout = Layout(environment.state)
     found = soundness.look(layout)
-    mended = soundness.repair(layout) if repair and any(one.repair for one in found.findings) else None
-    left = mended.left if mended is not None else tuple(found.findings)
+    looked, left = list(found.looked_at), [_damage(one) for one in found.findings]
+    done: list[str] = []
+    copy: str | None = None
+    if repair and any(one.repair for one in found.findings):
+        mended = soundness.repair(layout)
+        copy, done, left = str(mended.copy), list(mended.done), [_damage(one) for one in mended.left]
+    if found.engine == "docker":
+        from mwaa_local.engines.docker import DockerEngine
+
+        volume = DockerEngine(environment, chosen.variables).endpoint_state(repair=repair)
+        way = soundness.ENDPOINT_REPAIR
+        left += [{**one, "repair": way} for one in volume.get("damage", ())]
+        done += volume.get("repaired", ())
+        copy = volume.get("copy") or copy
+        looked += [f"AWS endpoint: its volume ({', '.join(volume['kept']) or 'nothing yet'})"] if volume else []
     if json:
         output.emit_json(
             {
                 "schema": "mwaa-local/state/1",
                 "sound": not left,
                 "engine": found.engine,
-                "looked_at": list(found.looked_at),
+                "looked_at": looked,
                 "not_looked_at": list(found.passed_over),
-                "damage": [_damage(one) for one in left],
-                "repaired": list(mended.done) if mended is not None else [],
-                "copy": str(mended.copy) if mended is not None else None,
+                "damage": left,
+                "repaired": done,
+                "copy": copy,
             }
         )
         return 1 if left else 0
-    for line in found.looked_at:
+    for line in looked:
         output.out.print(f"[green]✓[/] {escape(line)}")
     for line in found.passed_over:
         output.out.print(f"[yellow]![/] {escape(line)}")
-    if mended is not None:
-        output.out.print(f"a copy of everything as it was: {mended.copy}", markup=False)
-        for line in mended.done:
-            output.out.print(f"[green]mended[/] {escape(line)}")
+    if copy is not None:
+        output.out.print(f"a copy of everything as it was: {copy}", markup=False)
+    for line in done:
+        output.out.print(f"[green]mended[/] {escape(line)}")
     for one in left:
-        output.out.print(f"[red]✗[/] {escape(str(one.damage))}")
-        way = f"--repair {one.repair}" if one.repair else "restore it from a backup, or `mwaa-local reset` begins anew"
+        place = f"{one['path']}:{one['line']}" if one["line"] else one["path"]
+        output.out.print(f"[red]✗[/] {escape(place)}: {escape(one['what'])}")
+        repairable = f"--repair {one['repair']}"
+        way = repairable if one["repair"] else "restore it from a backup, or `mwaa-local reset` begins anew"
         output.out.print(f"    {way}", markup=False)
     if not left:
-        output.out.print(
-            "the environment's data are sound" if found.looked_at else "there are no data of this environment"
-        )
+        output.out.print("the environment's data are sound" if looked else "there are no data of this environment here")
     return 1 if left else 0
 
 

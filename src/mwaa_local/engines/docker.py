@@ -58,6 +58,7 @@ def why_unusable(environment: Environment, variables: Mapping[str, str]) -> str 
 
 # Volumes with data, and the note of those that there were.
 _DATABASE, _KEPT = "database-", "kept.json"
+_AWS = "/usr/local/mwaa/aws"
 
 
 class DockerEngine:
@@ -300,6 +301,31 @@ class DockerEngine:
                 why="removed outside mwaa-local; an empty one is not put in its place unasked",
                 hint="restore the volume, or `mwaa-local reset` to begin anew",
             )
+
+    def endpoint_state(self, *, repair: bool) -> dict[str, Any]:
+        """Have the AWS endpoint's volume looked at, and mended if asked to, by a container without a network.
+
+        Returns:
+            What ``python -m mwaa_local.aws.soundness`` prints; empty where there is no such volume.
+
+        Raises:
+            EngineError: The environment runs, or the look failed.
+        """
+        if any(item.lives for item in docker_state.look(self._docker, self._project)):
+            raise EngineError(
+                "the environment runs, and what it is writing cannot be judged",
+                where=f"Docker project {self._project}",
+                hint="mwaa-local down, then this again",
+            )
+        if "aws" not in self._volumes():
+            return {}
+        image = docker_image.wanted(self._environment).tool
+        words = ["run", "--rm", "--network", "none", "--volume", f"{self._project}_aws:{_AWS}"]
+        words += ["--entrypoint", "/opt/mwaa/tool/bin/python", image, "-m", "mwaa_local.aws.soundness"]
+        words += ["--state", _AWS, *(["--repair"] if repair else [])]
+        text = self._docker.output(*words, timeout_s=600.0)
+        found: dict[str, Any] = json.loads(text.splitlines()[-1])
+        return found
 
     def _note_volumes(self, there: set[str]) -> None:
         data = sorted(name for name in there if name == "aws" or name.startswith(_DATABASE))

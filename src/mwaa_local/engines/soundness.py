@@ -22,6 +22,7 @@ from mwaa_local.ground.damage import Damage
 from mwaa_local.model import secrets as keys
 
 _KEPT = "kept.json"
+ENDPOINT_REPAIR = "takes the last whole state, and leaves out what cannot be read"
 
 
 @dataclass(frozen=True)
@@ -230,5 +231,4 @@ def _databases(layout: Layout) -> list[Finding]:
 def _aws(layout: Layout) -> list[Finding]:
     if not layout.aws.is_dir():
         return []
-    way = "takes the last whole state, and leaves out what cannot be read"
-    return [Finding(damage, way) for damage in aws.check(layout.aws)]
+    return [Finding(damage, ENDPOINT_REPAIR) for damage in aws.check(layout.aws)]
