@@ -209,3 +209,28 @@ def test_a_report_that_cannot_be_written_leaves_no_environment_running(
     assert done.code == 1
     assert "the report cannot be written" in done.err
     assert command_line.engine.methods()[-1] == "down"
+
+
+def test_runs_get_the_slots_of_the_workers_and_what_is_left_of_the_time(
+    smoke: Any, command_line: CommandLine, airflow: FakeAirflow, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (command_line.project / "mwaa.yaml").write_text("MinWorkers: 2\nMaxWorkers: 9\n")
+    clock = iter([0.0, 0.0, *[30.0 * number for number in range(1, 50)]])
+    monkeypatch.setattr(smoke_command.time, "monotonic", lambda: next(clock))
+    given: dict[str, Any] = {}
+    run = smoke_command.smoke_runs.run
+
+    def noting(*words: Any, **more: Any) -> Any:
+        given.update(more)
+        monkeypatch.undo()
+        return run(*words, **{**more, "timeout_s": 20.0})
+
+    monkeypatch.setattr(smoke_command.smoke_runs, "run", noting)
+    monkeypatch.setattr(smoke_command.smoke_test, "wait_until_parsed", _parsed)
+    smoke("--timeout", "100")
+    assert given["slots"] == 2 * 5, "mw1.small: five tasks a worker (spec/04 section 1.2)"
+    assert given["timeout_s"] < 100, "what parsing took is not given twice"
+
+
+def _parsed(api: Any, *_: Any, **__: Any) -> Any:
+    return api.dags(), []
