@@ -18,6 +18,7 @@ from image_support import Run
 from patience import Stopwatch, until
 
 from mwaa_local import model
+from mwaa_local.engines import docker_image
 from mwaa_local.engines.docker import DockerEngine, why_unusable
 from mwaa_local.engines.docker_plan import project_name
 from mwaa_local.engines.ports import any_free
@@ -240,6 +241,32 @@ def test_down_and_up_keep_the_data(running: Project, capfd: pytest.CaptureFixtur
     assert running.engine.run("scheduler", ["airflow", "variables", "get", "kept"], interactive=False) == 0
     assert "yes" in capfd.readouterr().out
     assert store().get_object(Bucket=addresses.bucket, Key="kept")["Body"].read() == b"yes"
+
+
+@pytest.mark.timeout(1800)
+def test_damage_in_the_endpoints_volume_is_named_and_repaired(running: Project) -> None:
+    engine = running.engine
+    engine.down(timeout_s=60)
+    image = docker_image.wanted(model.load(running.folder, flags={}, variables={})).tool
+    volume = f"{running.name}_aws:/usr/local/mwaa/aws"
+
+    def shell(script: str) -> None:
+        running.docker("run", "--rm", "--volume", volume, "--entrypoint", "/bin/sh", image, "-c", script)
+
+    sound = engine.endpoint_state(repair=False)
+    assert sound["damage"] == []
+    assert {"s3", "sqs"} <= set(sound["kept"])
+    place = "/usr/local/mwaa/aws/services/s3.json"
+    shell(f"printf '{{' > {place}")
+    with pytest.raises(MwaaLocalError) as caught:
+        running.up()
+    assert place in str(caught.value) and "doctor --state" in str(caught.value)
+    engine.down(timeout_s=60)
+    assert [one["path"] for one in engine.endpoint_state(repair=False)["damage"]] == [place]
+    mended = engine.endpoint_state(repair=True)
+    assert mended["damage"] == [] and mended["copy"] and mended["repaired"]
+    running.up()
+    assert set(running.states().values()) == {"healthy"}
 
 
 @pytest.mark.timeout(1800)
