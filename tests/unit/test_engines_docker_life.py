@@ -660,3 +660,25 @@ def test_the_endpoints_volume_is_looked_at_by_a_container_without_a_network(
     engine.endpoint_state(repair=False)
     (words,) = [words for words in fake.asked if words[0] == "run"]
     assert "--repair" not in words
+
+
+def test_a_worker_too_many_is_removed_and_compose_is_always_closed(
+    fake: FakeDocker, environment: Environment, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    closed: list[float] = []
+    close = docker_waiting.Compose.close
+
+    def noting(compose: Any, *, patience_s: float) -> None:
+        closed.append(patience_s)
+        close(compose, patience_s=patience_s)
+
+    monkeypatch.setattr(docker_waiting.Compose, "close", noting)
+    up(fake, environment)
+    assert all("--remove-orphans" in words for words in compose_calls(fake))
+    assert closed == [0.0]
+    environment.workflow.requirements.write_text("humanize==4.9.0\n")
+    show(fake, *(container(name) for name in SERVICES if name != "worker"))
+    with pytest.raises(EngineError, match="worker did not become healthy"):
+        up(fake, environment, timeout_s=0)
+    assert len(closed) == 2
+    assert closed[1] >= 10, "it may be between stopping a container and making the next"

@@ -203,7 +203,7 @@ def test_a_look_names_what_it_read(layout: Layout, tmp_path: Path) -> None:
     looked = soundness.look(layout)
     assert looked.engine == "process"
     assert [line.partition(":")[0] for line in looked.looked_at] == ["keys", "database", "AWS endpoint"]
-    assert "secretsmanager, ssm" in looked.looked_at[-1]
+    assert "cloudwatch_logs, secretsmanager, sqs, ssm" in looked.looked_at[-1]
     assert looked.findings == ()
     assert soundness.look(Layout(tmp_path / "none")) == soundness.Looked("", (), (), ())
 

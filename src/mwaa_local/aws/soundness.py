@@ -45,7 +45,9 @@ def note_opened(state: Path) -> None:
 
 def kept(state: Path) -> list[str]:
     """The services that something is kept of."""
-    return statefiles.services(state / "services")
+    folder = state / "journal"
+    begun = [name for name in JOURNALLED if folder.is_dir() and generations(folder, name)]
+    return sorted({*statefiles.services(state / "services"), *begun})
 
 
 def repair(state: Path) -> list[str]:
