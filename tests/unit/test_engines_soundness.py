@@ -218,11 +218,16 @@ def test_a_project_of_an_earlier_version_is_taken_over(layout: Layout, rig: Rig)
     assert json.loads((layout.state / "kept.json").read_text()) == {"folders": ["postgres-3", "services"]}
 
 
-DOCUMENTS = ["", "3", "[]", "null", '"x"', "{}", "{half", '{"components": 3}', '{"components": []}', '{"pid": "x"}',
-             '{"format": 1}', '{"format": 1, "components": 3}', '{"format": 1, "components": [3]}',
-             '{"format": 1, "components": [], "tool": 3, "base_env": [], "facts": 3}',
-             '{"format": 1, "components": [], "tool": "x", "base_env": {}, "facts": {"ports": {"web": "x"}}}',
-             '{"3": {"a": 1}}', "[" * 100_000]  # fmt: skip
+DOCUMENTS = [
+    "",
+    "[]",
+    "{half",
+    '{"components": 3, "3": {"a": 1}}',
+    '{"format": 1, "components": [3]}',
+    '{"format": 1, "components": [], "tool": 3, "base_env": [], "facts": 3}',
+    '{"format": 1, "components": [], "tool": "x", "base_env": {}, "facts": {"ports": {"web": "x"}}}',
+    "[" * 100_000,
+]
 
 
 @pytest.mark.parametrize("name", ["plan.json", "databases.json", "digests.json", "ports.json"])

@@ -375,3 +375,17 @@ class TestInputs:
     def test_an_api_address_without_scheme_is_https(self) -> None:
         found = environment.effective(inputs(MWAA__CORE__API_SERVER_URL="web.example:8443")).variables
         assert found["AIRFLOW__CORE__EXECUTION_API_SERVER_URL"] == "https://web.example:8443/execution"
+
+
+@pytest.mark.parametrize(
+    ("given", "wanted"),
+    [
+        ("web.example:8443", "https://web.example:8443/execution"),
+        ("https://web.example/", "https://web.example/execution"),
+        ("http://127.0.0.1:8080//", "http://127.0.0.1:8080/execution"),
+    ],
+)
+def test_the_execution_api_is_one_path_below_the_servers_address(given: str, wanted: str) -> None:
+    made = inputs("worker", MWAA__CORE__API_SERVER_URL=given)
+    variables = environment.effective(made, {}).variables
+    assert variables["AIRFLOW__CORE__EXECUTION_API_SERVER_URL"] == wanted

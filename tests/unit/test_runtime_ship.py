@@ -322,3 +322,14 @@ def test_a_level_is_looked_for_near_the_lines_beginning_only() -> None:
     assert Levels().of("x" * 420 + " [error ] y") == 20
     assert Levels().of("x [exception] y") == 40
     assert Levels().of("{a.py:1} DEBUG - y") == 10
+
+
+def test_a_client_that_never_answers_does_not_hold_the_end() -> None:
+    stuck = threading.Event()
+    sender = Shipper({"worker": STREAM}, lambda: stuck.wait(60), lambda _text: None)
+    sender.line("worker", "a line")
+    sender.start()
+    watch = Stopwatch()
+    sender.close(0.2)
+    assert watch.given() < 10
+    stuck.set()
