@@ -138,6 +138,9 @@ def test_a_full_disk_is_answered_with_an_error_and_what_was_answered_before_is_t
     assert until(lambda: endpoint.private("GET", "health")[1]["status"] == "ok", seconds=15)
     for call in calls("after").values():
         call()
+    listed = clients["secretsmanager"].list_secrets()["SecretList"]
+    assert {one["Name"] for one in listed} == {"before", "after"}, "what is refused has no effect"
+    assert {one["Key"] for one in clients["s3"].list_objects_v2(Bucket="bkt")["Contents"]} == {"before", "after"}
     # What lies in the namespace goes with it: the next server gets a copy, as it is at this moment.
     copy = small.state.with_name("copy")
     assert endpoint.process is not None
