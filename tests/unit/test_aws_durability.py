@@ -229,6 +229,21 @@ def test_a_full_disk_fails_the_snapshot_of_its_service_only(kept: Kept) -> None:
     assert kept.checkpoints.pending
 
 
+def test_a_journal_that_cannot_go_on_in_a_new_generation_is_tried_again(kept: Kept, faulty: Disk) -> None:
+    kept.journal.append({"op": "n", "n": 1})
+    kept.checkpoints.changed("sqs")
+    faulty.refuse = {"open": FULL}
+    assert kept.take() is False
+    assert "No space left" in kept.checkpoints.error
+    assert kept.checkpoints.pending
+    kept.journal.append({"op": "n", "n": 2})
+    assert kept.replayed == [1, 2]
+    faulty.refuse = {}
+    assert kept.take() is True
+    assert kept.replayed == []
+    assert kept.checkpoints.error == ""
+
+
 def test_what_changes_while_a_snapshot_is_taken_waits_for_the_next(kept: Kept) -> None:
     async def changed_meanwhile() -> bool:
         taking = asyncio.create_task(kept.checkpoints.take(everything=True))
