@@ -2,9 +2,15 @@
 
 from __future__ import annotations
 
+import json
+import threading
 from dataclasses import dataclass, field
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 
-from mwaa_local.controlplane.guardian import Guardian, OutageError, Queued
+import psycopg2
+import pytest
+
+from mwaa_local.controlplane.guardian import AirflowDatabase, EndpointQueue, Guardian, OutageError, Queued
 
 
 @dataclass
@@ -118,3 +124,105 @@ def test_the_endpoint_is_not_asked_while_nothing_waits() -> None:
     queue = FakeQueue()
     guardian(FakeDatabase([]), queue).look()
     assert queue.asked == 0
+
+
+# -- the two sides ------------------------------------------------------------------------------------------------------
+
+
+class Cursor:
+    def __init__(self, connection: Connection) -> None:
+        self._connection = connection
+
+    def __enter__(self) -> Cursor:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        pass
+
+    def execute(self, query: str, words: object) -> None:
+        if self._connection.broken:
+            raise psycopg2.OperationalError("the connection is gone\nin two lines")
+
+    def fetchall(self) -> list[tuple[object, ...]]:
+        return [("id-1", "dag", "task", "run", -1), ("id-2", "dag", "mapped", "run", 3)]
+
+
+class Connection:
+    """One of psycopg2's."""
+
+    def __init__(self, **given: object) -> None:
+        self.given, self.session, self.broken, self.closed = given, {}, False, False
+
+    def set_session(self, **session: object) -> None:
+        self.session = session
+
+    def cursor(self) -> Cursor:
+        return Cursor(self)
+
+    def close(self) -> None:
+        self.closed = True
+
+
+def test_the_database_is_only_read_and_a_broken_connection_is_made_anew(monkeypatch: pytest.MonkeyPatch) -> None:
+    made: list[tuple[str, Connection]] = []
+
+    def connect(dsn: str, **given: object) -> Connection:
+        made.append((dsn, Connection(**given)))
+        return made[-1][1]
+
+    monkeypatch.setattr(psycopg2, "connect", connect)
+    database = AirflowDatabase("postgresql+psycopg2://user@host/name", timeout_s=7)
+    rows = database.queued(["default"], 20)
+    assert rows == [Queued("id-1", "dag.task run"), Queued("id-2", "dag.mapped run [3]")]
+    database.queued(["default"], 20)
+    ((dsn, connection),) = made
+    assert dsn == "postgresql://user@host/name"
+    assert connection.session == {"readonly": True, "autocommit": True}
+    assert (connection.given["connect_timeout"], connection.given["options"]) == (7, "-c statement_timeout=7000")
+    connection.broken = True
+    with pytest.raises(OutageError, match=r"^database: the connection is gone$"):
+        database.queued(["default"], 20)
+    assert connection.closed
+    assert len(database.queued(["default"], 20)) == 2
+    assert len(made) == 2
+
+
+def test_the_endpoint_without_the_queue_is_an_outage_and_not_an_empty_queue() -> None:
+    """Else every task that waits would be sent again while the endpoint starts."""
+    answers = {"GET": (200, {"tasks": {"a": {}, "b": {}}}), "POST": (200, {"sent": True})}
+    asked: list[tuple[str, bytes]] = []
+
+    class Handler(BaseHTTPRequestHandler):
+        def do_GET(self) -> None:
+            asked.append((self.path, self.rfile.read(int(self.headers.get("Content-Length", 0)))))
+            status, document = answers[self.command]
+            body = json.dumps(document).encode()
+            self.send_response(status)
+            self.send_header("Content-Length", str(len(body)))
+            self.end_headers()
+            self.wfile.write(body)
+
+        do_POST = do_GET
+
+        def log_message(self, *_: object) -> None:
+            pass
+
+    server = ThreadingHTTPServer(("127.0.0.1", 0), Handler)
+    threading.Thread(target=server.serve_forever, daemon=True).start()
+    try:
+        queue = EndpointQueue(f"http://127.0.0.1:{server.server_port}", "airflow-celery x", "eu-west-1")
+        assert queue.task_ids() == {"a", "b"}
+        assert queue.send_again("a") == "sent"
+        path = "/_mwaa_local/queues/airflow-celery%20x"
+        wanted = [(f"{path}/tasks?region=eu-west-1", b""), (f"{path}/resend?region=eu-west-1", b'{"task_id": "a"}')]
+        assert asked == wanted
+        answers.update(GET=(404, {"error": "no-queue"}), POST=(410, {"error": "acknowledged"}))
+        with pytest.raises(OutageError, match="no-queue"):
+            queue.task_ids()
+        assert queue.send_again("a") == "acknowledged"
+        answers.update(GET=(200, []), POST=(500, []))  # type: ignore[call-overload]
+    finally:
+        server.shutdown()
+        server.server_close()
+    with pytest.raises(OutageError, match="endpoint: "):
+        queue.task_ids()

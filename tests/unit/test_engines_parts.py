@@ -568,6 +568,12 @@ def test_a_full_disk_costs_lines_and_nothing_else(tmp_path: Path, monkeypatch: p
     assert (tmp_path / "worker.log").read_text() == "kept\n"
 
 
+def test_a_line_of_which_only_the_end_was_read_is_not_shown(tmp_path: Path) -> None:
+    path = tmp_path / "log"
+    path.write_text("x" * 9000 + "\nlast\n")
+    assert console.tail(path, 2) == ["last"]
+
+
 def test_a_tail_of_nothing_and_of_a_large_log(tmp_path: Path) -> None:
     path = tmp_path / "worker.log"
     assert console.tail(path, 3) == []

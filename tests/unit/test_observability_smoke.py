@@ -207,6 +207,8 @@ def test_choice_named_then_definition_then_tag() -> None:
     assert [d.id for d in smoke.choose(dags, SmokeSettings(("b",), "smoke", 5), (), None)] == ["b"]
     assert [d.id for d in smoke.choose(dags, SETTINGS, (), None)] == ["a"], "a scheduled DAG runs only when asked for"
     assert [d.id for d in smoke.choose(dags, SETTINGS, (), "x")] == ["b"]
+    named = SmokeSettings(("b",), "smoke", 5)
+    assert [d.id for d in smoke.choose(dags, named, (), "smoke")] == ["a", "b"], "a tag asked for beats named DAGs"
     with pytest.raises(UsageError, match="does not exist"):
         smoke.choose(dags, SETTINGS, ["nope"], None)
     with pytest.raises(UsageError, match="carries the tag"):

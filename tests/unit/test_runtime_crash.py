@@ -241,3 +241,8 @@ def test_a_crash_in_one_line() -> None:
     assert crash.sentence({**row, "cause": ""}) == "worker: ended with exit code 1"
     assert crash.sentence({**row, "file": "dags/a.py", "line": 7}) == "worker: it broke (dags/a.py:7)"
     assert crash.sentence({**row, "file": "dags/a.py"}) == "worker: it broke (while it handled dags/a.py)"
+
+
+def test_the_last_fatal_error_counts() -> None:
+    lines = ["Fatal Python error: Aborted", "the parent went on", "Fatal Python error: Segmentation fault", "Stack:"]
+    assert crash.explain("worker", -11, lines, {})["cause"].startswith("Segmentation fault")

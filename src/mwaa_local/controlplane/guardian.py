@@ -104,7 +104,8 @@ class AirflowDatabase:
                 rows = cursor.fetchall()
         except psycopg2.Error as error:
             self.close()
-            raise OutageError(f"database: {str(error).strip().splitlines()[0] if str(error) else error!r}") from error
+            said = str(error).strip().splitlines()
+            raise OutageError(f"database: {said[0] if said else type(error).__name__}") from error
         return [Queued(row[0], f"{row[1]}.{row[2]} {row[3]}" + (f" [{row[4]}]" if row[4] >= 0 else "")) for row in rows]
 
     def close(self) -> None:
