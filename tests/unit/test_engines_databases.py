@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from dataclasses import replace
 from pathlib import Path
 
@@ -81,13 +82,21 @@ def test_a_damaged_note_is_written_anew_from_the_databases(
 
 
 def test_a_database_of_an_unknown_version_is_not_given_to_any(tmp_path: Path) -> None:
-    _home(tmp_path, "3")
+    home = _home(tmp_path, "3")
     databases = Databases(tmp_path)
+    assert databases.heal(None) == [], "a first `up` that was cut"
+    assert not (tmp_path / "databases.json").exists()
+    (tmp_path / "databases.json").write_text("{half")
     with pytest.raises(EngineError, match=r"Airflow 3\.x last is not known") as caught:
         databases.heal(None)
     assert str(tmp_path / "databases.json") == caught.value.where
     databases.heal("3.2.1")  # the last plan knows
     assert databases.version("3.0.6") == "3.2.1"
+    databases.note("3.2.1")
+    (tmp_path / "databases.json").unlink()
+    databases.heal(None)
+    assert databases.version("3.0.6") == "3.2.1", "and so does the database's own note"
+    assert json.loads((home / "airflow_version.json").read_text()) == {"airflow_version": "3.2.1"}
 
 
 def test_a_new_environment_needs_no_note(tmp_path: Path) -> None:

@@ -20,6 +20,7 @@ from mwaa_local.engines.process import ProcessEngine
 from mwaa_local.errors import EngineError, MachineError
 from mwaa_local.ground import processes
 
+BUILD = process_plan.build
 pytestmark = pytest.mark.skipif(not processes.LINUX, reason="reads /proc")
 
 
@@ -415,6 +416,14 @@ def test_a_template_that_postgresql_cannot_use_is_made_again_once(rig: Rig, monk
     monkeypatch.setattr(postgres, "binaries", lambda: Path("/pg/bin"))
     monkeypatch.setattr(postgres, "create", create)
     rig.cluster = None
+    monkeypatch.setattr(process.process_plan, "build", lambda _parts: (_ for _ in ()).throw(KeyboardInterrupt))
+    with monkeypatch.context() as cut, pytest.raises(KeyboardInterrupt):
+        cut.setattr(postgres, "create", lambda *_, **__: good)
+        rig.up()
+    noted = json.loads((rig.layout.state / "databases.json").read_text())
+    assert noted == {"3": "3.2.1"}, "at once, and not only when the plan is written"
+    monkeypatch.setattr(process.process_plan, "build", BUILD)
+    made.clear()
     assert "made an empty database of Airflow 3.2.1" in rig.up().changes
     assert len(made) == len(tried) == 2
     tried.clear()

@@ -81,6 +81,8 @@ class Databases:
         wanted = homes.keys() | ({major(running)} if running is not None else set())
         if (noted is not None and noted.keys() >= wanted) or not wanted:
             return []
+        if noted is None and running is None and not self._file.exists() and not any(map(_told_by, homes.values())):
+            return []  # the first `up` was cut between making the database and noting it
         known = dict(noted or {})
         for series in wanted - known.keys():
             version = _told_by(homes[series]) if series in homes else None

@@ -246,6 +246,7 @@ class ProcessEngine:
         if cluster is None:
             with _timed(seconds, "database"), progress.step("database"):
                 cluster = self._new_database(parts)
+            self._databases.note(environment.version.airflow)  # at once: a cut `up` must not leave it nameless
         return replace(parts, cluster=cluster), notes
 
     def _ports(
