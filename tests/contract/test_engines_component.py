@@ -84,13 +84,13 @@ def environment(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Environment:
     monkeypatch.setattr(component, "PROBE_SLOW", 0.01)
     monkeypatch.setattr(component, "PROBE_AGAIN", 0.01)
     made = Environment(tmp_path)
-    write = keeper.atomic.write_json
+    write = keeper.write_report
 
-    def note(path: Path, value: Any, **more: Any) -> None:
+    def note(path: Path, value: Any) -> None:
         made.reports.append(json.loads(json.dumps(value)))
-        write(path, value, **more)
+        write(path, value)
 
-    monkeypatch.setattr(keeper.atomic, "write_json", note)
+    monkeypatch.setattr(keeper, "write_report", note)
     return made
 
 

@@ -9,12 +9,14 @@ from __future__ import annotations
 
 import argparse
 import asyncio
+import json
 import os
 import signal
 import sys
 import time
 from collections.abc import Iterable
 from pathlib import Path
+from typing import Any
 
 from mwaa_local.engines import plan
 from mwaa_local.engines.component import Kept, Surroundings
@@ -25,6 +27,7 @@ from mwaa_local.ground import atomic, lineage, locks, processes
 PLAN, REPORT, LOCK = "plan.json", "keeper.json", "keeper.lock"
 # How often the keeper looks whether its lock is still there, seconds.
 _LOCK_SECONDS = 1.0
+_BLOCK = 4096
 BUSY = 3  # exit code: another keeper has this environment
 
 
@@ -203,9 +206,29 @@ class Keeper:
             "components": {name: kept.as_dict() for name, kept in self._kept.items()},
         }
         try:
-            atomic.write_json(self._state / REPORT, value)
+            write_report(self._state / REPORT, value)
         except MwaaLocalError as error:  # a full disk must not end the environment
             print(error, file=sys.stderr, flush=True)
+
+
+def write_report(path: Path, value: dict[str, Any]) -> None:
+    """Replace the report; on a full disk, where `status` matters most, write into the blocks that it has already.
+
+    Raises:
+        MachineError: Not even that is possible.
+    """
+    text = json.dumps(value, indent=1, sort_keys=True).encode()
+    try:
+        # With room behind it for the longer words of a component that is unwell.
+        atomic.replace(path, text.ljust((len(text) // _BLOCK + 2) * _BLOCK), durable=False)
+    except OSError as error:
+        try:
+            if len(text) > path.stat().st_size:
+                raise atomic.disk_error(error, path) from error
+            with path.open("r+b") as file:
+                file.write(text.ljust(path.stat().st_size))
+        except OSError:
+            raise atomic.disk_error(error, path) from error
 
 
 def take_lock(state: Path) -> int | None:
