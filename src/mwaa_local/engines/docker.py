@@ -18,6 +18,7 @@ from mwaa_local.engines.databases import SWITCH_SECONDS, Databases, major, switc
 from mwaa_local.engines.docker_client import Docker, translate
 from mwaa_local.engines.docker_plan import Made, Parts, project_name
 from mwaa_local.engines.docker_state import AIRFLOW, PROJECT_LABEL, Container
+from mwaa_local.engines.docker_volumes import Volumes, majors
 from mwaa_local.engines.docker_waiting import Compose, named, until_healthy
 from mwaa_local.engines.layout import Layout
 from mwaa_local.engines.plan import Plan
@@ -56,11 +57,6 @@ def why_unusable(environment: Environment, variables: Mapping[str, str]) -> str 
         return error.what
 
 
-# Volumes with data, and the note of those that there were.
-_DATABASE, _KEPT = "database-", "kept.json"
-_AWS = "/usr/local/mwaa/aws"
-
-
 class DockerEngine:
     """Runs one environment as containers.
 
@@ -87,6 +83,10 @@ class DockerEngine:
         if self._found is None:
             self._found = Docker.find(self._host)
         return self._found
+
+    @property
+    def _volumes(self) -> Volumes:
+        return Volumes(self._docker, self._project, self._folder)
 
     # -- up ------------------------------------------------------------------------------------------------------------
 
@@ -130,9 +130,9 @@ class DockerEngine:
         self._refuse_other_engine()
         images = self._have_images(environment, progress)
         before = self._plan()
-        volumes = self._volumes()
-        self._refuse_lost_volumes(volumes)
-        there_now = _majors(volumes)
+        volumes = self._volumes.there()
+        self._volumes.refuse_lost(volumes)
+        there_now = majors(volumes)
         last = version_of(before)
         healed = self._databases.heal(last if last is not None and major(last) in there_now else None)
         self._databases.refuse_older(environment)
@@ -169,9 +169,9 @@ class DockerEngine:
         finally:
             if compose is not None:
                 compose.close(patience_s=patience)
-            volumes = self._volumes()
-            self._note_volumes(volumes)
-            if major(environment.version.airflow) in _majors(volumes):  # not before: a cut `up` made none
+            volumes = self._volumes.there()
+            self._volumes.note(volumes)
+            if major(environment.version.airflow) in majors(volumes):  # not before: a cut `up` made none
                 self._databases.note(environment.version.airflow)
         seconds |= took
         now = {item.name: item.id for item in containers if item.name in wanted}
@@ -280,33 +280,8 @@ class DockerEngine:
                 "or give the Docker environment another Name",
             )
 
-    def _volumes(self) -> set[str]:
-        """The environment's volumes that are there, without the project's name."""
-        prefix = f"{self._project}_"
-        listed = self._docker.output("volume", "ls", "--quiet", "--filter", f"name=^{prefix}").split()
-        return {name.removeprefix(prefix) for name in listed if name.startswith(prefix)}
-
-    def _refuse_lost_volumes(self, there: set[str]) -> None:
-        """Data that were there are not silently begun anew.
-
-        Raises:
-            EngineError: A volume with data is gone.
-        """
-        kept = (atomic.read_json(self._folder / _KEPT) or {}).get("volumes")
-        lost = {str(name) for name in kept} - there if isinstance(kept, list) else set()
-        if lost:
-            raise EngineError(
-                "some of this environment's data are gone",
-                where=", ".join(f"volume {self._project}_{name}" for name in sorted(lost)),
-                why="removed outside mwaa-local; an empty one is not put in its place unasked",
-                hint="restore the volume, or `mwaa-local reset` to begin anew",
-            )
-
     def endpoint_state(self, *, repair: bool) -> dict[str, Any]:
-        """Have the AWS endpoint's volume looked at, and mended if asked to, by a container without a network.
-
-        Returns:
-            What ``python -m mwaa_local.aws.soundness`` prints; empty where there is no such volume.
+        """Have the AWS endpoint's volume looked at; see :meth:`Volumes.look_into_endpoint`.
 
         Raises:
             EngineError: The environment runs, or the look failed.
@@ -317,20 +292,7 @@ class DockerEngine:
                 where=f"Docker project {self._project}",
                 hint="mwaa-local down, then this again",
             )
-        if "aws" not in self._volumes():
-            return {}
-        image = docker_image.wanted(self._environment).tool
-        words = ["run", "--rm", "--network", "none", "--volume", f"{self._project}_aws:{_AWS}"]
-        words += ["--entrypoint", "/opt/mwaa/tool/bin/python", image, "-m", "mwaa_local.aws.soundness"]
-        words += ["--state", _AWS, *(["--repair"] if repair else [])]
-        text = self._docker.output(*words, timeout_s=600.0)
-        found: dict[str, Any] = json.loads(text.splitlines()[-1])
-        return found
-
-    def _note_volumes(self, there: set[str]) -> None:
-        data = sorted(name for name in there if name == "aws" or name.startswith(_DATABASE))
-        if data != (atomic.read_json(self._folder / _KEPT) or {}).get("volumes"):
-            atomic.write_json(self._folder / _KEPT, {"volumes": data}, durable=True)
+        return self._volumes.look_into_endpoint(docker_image.wanted(self._environment).tool, repair=repair)
 
     def _refuse_lost_database(self, environment: Environment) -> None:
         used = self._databases.version(environment.version.airflow)
@@ -541,11 +503,6 @@ class DockerEngine:
         text = docker_state.read(self._docker, item.id, f"{docker_state.RUN_DIR}/{ENVIRONMENT_FILE}")
         value: Any = json.loads(text) if text else {}
         return dict(value.get("variables") or {})
-
-
-def _majors(volumes: set[str]) -> set[str]:
-    """The majors of Airflow whose database is there."""
-    return {name.removeprefix(_DATABASE) for name in volumes if name.startswith(_DATABASE)}
 
 
 @contextmanager

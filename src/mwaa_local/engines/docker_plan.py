@@ -24,6 +24,7 @@ from mwaa_local.engines.databases import major
 from mwaa_local.engines.docker_image import Assets, Wanted, ca_bundle
 from mwaa_local.engines.docker_mounts import mounts
 from mwaa_local.engines.docker_state import AIRFLOW
+from mwaa_local.engines.docker_volumes import DATABASE
 from mwaa_local.engines.plan import Component, Plan
 from mwaa_local.engines.ports import HOST, Wish
 from mwaa_local.engines.process_plan import bucket_name
@@ -123,7 +124,7 @@ def project_name(environment: Environment) -> str:
 
 def database_volume(environment: Environment) -> str:
     """The volume with the database: one per major version of Airflow."""
-    return f"{project_name(environment)}_database-{major(environment.version.airflow)}"
+    return f"{project_name(environment)}_{DATABASE}{major(environment.version.airflow)}"
 
 
 def wishes(environment: Environment) -> list[Wish]:

@@ -1,0 +1,85 @@
+"""The volumes of one environment: which there are, which there were, and a look into the AWS endpoint's."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import Any
+
+from mwaa_local.engines.docker_client import Docker
+from mwaa_local.errors import EngineError
+from mwaa_local.ground import atomic
+
+DATABASE, AWS = "database-", "aws"
+"""Names of the volumes with data, without the project's; a database's ends with the major version of Airflow."""
+_KEPT = "kept.json"
+_PLACE = "/usr/local/mwaa/aws"
+
+
+class Volumes:
+    """The volumes of one Compose project.
+
+    Args:
+        docker: The client.
+        project: The project's name.
+        folder: Where the note of what there was is kept.
+    """
+
+    def __init__(self, docker: Docker, project: str, folder: Path) -> None:
+        self._docker = docker
+        self._project = project
+        self._note = folder / _KEPT
+
+    def there(self) -> set[str]:
+        """Those that are there, without the project's name."""
+        prefix = f"{self._project}_"
+        listed = self._docker.output("volume", "ls", "--quiet", "--filter", f"name=^{prefix}").split()
+        return {name.removeprefix(prefix) for name in listed if name.startswith(prefix)}
+
+    def refuse_lost(self, there: set[str]) -> None:
+        """Data that were there are not silently begun anew.
+
+        Raises:
+            EngineError: A volume with data is gone.
+        """
+        lost = set(self._noted()) - there
+        if lost:
+            raise EngineError(
+                "some of this environment's data are gone",
+                where=", ".join(f"volume {self._project}_{name}" for name in sorted(lost)),
+                why="removed outside mwaa-local; an empty one is not put in its place unasked",
+                hint="restore the volume, or `mwaa-local reset` to begin anew",
+            )
+
+    def note(self, there: set[str]) -> None:
+        """Write down which hold data now."""
+        data = sorted(name for name in there if name == AWS or name.startswith(DATABASE))
+        if data != self._noted():
+            atomic.write_json(self._note, {"volumes": data}, durable=True)
+
+    def look_into_endpoint(self, image: str, *, repair: bool) -> dict[str, Any]:
+        """Have the AWS endpoint's volume looked at, and mended if asked to, by a container without a network.
+
+        Returns:
+            What ``python -m mwaa_local.aws.soundness`` prints; empty where there is no such volume.
+
+        Raises:
+            EngineError: The look failed.
+        """
+        if AWS not in self.there():
+            return {}
+        words = ["run", "--rm", "--network", "none", "--volume", f"{self._project}_{AWS}:{_PLACE}"]
+        words += ["--entrypoint", "/opt/mwaa/tool/bin/python", image, "-m", "mwaa_local.aws.soundness"]
+        words += ["--state", _PLACE, *(["--repair"] if repair else [])]
+        text = self._docker.output(*words, timeout_s=600.0)
+        found: dict[str, Any] = json.loads(text.splitlines()[-1])
+        return found
+
+    def _noted(self) -> list[str]:
+        kept = (atomic.read_json(self._note) or {}).get("volumes")
+        return [str(name) for name in kept] if isinstance(kept, list) else []
+
+
+def majors(there: set[str]) -> set[str]:
+    """The majors of Airflow whose database is there."""
+    return {name.removeprefix(DATABASE) for name in there if name.startswith(DATABASE)}
