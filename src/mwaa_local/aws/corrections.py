@@ -16,13 +16,12 @@ from pathlib import Path
 from types import ModuleType
 from typing import Any
 
+from mwaa_local.aws import objects
 from mwaa_local.aws.admission import Admission
 from mwaa_local.catalog.aws_services import vpc_endpoint_services
 from mwaa_local.ground import disk
 
 Correction = Callable[[ModuleType], None]
-# What MiniStack adds to an object's name for what is said of it.
-_SIDE = ".meta.json"
 _PACKAGE = "ministack.services."
 
 
@@ -65,17 +64,17 @@ def _objects_are_kept_or_refused(
             disk.write_all(descriptor, data.encode() if isinstance(data, str) else data)
         except OSError:
             disk.CALLS.remove(partial)
-            if (object_file := waiting.pop(path.removesuffix(_SIDE), None)) is not None:
+            if (object_file := waiting.pop(path.removesuffix(objects.SIDE), None)) is not None:
                 disk.CALLS.remove(object_file)
             raise
         finally:
             disk.CALLS.close(descriptor)
-        if not text and f"{os.sep}.versions{os.sep}" not in path:
+        if not text and f"{os.sep}{objects.VERSIONS}{os.sep}" not in path:
             waiting[path] = partial
             return
-        if (object_file := waiting.pop(path.removesuffix(_SIDE), None)) is not None:
-            disk.CALLS.replace(object_file, Path(path.removesuffix(_SIDE)))
-            written(Path(path.removesuffix(_SIDE)))
+        if (object_file := waiting.pop(path.removesuffix(objects.SIDE), None)) is not None:
+            disk.CALLS.replace(object_file, Path(path.removesuffix(objects.SIDE)))
+            written(Path(path.removesuffix(objects.SIDE)))
         disk.CALLS.replace(partial, Path(path))
         written(Path(path))
 

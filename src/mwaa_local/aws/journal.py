@@ -49,6 +49,7 @@ class Read:
 
     Attributes:
         records: What the snapshot does not cover, in the order written.
+        places: File and line of each record.
         torn: Path to bytes of an unfinished last record.
         damage: What cannot be read.
         covered: Files that the snapshot covers.
@@ -105,7 +106,7 @@ def _read_file(path: Path, decode: Decode | None, found: Read) -> None:
     try:
         content = path.read_bytes()
     except OSError as error:
-        found.damage.append(Damage(path, f"cannot be read: {error.strerror or error}"))
+        found.damage.append(Damage(path, f"cannot be read: {error.strerror or error}", unreadable=True))
         return
     complete = content.rfind(b"\n") + 1
     if complete < len(content):

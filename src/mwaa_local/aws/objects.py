@@ -10,9 +10,10 @@ from typing import Any
 
 from mwaa_local.ground.damage import Damage
 
-_SIDE = ".meta.json"
-_VERSIONS = ".versions"
-_OWN = frozenset({_VERSIONS})
+SIDE = ".meta.json"
+"""What MiniStack adds to an object's file name for what is said of the object."""
+VERSIONS = ".versions"
+"""Folder of the older versions of objects, beside those of the accounts."""
 
 
 def check(objects: Path, services: Path) -> Iterator[Damage]:
@@ -26,7 +27,7 @@ def check(objects: Path, services: Path) -> Iterator[Damage]:
         if not (objects / owner / bucket).is_dir():
             yield Damage(objects / owner / bucket, f"is missing, and the bucket {bucket} was made")
     for account in objects.iterdir() if objects.is_dir() else ():
-        if account.is_dir() and account.name not in _OWN:
+        if account.is_dir() and account.name != VERSIONS:
             for place, _folders, names in os.walk(account):
                 yield from _objects(Path(place), set(names), objects)
 
@@ -43,50 +44,45 @@ def _buckets(state: Path) -> list[tuple[str, str]]:
 def _objects(folder: Path, names: set[str], root: Path) -> Iterator[Damage]:
     for name in sorted(names):
         path = folder / name
-        if name.endswith(_SIDE):
-            yield from _versions(path, root)
-        if name.endswith(_SIDE) and name.removesuffix(_SIDE) not in names:
-            said = _said(path)
-            if said is None:
-                yield Damage(path, "cannot be read")
-            elif not said.get("is_delete_marker"):
-                yield Damage(path.with_name(name.removesuffix(_SIDE)), "is missing, and the object was stored")
-        elif not name.endswith((_SIDE, ".tmp")) and not name.startswith("."):
-            yield from _object(path, path.with_name(name + _SIDE), has_side=name + _SIDE in names)
+        if name.endswith(SIDE):
+            yield from _said_of(path, path.with_name(name.removesuffix(SIDE)), root)
+        elif not name.endswith(".tmp") and not name.startswith(".") and name + SIDE not in names:
+            yield Damage(path.with_name(name + SIDE), "is missing, and with it all that is said of the object")
 
 
-def _object(path: Path, side: Path, *, has_side: bool) -> Iterator[Damage]:
-    if not has_side:
-        yield Damage(side, "is missing, and with it all that is said of the object")
-        return
-    said = _said(side)
-    if said is None:
-        yield Damage(side, "cannot be read")
-    elif not said.get("is_delete_marker") and isinstance(said.get("size"), int):
-        size = path.stat().st_size
-        if size != said["size"] and "etag" in said:
-            yield Damage(path, f"has {size} bytes, and {said['size']} were stored")
-
-
-def _said(side: Path) -> dict[str, Any] | None:
+def _said_of(side: Path, data: Path, root: Path) -> Iterator[Damage]:
+    """Hold what is said of an object against its file and those of its older versions."""
     try:
         said = json.loads(side.read_bytes())
     except (OSError, ValueError):
-        return None
-    return said if isinstance(said, dict) else None
+        said = None
+    if not isinstance(said, dict):
+        yield Damage(side, "cannot be read")
+        return
+    yield from _versions(said, data, root)
+    if said.get("is_delete_marker"):
+        return
+    if not data.is_file():
+        yield Damage(data, "is missing, and the object was stored")
+    elif "etag" in said and not data.name.startswith("."):
+        yield from _size(data, said.get("size"))
 
 
-def _versions(side: Path, root: Path) -> Iterator[Damage]:
-    """Older versions of an object lie in a tree of their own."""
-    said = _said(side) or {}
-    account, bucket, *key = side.with_name(side.name.removesuffix(_SIDE)).relative_to(root).parts
+def _versions(said: dict[str, Any], data: Path, root: Path) -> Iterator[Damage]:
+    account, bucket, *key = data.relative_to(root).parts
     versions = said.get("versions")
     for version in versions if isinstance(versions, list) else ():
         name = version.get("version_id") if isinstance(version, dict) else None
         if not isinstance(name, str) or version.get("is_delete_marker") or name in (said.get("version_id"), "null"):
             continue
-        path = root.joinpath(_VERSIONS, account, bucket, name, *key)
-        if not path.is_file():
+        path = root.joinpath(VERSIONS, account, bucket, name, *key)
+        if path.is_file():
+            yield from _size(path, version.get("size"))
+        else:
             yield Damage(path, "is missing, and that version of the object was stored")
-        elif isinstance(version.get("size"), int) and path.stat().st_size != version["size"]:
-            yield Damage(path, f"has {path.stat().st_size} bytes, and {version['size']} were stored")
+
+
+def _size(path: Path, stored: object) -> Iterator[Damage]:
+    size = path.stat().st_size
+    if isinstance(stored, int) and size != stored:
+        yield Damage(path, f"has {size} bytes, and {stored} were stored")

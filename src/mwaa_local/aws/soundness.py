@@ -99,25 +99,24 @@ def _journal(state: Path, name: str) -> list[str]:
     done = []
     lines: dict[Path, set[int]] = {}
     for damage in read.damage:
+        path = damage.path
         if damage.line:
-            lines.setdefault(damage.path, set()).add(damage.line)
-        elif damage.what.startswith("cannot be read"):
-            damage.path.rename(damage.path.with_name(f"aside.{damage.path.name}"))
-            damage.path.touch(mode=0o600)
-            (folder / f"{name}.{SEAL}").unlink(missing_ok=True)
-            done.append(f"{damage.path.name}: put aside; what it held of {name} is lost")
-        elif damage.path.exists():
-            (folder / f"{name}.{SEAL}").unlink(missing_ok=True)
-            done.append(f"{damage.path.name}: what was cut off is lost ({damage.what})")
+            lines.setdefault(path, set()).add(damage.line)
+        elif damage.unreadable:
+            path.rename(path.with_name(f"aside.{path.name}"))
+            path.touch(mode=0o600)
+            done.append(f"{path.name}: put aside; what it held of {name} is lost")
+        elif path.exists():
+            done.append(f"{path.name}: what was cut off is lost ({damage.what})")
         else:
-            damage.path.touch(mode=0o600)
-            (folder / f"{name}.{SEAL}").unlink(missing_ok=True)
-            done.append(f"{damage.path.name}: goes on without it; what it held of {name} is lost")
+            path.touch(mode=0o600)
+            done.append(f"{path.name}: goes on without it; what it held of {name} is lost")
     for path, numbers in lines.items():
         kept = [line for number, line in enumerate(path.read_bytes().split(b"\n"), 1) if number not in numbers]
         atomic.replace(path, b"\n".join(kept))
-        (folder / f"{name}.{SEAL}").unlink(missing_ok=True)
         done.append(f"{path.name}: left out {len(numbers)} records that cannot be read; {len(read.records)} are whole")
+    if done:  # what the last clean stop noted holds no longer
+        (folder / f"{name}.{SEAL}").unlink(missing_ok=True)
     # A gap before the first or between two: fill what the touch above has not.
     have = {number for number, _path in generations(folder, name)}
     if not have and (state / _OPENED).exists():
@@ -131,9 +130,8 @@ def _journal(state: Path, name: str) -> list[str]:
 
 def _object(damage: Damage) -> str:
     path = damage.path
-    side = path.name.endswith(".meta.json")
-    data = path.with_name(path.name.removesuffix(".meta.json")) if side else path
-    note = data.with_name(data.name + ".meta.json")
+    data = path.with_name(path.name.removesuffix(objects.SIDE))
+    note = data.with_name(data.name + objects.SIDE)
     if not data.exists() and not note.exists():
         path.mkdir(parents=True, exist_ok=True, mode=0o700)
         return f"bucket {path.name}: begins empty"

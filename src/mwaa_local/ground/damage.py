@@ -14,11 +14,13 @@ class Damage:
         path: The file or folder.
         what: What is wrong with it, a clause.
         line: Where in the file, from 1; 0 for the whole of it.
+        unreadable: The file is there and the system does not give its content.
     """
 
     path: Path
     what: str
     line: int = 0
+    unreadable: bool = False
 
     def __str__(self) -> str:
         return f"{self.path}{f':{self.line}' if self.line else ''}: {self.what}"
