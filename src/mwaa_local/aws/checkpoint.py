@@ -153,7 +153,7 @@ class Checkpoints:
         """Have what a request changed in a service on the disk; requests that wait together cost one write.
 
         Args:
-            service: State name of a service without a journal.
+            service: Its state name.
 
         Returns:
             Why it is not kept; empty if it is, or if it is too large to be waited for.
@@ -240,7 +240,6 @@ class Checkpoints:
             if dirty & _SENDERS or (dirty and self._size("sqs") <= _CHEAP):
                 chosen.add("sqs")  # others put messages into queues behind the journal's back
         chosen &= set(functions)
-        begun = time.monotonic()
         small = {name for name in chosen if name not in self.journals and self._size(name) <= SMALL}
         for name in sorted(small):
             async with self._writing.setdefault(name, asyncio.Lock()):

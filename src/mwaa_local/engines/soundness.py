@@ -90,19 +90,15 @@ def look(layout: Layout) -> Looked:
     if layout.aws.is_dir():
         kept = ", ".join(aws.kept(layout.aws)) or "nothing yet"
         looked.append(f"AWS endpoint: {layout.aws} ({kept})")
-    docker = layout.state / "docker"
-    over = (
-        [f"{docker}: volumes of Docker, where the AWS endpoint checks its own data at each start"]
-        if docker.is_dir()
-        else []
-    )
+    volumes = "database: PostgreSQL's own volume of Docker, which it checks at each start"
+    over = [volumes] if (layout.state / "docker").is_dir() else []
     engine = "process" if there else "docker" if over else ""
     return Looked(engine, tuple(looked), tuple(over), tuple(check(layout)))
 
 
 def check(layout: Layout) -> list[Finding]:
     """Everything that is not as it was written; reads, and changes nothing."""
-    return [*_lost(layout), *_secrets(layout), *_databases(layout), *_aws(layout)]
+    return [*_lost(layout), *_secrets(layout, _from_plan(layout)), *_databases(layout), *_aws(layout)]
 
 
 def refuse_damage(layout: Layout) -> None:
@@ -143,7 +139,7 @@ def repair(layout: Layout) -> Repaired:
     atomic.copy_tree(layout.state, copy)
     done = []
     try:
-        if (secrets := _from_plan(layout)) is not None and _secrets(layout):
+        if (secrets := _from_plan(layout)) is not None and _secrets(layout, secrets):
             atomic.write_json(layout.secrets, secrets, durable=True)
             done.append(f"{layout.secrets.name}: the keys were taken from the last plan; nothing is lost")
         for home in layout.state.glob("postgres-*"):
@@ -180,12 +176,12 @@ def _lost(layout: Layout) -> list[Finding]:
     return found
 
 
-def _secrets(layout: Layout) -> list[Finding]:
+def _secrets(layout: Layout, used: dict[str, Any] | None) -> list[Finding]:
+    """What is wrong with the keys, held against those that the last plan used."""
     there = [path for path in _data(layout) if path.is_dir()]
     why = ""
     try:
         found = keys.read(layout.secrets)
-        used = _from_plan(layout)
         if found is None and any(path.name.startswith("postgres-") for path in there):
             why = "is missing, and the database was made with the keys in it"
         elif found is not None and used is not None and asdict(found) != used:
@@ -194,7 +190,7 @@ def _secrets(layout: Layout) -> list[Finding]:
         why = f"cannot be read: {error.why}"
     if not why:
         return []
-    way = "takes the keys from the last plan" if _from_plan(layout) is not None else ""
+    way = "takes the keys from the last plan" if used is not None else ""
     return [Finding(Damage(layout.secrets, why), way)]
 
 

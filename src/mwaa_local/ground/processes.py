@@ -10,7 +10,7 @@ import contextlib
 import os
 import signal
 import time
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from pathlib import Path
 
 _PROC = Path("/proc")
@@ -47,11 +47,16 @@ def parents() -> dict[int, int]:
     return table
 
 
+def _children(table: Mapping[int, int]) -> dict[int, list[int]]:
+    children: dict[int, list[int]] = {}
+    for pid, parent in table.items():
+        children.setdefault(parent, []).append(pid)
+    return children
+
+
 def descendants(root: int) -> list[int]:
     """All processes below one, the nearest first."""
-    children: dict[int, list[int]] = {}
-    for pid, parent in parents().items():
-        children.setdefault(parent, []).append(pid)
+    children = _children(parents())
     found: list[int] = []
     level = [root]
     while level:
@@ -62,10 +67,8 @@ def descendants(root: int) -> list[int]:
 
 def tree(roots: Iterable[int]) -> set[int]:
     """The given processes and all their descendants that still live."""
-    children: dict[int, list[int]] = {}
     table = parents()
-    for pid, parent in table.items():
-        children.setdefault(parent, []).append(pid)
+    children = _children(table)
     found: set[int] = set()
     waiting = [pid for pid in roots if pid in table]
     while waiting:

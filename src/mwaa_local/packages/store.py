@@ -9,7 +9,6 @@ from __future__ import annotations
 
 import contextlib
 import errno
-import fcntl
 import hashlib
 import json
 import os
@@ -21,6 +20,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from mwaa_local.ground.locks import try_lock
 from mwaa_local.packages.failure import UnmetRequirementsError
 from mwaa_local.packages.fetch import write_atomically
 
@@ -65,7 +65,7 @@ class Store:
         descriptor = os.open(self.root / f".{key}.lock", os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o644)
         try:
             deadline = time.monotonic() + timeout_s
-            while not _try_lock(descriptor):
+            while not try_lock(descriptor):
                 if time.monotonic() >= deadline:
                     raise UnmetRequirementsError(
                         "Another process is still installing the same package set",
@@ -245,12 +245,4 @@ def swap_link(link: Path, target: Path) -> bool:
     except OSError:
         fresh.unlink(missing_ok=True)
         raise
-    return True
-
-
-def _try_lock(descriptor: int) -> bool:
-    try:
-        fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
-    except BlockingIOError:
-        return False
     return True
