@@ -68,7 +68,7 @@ def doctor(
     else:
         marks = {"ok": "[green]✓[/]", "warning": "[yellow]![/]", "missing": "[red]✗[/]"}
         for finding in findings:
-            output.out.print(f"{marks[finding.state]} [bold]{finding.subject}[/]: {finding.detail}")
+            output.out.print(f"{marks[finding.state]} [bold]{escape(finding.subject)}[/]: {escape(finding.detail)}")
             if finding.action:
                 output.out.print(f"    {finding.action}", markup=False)
     raise typer.Exit(0 if usable else 1)

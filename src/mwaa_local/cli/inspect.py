@@ -8,6 +8,7 @@ from collections.abc import Callable
 from typing import Annotated, Any, TypeVar
 
 import typer
+from rich.markup import escape
 from rich.table import Table
 
 from mwaa_local import catalog
@@ -87,7 +88,7 @@ def status(
 
 def _table(environment: Environment, engine: Engine, components: list[ComponentState]) -> None:
     total = sum(component.memory_bytes or 0 for component in components)
-    title = (
+    title = escape(
         f"{environment.name}: Airflow {environment.version.airflow}, {engine.name} engine, {output.human_bytes(total)}"
     )
     table = Table(title=title, title_justify="left", box=None, pad_edge=False, header_style="bold")
@@ -103,7 +104,7 @@ def _table(environment: Environment, engine: Engine, components: list[ComponentS
             output.human_bytes(component.memory_bytes),
             str(component.restarts) if component.restarts else "",
             str(component.pid or ""),
-            component.detail,
+            escape(component.detail),
         )
     output.out.print(table)
 

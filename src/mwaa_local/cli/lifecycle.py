@@ -6,6 +6,7 @@ import time
 from typing import Annotated, Any
 
 import typer
+from rich.markup import escape
 from rich.panel import Panel
 
 from mwaa_local.cli import output
@@ -118,7 +119,7 @@ def _show(environment: Environment, engine: Engine, result: UpResult, seconds: f
         f'AWS         [bold]{result.addresses.aws}[/]   point a client at it: eval "$(mwaa-local env)"',
         f"Bucket      {result.addresses.bucket}",
         "Logs        mwaa-local logs [COMPONENT], mwaa-local logs task DAG"
-        + (f"; files in {logs}" if engine.name == "process" else ""),
+        + (f"; files in {escape(str(logs))}" if engine.name == "process" else ""),
         "Next        mwaa-local status, mwaa-local smoke, mwaa-local down",
     ]
     title = f"{environment.name} is up: Airflow {environment.version.airflow}, {seconds:.1f} s"

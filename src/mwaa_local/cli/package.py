@@ -71,10 +71,11 @@ def package(
         output.emit_json(document)
     else:
         output.out.print(
-            f"{made.archive}  {made.files} files, {output.human_bytes(made.size)}, sha256 {made.sha256[:16]}"
+            f"{made.archive}  {made.files} files, {output.human_bytes(made.size)}, sha256 {made.sha256[:16]}",
+            markup=False,
         )
         if made.requirements:
-            output.out.print(f"{made.requirements}  {len(made.wheels)} wheels for Linux x86_64")
+            output.out.print(f"{made.requirements}  {len(made.wheels)} wheels for Linux x86_64", markup=False)
         if proof is not None and proof.ok:
             off = (
                 "with the network off"

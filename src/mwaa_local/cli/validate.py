@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
 import typer
+from rich.markup import escape
 
 from mwaa_local.cli import output
 from mwaa_local.cli.context import settings
@@ -262,7 +263,7 @@ def _run(request: Request) -> Report:
     with output.err.status("checking") as status:
 
         def tell(text: str) -> None:
-            status.update(text)
+            status.update(escape(text))
 
         return run(request, tell)
 
