@@ -7,12 +7,14 @@ import os
 import signal
 import subprocess
 import sys
+from typing import Any
 
 import pytest
 from cli_support import HEALTHY, CommandLine, command_line
 
 from mwaa_local.engines.protocol import ComponentState
 from mwaa_local.errors import EngineError, RequirementsError
+from mwaa_local.preflight import packaging, packaging_build
 
 __all__ = ["command_line"]
 FAILED = RequirementsError("requirements were not installed", why="pyyaml cannot be had", hint="mend line 1")
@@ -226,3 +228,42 @@ def test_a_child_or_server_that_hangs_up_is_an_error_with_words_and_not_the_sile
     assert done.code == 1
     assert "a child or a server closed the connection" in done.err
     assert signal.getsignal(signal.SIGPIPE) == before == signal.SIG_IGN, "a child that reads no input must not end us"
+
+
+def test_config_of_what_there_is_not(command_line: CommandLine) -> None:
+    done = command_line("config", "--component", "wroker")
+    assert (done.code, done.out) == (2, "")
+    assert "scheduler, worker, webserver" in " ".join(done.err.split())
+    command_line.engine.runs = False
+    done = command_line("config", "core.no_such_option")
+    assert (done.code, done.out) == (2, "")
+    said = " ".join(done.err.split())
+    assert "neither Airflow nor a provider" in said
+    assert "mwaa-local airflow config get-value core no_such_option" in said
+
+
+def test_up_names_the_log_files_where_there_are_any(command_line: CommandLine) -> None:
+    assert f"files in {command_line.project}" in command_line("up").out
+    command_line.engine.name = "docker"
+    assert "files in" not in command_line("up").out
+
+
+@pytest.mark.parametrize("build", [True, False])
+def test_package_builds_wheels_in_the_environments_image_only_when_asked(
+    command_line: CommandLine, monkeypatch: pytest.MonkeyPatch, build: bool
+) -> None:
+    given: list[Any] = []
+
+    def package(_workspace: Any, folder: Any, **words: Any) -> Any:
+        given.append((folder, words))
+        raise EngineError("so far")
+
+    monkeypatch.setattr(packaging, "package", package)
+    monkeypatch.setattr(packaging_build, "docker_image", lambda name, _settings: ("image", name))
+    done = command_line("package", "--wheels", *(["--build"] if build else []))
+    assert done.code == 1
+    folder, words = given[0]
+    assert folder.is_relative_to(command_line.project)
+    assert words["image"] == (("image", "mwaa-local:3.2.1-al2023") if build else None)
+    assert (words["wheels"], words["build"], words["check"]) == (True, build, True)
+    assert command_line("package", "--build").code == 2, "nothing to build"
