@@ -12,7 +12,7 @@ from mwaa_local.preflight.readings.python import Call, PythonFile, text_of
 from mwaa_local.preflight.workspace import Workspace
 
 _METHODS = ("write_text", "write_bytes", "mkdir", "touch", "to_csv", "to_parquet", "to_json", "to_excel")
-_FUNCTIONS = ("os.makedirs", "os.mkdir", "shutil.copy", "shutil.copyfile", "shutil.move", "os.mkdirs")
+_FUNCTIONS = ("os.makedirs", "os.mkdir", "shutil.copy", "shutil.copyfile", "shutil.move")
 
 
 def check(workspace: Workspace) -> Iterator[Hit]:
@@ -48,12 +48,12 @@ def _target(file: PythonFile, call: Call) -> str:
         if not set(mode) & set("wax+") or not call.node.args:
             return ""
         return _text(file, call.node.args[0])
+    if call.name in _FUNCTIONS and call.node.args:
+        return _text(file, call.node.args[-1] if call.name.startswith("shutil") else call.node.args[0])
     if leaf in _METHODS:
         if leaf.startswith("to_"):
             return _text(file, call.node.args[0]) if call.node.args else ""
         return _text(file, call.node.func.value) if isinstance(call.node.func, ast.Attribute) else ""
-    if call.name in _FUNCTIONS and call.node.args:
-        return _text(file, call.node.args[-1] if call.name.startswith("shutil") else call.node.args[0])
     return ""
 
 
