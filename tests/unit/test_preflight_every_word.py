@@ -7,6 +7,7 @@ from pathlib import Path
 import pytest
 from preflight_support import hits, script, workspace
 
+from mwaa_local.preflight.findings import Severity
 from mwaa_local.preflight.workspace import Workspace
 
 HEAD = (
@@ -64,6 +65,18 @@ SCRIPTS: list[tuple[str, list[str], list[str]]] = [
            f"echo a >> {HOME}/dags/x"],
         [f"ls {HOME}/dags", "touch dagster/x", "touch my-dags/x", f"cp {HOME}/dags/x /tmp/x", "touch /tmp/dags/x", "touch"],
     ),
+    (
+        "SUP017",
+        ["A_B=1", "TOKEN=x", "AB=", "A_B=1; echo $A_BC", "A_B=1; echo A_B"],
+        ["export A_B=1", "a_b=1", "A=1", "A_b=1", "PATH=/x", "IFS=,", "PS1=x", "LD_LIBRARY_PATH=/x", "A_B=1; echo $A_B",
+         "A_B=1; echo ${A_B}x", "A_B=1; echo ${#A_B}", "A_B=1; echo ${!A_B}", "A_B=1 env", "( A_B=1 )", "A_B=1; export A_B"],
+    ),
+    (
+        "SUP016",
+        ["pip install celery", "pip3 install -q celery", "python -m pip install Celery==5", "pip install x celery[redis]",
+         "pip install x", "pip install -U x"],
+        ["pip install --target /tmp/x celery", "pip download celery", "python3 -m venv v && v/bin/pip install celery", "pip list"],
+    ),
 ]  # fmt: skip
 # the same in a DAG file, behind HEAD
 DAGS: list[tuple[str, list[str], list[str]]] = [
@@ -94,6 +107,12 @@ DAGS: list[tuple[str, list[str], list[str]]] = [
         [f"open('{HOME}/dags/x')", f"open('{HOME}/dags/x', 'rb')", f"open('{HOME}/dagster/x', 'w')", "open('/tmp/x', 'w')",
          f"shutil.copy('{HOME}/dags/x', '/tmp/x')", f"Path('{HOME}/dags/x').read_text()", f"os.listdir('{HOME}/dags')",
          f"Bash(bash_command='cat {HOME}/dags/x')", "frame.to_csv()"],
+    ),
+    (
+        "DAG018",
+        [f"from airflow.anywhere import {name}" for name in ("create_session", "provide_session", "create_session_async")]
+        + [f"from airflow.settings import {name}" for name in ("Session", "NonScopedSession", "engine")],
+        ["from airflow.settings import json", "from elsewhere import create_session", "from airflow.models import DagRun as D"],
     ),
     (
         "DAG015",
@@ -148,5 +167,5 @@ def test_hooks_that_airflow_does_not_see(tmp_path: Path, monkeypatch: pytest.Mon
     text = "".join(f"def {name}(x): ...\n" for name in [*names, "my_own"])
     found = hits("PLG015", workspace(tmp_path, {"plugins/airflow_local_settings.py": text}))
     assert [hit.line for hit in found] == [1, 2, 3, 4, 5, 6]
+    assert {hit.severity for hit in found} == {Severity.WARNING}, "the file itself runs"
     assert [name for name in names if any(name in hit.message for hit in found)] == names
-
