@@ -33,7 +33,7 @@ from mwaa_local.runtime.status import Status
     ],
 )
 def test_what_is_on_this_machine_is_asked_without_the_proxy(given: dict[str, str], answer: str | None) -> None:
-    found = dict(environment._without_proxy(inputs(**given)))
+    found = dict(environment._without_proxy(inputs("worker", "3.2.1", None, **given)))
     if answer is None:
         assert found == {"NO_PROXY": "x,localhost,127.0.0.1", "no_proxy": "y,localhost,127.0.0.1"}
     else:
@@ -186,7 +186,7 @@ def test_an_outage_is_forgotten_when_it_is_over() -> None:
             raise OutageError("database: gone")
         return []
 
-    one = Guardian(SimpleNamespace(queued=rows), SimpleNamespace(), ["q"])  # type: ignore[arg-type]
+    one = Guardian(SimpleNamespace(queued=rows), SimpleNamespace(), ["q"])
     assert one.look() == []
     assert one.outage == "database: gone"
     assert one.look() == []
