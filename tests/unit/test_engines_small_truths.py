@@ -11,7 +11,7 @@ from typing import Any
 import pytest
 
 from mwaa_local import catalog
-from mwaa_local.engines import docker_commands, docker_state, plan, postgres, template, verdicts, waiting
+from mwaa_local.engines import databases, docker_commands, docker_state, plan, postgres, template, verdicts, waiting
 from mwaa_local.engines.docker_state import Container
 from mwaa_local.engines.lost_ports import Lost
 from mwaa_local.engines.plan import Component, Plan
@@ -101,7 +101,7 @@ def test_dockers_time(text: str, seconds: float) -> None:
 
 @pytest.mark.parametrize(
     ("text", "size"),
-    [("1.5GiB", 1610612736), ("2MiB", 2 << 20), ("3KiB", 3072), ("4kB", 4000), ("5B", 5), ("--", None), ("", None), (" 2MiB ", 2 << 20)],
+    [("1.5GiB", 1610612736), ("2MiB", 2 << 20), ("3KiB", 3072), ("4kB", 4000), ("5B", 5), ("--", None), ("", None), ("12", None), ("xMiB", None), (" 2MiB ", 2 << 20)],
 )  # fmt: skip
 def test_dockers_sizes(text: str, size: int | None) -> None:
     assert docker_state._bytes(text) == size
@@ -327,3 +327,64 @@ def test_a_template_is_named_by_all_that_shapes_it(tmp_path: Path) -> None:
     others = {template.key(old, tmp_path, {"a": "1"}), template.key(new, tmp_path, {"a": "2"})}
     (tmp_path / "postgres").write_bytes(b"x" * 6)
     assert len({name, *others, template.key(new, tmp_path, {"a": "1"})}) == 4
+
+
+# -- what is told beside a state ---------------------------------------------------------------------------------------
+
+CRASH = {"code": 1, "what": "worker", "cause": "ValueError: no", "file": "", "line": 0}
+BOOTING = {"state": "booting", "phases": [{"name": "packages"}, {"name": "startup script"}]}
+
+
+@pytest.mark.parametrize(
+    ("more", "state", "status", "words"),
+    [
+        ({"error": "port is taken"}, "failed", {"error": {"what": "other"}}, "port is taken"),
+        ({"status": "exited", "exit_code": 3}, "stopped", None, "ended with exit code 3"),
+        ({"status": "exited", "exit_code": 137}, "stopped", None, "was ended by signal 9"),
+        ({"status": "exited", "exit_code": 128}, "stopped", None, "ended with exit code 128"),
+        (
+            {"status": "restarting", "exit_code": 3},
+            "restarting",
+            None,
+            "ended with exit code 3; Docker starts it again",
+        ),
+        ({"status": "running", "said": "no answer"}, "restarting", None, "no answer"),
+        ({"status": "running"}, "failed", {"error": {"what": "the script failed"}}, "the script failed"),
+        ({"said": "no answer"}, "unhealthy", None, "no answer"),
+        ({"said": "no answer"}, "healthy", None, ""),
+        ({"said": "no answer"}, "starting", BOOTING, "done: startup script"),
+        ({"said": "no answer"}, "starting", {**BOOTING, "state": "running"}, "no answer"),
+        ({"said": "no answer"}, "starting", {"state": "booting", "phases": []}, "no answer"),
+        ({"said": "no answer"}, "starting", {"state": "booting"}, "no answer"),
+        ({}, "starting", None, ""),
+    ],
+)
+def test_what_is_told_beside_a_state(more: dict[str, Any], state: Any, status: Any, words: str) -> None:
+    given = {"status": "running", **more}
+    assert docker_state._detail(container(**given), state, status) == words
+
+
+def test_a_container_that_took_too_much_memory_says_how_much_it_had() -> None:
+    killed: dict[str, Any] = {"status": "exited", "exit_code": 137, "out_of_memory": True}
+    assert docker_state.ending(container(**killed, memory_limit=2_000_000_000)).startswith(
+        "was killed: it reached its memory limit of 2.0 GB ("
+    )
+    assert docker_state.ending(container(**killed)).startswith("was killed: it reached its memory limit (")
+    told = docker_state._detail(container(**killed), "stopped", {"crash": CRASH})
+    assert "ValueError" not in told, "memory is the cause, not what Python said about it"
+
+
+@pytest.mark.parametrize(
+    ("facts", "version"),
+    [
+        ({"airflow_version": "3.2.1"}, "3.2.1"),
+        ({"airflow_version": "2.10.3"}, "2.10.3"),
+        ({"airflow_version": "soon"}, None),
+        ({"airflow_version": 3}, None),
+        ({"airflow_version": None}, None),
+        ({}, None),
+    ],
+)
+def test_the_version_of_a_plan(facts: dict[str, Any], version: str | None) -> None:
+    assert databases.version_of(Plan("1", {}, (), facts)) == version
+    assert databases.version_of(None) is None
