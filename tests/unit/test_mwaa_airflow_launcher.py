@@ -26,6 +26,8 @@ def main():
     note("%s %s" % (os.path.basename(sys.argv[0]), " ".join(sys.argv[1:])))
     if word == "quick":
         atexit.register(note, "atexit ran")
+        while len(sys.argv) > 3 and "up pid" not in open(sys.argv[3]).read():
+            time.sleep(0.01)  # the other one can be stopped now
         sys.exit(int(sys.argv[2]))
     if word == "child":
         note("grandchild %d" % subprocess.Popen(["sleep", "300"]).pid)
@@ -139,8 +141,8 @@ def test_a_stop_signal_ends_them_in_reverse_order_and_gives_zero(start: Any) -> 
     assert times[1] - times[0] >= 0.3
 
 
-def test_when_one_ends_the_rest_is_stopped_and_its_code_is_the_launchers(start: Any) -> None:
-    run = start(spec("a", "wait"), spec("b", "quick", "7"))
+def test_when_one_ends_the_rest_is_stopped_and_its_code_is_the_launchers(start: Any, tmp_path: Path) -> None:
+    run = start(spec("a", "wait"), spec("b", "quick", "7", str(tmp_path / "a.log")))
     assert run.process.wait(10) == 7
     told = run.told()
     assert [(row["name"], row["code"]) for row in told if row["event"] == "exited"] == [("b", 7), ("a", 0)]
