@@ -168,7 +168,7 @@ def test_heartbeats_older_than_the_boot_do_not_count(rig: Rig) -> None:
     rig.query(insert, "TriggererJob", "failed", 30, 2)
     database = Database("127.0.0.1", rig.port, postgres.DATABASE, postgres.USER, PASSWORD, "prefer")
     connection = health.connect(database)
-    names = ["scheduler", "dag-processor", "triggerer"]
+    names = {"scheduler": "SchedulerJob", "dag-processor": "DagProcessorJob", "triggerer": "TriggererJob"}
     try:
         found = health.jobs(connection, names, boot)
         assert found.detail == "no heartbeat yet of scheduler, triggerer"

@@ -95,7 +95,7 @@ class Running:
     def api(self) -> AirflowApi:
         found = self.engine.addresses()
         assert found is not None
-        return AirflowApi(found.web, int(self.version[0]), timeout_s=90.0)  # a busy machine is no failure
+        return AirflowApi(found.web, self.version, timeout_s=90.0)  # a busy machine is no failure
 
     def component(self, name: str) -> ComponentState:
         return next(state for state in self.engine.components() if state.name == name)

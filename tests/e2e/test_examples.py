@@ -51,7 +51,7 @@ def docker_reason(folder: Path) -> str | None:
 
 
 def api(tool: Tool) -> AirflowApi:
-    return AirflowApi(tool.json("status", code=None)["web"], 3 if tool.version.startswith("3") else 2)
+    return AirflowApi(tool.json("status", code=None)["web"], tool.version)
 
 
 def test_every_example_succeeds(up: Tool) -> None:

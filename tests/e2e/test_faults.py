@@ -107,7 +107,7 @@ def up(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory)
 
 
 def api(tool: Tool) -> AirflowApi:
-    return AirflowApi(tool.json("status", code=None)["web"], 3 if tool.version.startswith("3") else 2)
+    return AirflowApi(tool.json("status", code=None)["web"], tool.version)
 
 
 def healed(tool: Tool, component: str, old: int) -> None:

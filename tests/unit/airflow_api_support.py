@@ -101,7 +101,7 @@ class FakeAirflow:
 def served(fake: FakeAirflow) -> Iterator[AirflowApi]:
     """A client of it."""
     with listening(fake) as address:
-        yield AirflowApi(address, fake.major)
+        yield AirflowApi(address, {2: "2.10.3", 3: "3.2.1"}[fake.major])
 
 
 @contextmanager

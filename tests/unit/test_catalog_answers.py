@@ -37,8 +37,8 @@ def test_an_unknown_version_names_the_known_ones(name: str) -> None:
 
 def test_a_version_knows_itself() -> None:
     one = catalog.version("2.10.3")
-    assert (one.airflow, one.major, one.digits, one.python) == ("2.10.3", 2, "2103", "3.11")
-    assert catalog.version("3.2.1").major == 3
+    assert (one.airflow, one.series, one.digits, one.python) == ("2.10.3", "2", "2103", "3.11")
+    assert catalog.version("3.2.1").series == "3"
     assert one.matches("<3") and one.matches("") and not one.matches(">=3") and not one.matches(">2.10.3")
     assert (
         _data.applies("", "2.10.3") and _data.applies("==2.10.3", "2.10.3") and not _data.applies("!=2.10.3", "2.10.3")
@@ -64,7 +64,7 @@ def test_a_version_knows_itself() -> None:
     ],
 )  # fmt: skip
 def test_options_of_the_other_major(name: str, major: int, found: tuple[str, str, bool] | None) -> None:
-    change = upgrade.foreign_option(name, major)
+    change = upgrade.foreign_option(name, f"{major}.1.0")
     assert (change and (change.name, change.other, change.still_read)) == found
 
 
@@ -228,6 +228,6 @@ def test_services_by_what_may_be_asked_of_them() -> None:
 
 @pytest.mark.parametrize(("major", "engine", "syntax"), [(2, "re2", "regexp"), (3, "re", "glob"), (4, "re", "glob")])
 def test_how_ignore_files_are_read(major: int, engine: str, syntax: str) -> None:
-    found = parsing.parsing(major)
+    found = parsing.parsing(f"{major}.1.0")
     assert (found.ignore_engine, found.ignore_syntax) == (engine, syntax)
     assert (found.dagbag_import_timeout, found.dag_file_processor_timeout) == (30, 50)

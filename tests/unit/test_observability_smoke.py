@@ -253,7 +253,7 @@ def test_junit_holds_failures_and_survives_control_characters() -> None:
 
 def test_an_unreachable_web_server_is_one_clear_error() -> None:
     with pytest.raises(EngineError, match="does not answer"):
-        AirflowApi("http://127.0.0.1:9", 3, timeout_s=1).dags()
+        AirflowApi("http://127.0.0.1:9", "3.2.1", timeout_s=1).dags()
 
 
 def test_a_web_server_that_stumbles_does_not_fail_the_runs() -> None:

@@ -54,7 +54,7 @@ class Connection:
         return self.one
 
 
-ALL = ["scheduler", "dag-processor", "triggerer"]
+ALL = {"scheduler": "SchedulerJob", "dag-processor": "DagProcessorJob", "triggerer": "TriggererJob"}
 
 
 @pytest.mark.parametrize(
@@ -77,7 +77,11 @@ def test_scheduler_component(rows: list[tuple[str, float]], ok: bool, words: str
 
 
 def test_a_component_without_triggerer_needs_no_triggerer() -> None:
-    found = health.jobs(Connection([("SchedulerJob", 1.0), ("DagProcessorJob", 1.0)]), ALL[:2], 1000.0)
+    found = health.jobs(
+        Connection([("SchedulerJob", 1.0), ("DagProcessorJob", 1.0)]),
+        {"scheduler": "SchedulerJob", "dag-processor": "DagProcessorJob"},
+        1000.0,
+    )
     assert found.ok
 
 
@@ -129,7 +133,7 @@ def test_a_silent_web_server_is_an_answer_too() -> None:
 
 
 def test_a_database_that_is_away_is_an_answer_too() -> None:
-    found = Probe(inputs("scheduler", MWAA__DB__POSTGRES_PORT="1"), ALL, time.time()).ask()
+    found = Probe(inputs("scheduler", MWAA__DB__POSTGRES_PORT="1"), list(ALL), time.time()).ask()
     assert not found.ok
     assert "OperationalError" in found.detail
     assert "\n" not in found.detail
@@ -344,7 +348,7 @@ def test_a_sign_of_life_is_old_after_mwaas_own_limit(tmp_path: Path) -> None:
     for age, ok in ((28, True), (33, False)):
         os.utime(beat, (time.time() - age, time.time() - age))
         assert health.worker(beat, time.time() - 400).ok is ok
-        assert health.jobs(Database([("SchedulerJob", age)]), ["scheduler"], 0.0).ok is ok
+        assert health.jobs(Database([("SchedulerJob", age)]), {"scheduler": "SchedulerJob"}, 0.0).ok is ok
 
 
 @pytest.mark.parametrize(("component", "version", "asked"), [

@@ -10,6 +10,7 @@ from mwaa_local.catalog.classes import (
     environment_class,
     environment_classes,
 )
+from mwaa_local.catalog.components import ProcessFacts, WebFacts, component_processes, has, migration_words, web
 from mwaa_local.catalog.configuration import ConfigurationRow, ForcedSection, configuration_rows, forced_sections
 from mwaa_local.catalog.fields import Field, fields
 from mwaa_local.catalog.limits import Limits, limits
@@ -24,7 +25,7 @@ from mwaa_local.catalog.reserved import (
     reserved_variables,
     service_options,
 )
-from mwaa_local.catalog.versions import Version, default_version, version, version_names
+from mwaa_local.catalog.versions import Version, default_version, series, version, version_names
 
 __all__ = [
     "ConfigurationRow",
@@ -36,22 +37,29 @@ __all__ = [
     "Limits",
     "LockedOption",
     "LogType",
+    "ProcessFacts",
     "ReservedVariable",
     "Version",
+    "WebFacts",
+    "component_processes",
     "configuration_rows",
     "default_version",
     "environment_class",
     "environment_classes",
     "fields",
     "forced_sections",
+    "has",
     "is_protected",
     "limits",
     "locked_options",
     "log_types",
     "migrate_db_options",
+    "migration_words",
     "protected_variables",
     "reserved_variables",
+    "series",
     "service_options",
     "version",
     "version_names",
+    "web",
 ]

@@ -7,6 +7,7 @@ from functools import cache
 from typing import Any
 
 from mwaa_local.catalog import _data
+from mwaa_local.catalog.versions import series
 
 
 @dataclass(frozen=True)
@@ -33,13 +34,14 @@ class Parsing:
     queues: tuple[str, ...]
     processor_timeout_option: str
     parsing_processes_option: str
+    process_interval_option: str
 
 
 @cache
-def parsing(major: int) -> Parsing:
-    """The facts for Airflow 2 or 3; a later major has the newest known ones."""
+def parsing(airflow: str) -> Parsing:
+    """The facts for an Airflow version; a later major has the newest known ones."""
     raw: dict[str, Any] = _data.read("parsing.toml")
-    key = str(min(major, 3))
+    key = str(min(int(series(airflow)), 3))
     return Parsing(
         dagbag_import_timeout=raw["dagbag_import_timeout"],
         dag_file_processor_timeout=raw["dag_file_processor_timeout"],
@@ -53,4 +55,5 @@ def parsing(major: int) -> Parsing:
         queues=tuple(raw["queues"][key]),
         processor_timeout_option=raw["processor_timeout_option"][key],
         parsing_processes_option=raw["parsing_processes_option"][key],
+        process_interval_option=raw["process_interval_option"][key],
     )

@@ -7,6 +7,7 @@ from functools import cache
 from typing import Any
 
 from mwaa_local.catalog import _data
+from mwaa_local.catalog.versions import series
 
 
 @dataclass(frozen=True)
@@ -33,9 +34,9 @@ def _options() -> dict[int, dict[str, OptionChange]]:
     }
 
 
-def foreign_option(name: str, major: int) -> OptionChange | None:
-    """What is known about an option that Airflow ``major`` does not have; ``None`` when it has it, or nobody does."""
-    return _options().get(min(major, 3), {}).get(name)
+def foreign_option(name: str, airflow: str) -> OptionChange | None:
+    """What is known about an option that a version's major does not have; ``None`` when it has it, or nobody does."""
+    return _options().get(min(int(series(airflow)), 3), {}).get(name)
 
 
 def removed_dag_arguments() -> dict[str, str]:

@@ -11,6 +11,7 @@ from types import MappingProxyType
 from packaging.version import Version as PackageVersion
 
 from mwaa_local.catalog import _data
+from mwaa_local.catalog.components import has
 from mwaa_local.errors import DefinitionError
 
 
@@ -28,7 +29,6 @@ class Version:
         image_built: Date of the image's bill of materials.
         watchtower: Version the post-startup verification expects (spec/10 section 3.5).
         support: ``available`` or ``ended`` (spec/02 section 9).
-        web_command: Words after ``airflow`` that start the web server component (spec/10 section 0).
         schema_heads: Alembic version table to the head this version ships.
         image_requirements: What the image build asks for (spec/10 section 4.5).
         essential: Pins a ``requirements.txt`` can never move (spec/10 section 4.4).
@@ -44,7 +44,6 @@ class Version:
     image_built: date
     watchtower: str
     support: str
-    web_command: tuple[str, ...]
     schema_heads: Mapping[str, str]
     image_requirements: tuple[str, ...]
     essential: Mapping[str, str]
@@ -52,18 +51,35 @@ class Version:
     source_only_packages: Mapping[str, str]
 
     @property
-    def major(self) -> int:
-        """Airflow's major version: 2 or 3."""
-        return PackageVersion(self.airflow).major
+    def series(self) -> str:
+        """Airflow's major version as users say it: ``2`` or ``3``."""
+        return series(self.airflow)
 
     @property
     def digits(self) -> str:
         """The version without dots, as ``AWS_EXECUTION_ENV`` holds it (spec/10 section 2.5)."""
         return self.airflow.replace(".", "")
 
+    def has(self, trait: str) -> bool:
+        """Whether something is true of this version; the names are those of ``components.toml``.
+
+        Raises:
+            KeyError: the catalog knows no such trait.
+        """
+        return has(self.airflow, trait)
+
     def matches(self, specifier: str) -> bool:
         """Whether a PEP 440 specifier holds for this version; an empty one does."""
         return _data.applies(specifier, self.airflow)
+
+
+def series(airflow: str) -> str:
+    """``3`` for ``3.2.1``: what a database, and the names in a DAG file, are made for.
+
+    Raises:
+        InvalidVersion: the text is no version.
+    """
+    return str(PackageVersion(airflow).major)
 
 
 @cache
@@ -100,7 +116,6 @@ def version(name: str) -> Version:
         image_built=raw["image_built"],
         watchtower=raw["watchtower"],
         support=raw["support"],
-        web_command=tuple(raw["web_command"]),
         schema_heads=MappingProxyType(raw["schema_heads"]),
         image_requirements=tuple(raw["image_requirements"]),
         essential=MappingProxyType(raw["essential"]),

@@ -47,7 +47,7 @@ def status(
     errors: list[ImportFailure] | None = None
     if addresses is not None:
         try:
-            errors = AirflowApi(addresses.web, environment.version.major, timeout_s=5).import_errors()
+            errors = AirflowApi(addresses.web, environment.version.airflow, timeout_s=5).import_errors()
         except MwaaLocalError:
             errors = None  # the table says already that the web server does not answer
     healthy = addresses is not None and all(component.state == "healthy" for component in components)
@@ -206,7 +206,7 @@ def _task_logs(environment: Environment, addresses: Addresses | None, words: lis
         raise UsageError("which task?", hint="mwaa-local logs task DAG [RUN] [TASK]")
     if addresses is None:
         raise EngineError(f"{environment.name} does not run", where=str(environment.project), hint="mwaa-local up")
-    api = AirflowApi(addresses.web, environment.version.major)
+    api = AirflowApi(addresses.web, environment.version.airflow)
     dag_id = words[0]
     run_id, chosen = _tasks_of(api, dag_id, words[1:])
     for task in chosen:

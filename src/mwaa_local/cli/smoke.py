@@ -75,7 +75,7 @@ def smoke(
             raise NotMadeError(error.what, where=error.where, why=error.why, hint=error.hint) from error
         problems = [] if environment.local.allow_failed_requirements else [str(verdict) for verdict in up.verdicts]
         result = SmokeResult(problems=tuple(problems))
-        api = AirflowApi(up.addresses.web, environment.version.major)
+        api = AirflowApi(up.addresses.web, environment.version.airflow)
         progress = output.StepProgress()
         begin = time.monotonic()
         with progress.step("parsing DAGs") as step:

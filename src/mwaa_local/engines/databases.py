@@ -11,6 +11,7 @@ from pathlib import Path
 from packaging.version import InvalidVersion
 from packaging.version import Version as PackageVersion
 
+from mwaa_local import catalog
 from mwaa_local.engines.plan import Plan
 from mwaa_local.errors import EngineError
 from mwaa_local.ground import atomic
@@ -28,7 +29,7 @@ def version_of(plan: Plan | None) -> str | None:
 
 def major(version: str) -> str:
     """``3`` for ``3.2.1``."""
-    return str(PackageVersion(version).major)
+    return catalog.series(version)
 
 
 class Databases:

@@ -192,7 +192,7 @@ def load(
     document.check_options(options, chosen.airflow)
     for key, item in options.items():
         sources[f"AirflowConfigurationOptions.{key}"] = Source("file", item.place)
-    _check_access(reader, chosen.matches(">=3.2.1"), chosen.airflow)
+    _check_access(reader, chosen.has("public_and_private"), chosen.airflow)
     if domain.OPTION in options:
         held = options[domain.OPTION]
         domain.check_mode(held.value, reader.get("WebserverAccessMode"), held.place)

@@ -10,6 +10,7 @@ from datetime import UTC, datetime
 from typing import Any
 from urllib.parse import quote, urlencode, urlsplit
 
+from mwaa_local.catalog import has, web
 from mwaa_local.errors import EngineError
 from mwaa_local.observability import tracebacks
 
@@ -79,21 +80,21 @@ class AirflowApi:
 
     Args:
         base_url: ``http://127.0.0.1:8080``.
-        major: Airflow's major version.
+        airflow: Airflow's version.
         timeout_s: Limit of one call, in seconds.
     """
 
-    def __init__(self, base_url: str, major: int, *, timeout_s: float = 20.0) -> None:
+    def __init__(self, base_url: str, airflow: str, *, timeout_s: float = 20.0) -> None:
         self._url = urlsplit(base_url)
-        self._major = major
+        self._web = web(airflow)
+        self._new = has(airflow, "task_sdk")
         self._timeout = timeout_s
-        self._prefix = "/api/v2" if major >= 3 else "/api/v1"
+        self._prefix = self._web.rest
         self._token: str | None = None
 
     def health(self) -> dict[str, Any]:
         """The health document: metadatabase, scheduler, triggerer, dag_processor."""
-        path = "/api/v2/monitor/health" if self._major >= 3 else "/health"
-        return self._json(self._send("GET", path))
+        return self._json(self._send("GET", self._web.health))
 
     def import_errors(self) -> list[ImportFailure]:
         """DAG files that fail to import."""
@@ -106,8 +107,8 @@ class AirflowApi:
     def dags(self) -> list[Dag]:
         """All parsed DAGs, paused ones included."""
         found = []
-        for item in self._pages("/dags", "dags", {} if self._major >= 3 else {"only_active": "true"}):
-            schedule = item.get("timetable_summary") if self._major >= 3 else item.get("schedule_interval")
+        for item in self._pages("/dags", "dags", {} if self._new else {"only_active": "true"}):
+            schedule = item.get("timetable_summary") if self._new else item.get("schedule_interval")
             found.append(
                 Dag(
                     id=item["dag_id"],
@@ -134,7 +135,7 @@ class AirflowApi:
         body: dict[str, Any] = {"conf": dict(conf)}
         if run_id is not None:
             body["dag_run_id"] = run_id
-        if self._major >= 3:
+        if self._new:
             # The UI's own precision. Airflow infers the data interval from it, by the DAG's timetable.
             body["logical_date"] = datetime.now(UTC).isoformat(timespec="milliseconds")
         return str(self._call("POST", f"/dags/{quote(dag_id)}/dagRuns", body)["dag_run_id"])
@@ -181,7 +182,7 @@ class AirflowApi:
         query = urlencode({"full_content": "true", "map_index": task.map_index})
         run = f"{self._prefix}/dags/{quote(dag_id)}/dagRuns/{quote(run_id)}"
         path = f"{run}/taskInstances/{quote(task.task_id)}/logs/{number}?{query}"
-        if self._major < 3:
+        if not self._new:
             return list(self._send("GET", path, accept="text/plain").decode(errors="replace").splitlines())
         return list(self._json(self._send("GET", path))["content"])
 
@@ -206,9 +207,9 @@ class AirflowApi:
         self, method: str, path: str, body: Mapping[str, Any] | None = None, *, accept: str = "application/json"
     ) -> bytes:
         status, payload = self._raw(method, path, body, accept)
-        if status == 401 and self._major >= 3:
+        if status == 401 and self._web.token:
             # The simple auth manager hands a token to everyone on loopback (spec/10 section 7.9).
-            token_status, token = self._raw("GET", "/auth/token", None, "application/json")
+            token_status, token = self._raw("GET", self._web.token, None, "application/json")
             if token_status < 300:
                 self._token = self._json(token)["access_token"]
                 status, payload = self._raw(method, path, body, accept)

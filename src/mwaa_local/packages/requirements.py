@@ -12,7 +12,6 @@ from dataclasses import dataclass, field, replace
 from pathlib import Path
 
 from packaging.utils import canonicalize_name
-from packaging.version import Version as PackageVersion
 
 from mwaa_local import catalog
 from mwaa_local.catalog.packaging_facts import packaging_facts
@@ -151,9 +150,7 @@ def read(
             hint="save it as UTF-8, or name its encoding in the first line: # -*- coding: latin-1 -*-",
         ) from error
     limits = catalog.limits()
-    injected = not lines.has_constraints(text) and PackageVersion(version.airflow) >= PackageVersion(
-        limits.constraint_injected_from
-    )
+    injected = not lines.has_constraints(text) and version.matches(f">={limits.constraint_injected_from}")
     if injected:
         messages += [limits.constraint_warning, limits.constraint_forced]
     reader.file(text, name, file.parent, ())

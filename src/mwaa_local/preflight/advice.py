@@ -172,7 +172,7 @@ def _circular(match: re.Match[str], raised: Raised, facts: Facts) -> str:
 
 def _not_defined(match: re.Match[str], raised: Raised, facts: Facts) -> str:
     name = match.group(1)
-    new = facts.major >= 3
+    new = facts.has("task_sdk")
     usual = _USUAL.get(name, "").format(
         dag="airflow.sdk" if new else "airflow",
         task="airflow.sdk" if new else "airflow.decorators",
@@ -196,7 +196,7 @@ def _arguments(match: re.Match[str], raised: Raised, facts: Facts) -> str:
 
 def _unknown_argument(kind: str, owner: str, name: str, facts: Facts) -> str:
     table = removed_dag_arguments() if kind in ("DAG", "dag") else removed_operator_arguments()
-    if facts.major >= 3 and name in table:
+    if facts.has("removals_of_3") and name in table:
         return f"Airflow 3 has no argument {name}: " + (f"use {table[name]}" if table[name] else "leave it out")
     if owner in ("Variable.get", "Variable.set"):
         right = {"default_var": "default", "default": "default_var"}.get(name, "")

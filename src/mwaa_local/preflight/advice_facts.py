@@ -12,6 +12,8 @@ from pathlib import Path
 
 from packaging.utils import canonicalize_name
 
+from mwaa_local import catalog
+
 _SKIPPED = frozenset({"__pycache__", ".git", ".venv", "venv", "node_modules", ".mwaa"})
 _MAX_FILES = 20_000
 
@@ -47,10 +49,9 @@ class Facts:
     plugins: Path
     site_packages: Path | None = None
 
-    @property
-    def major(self) -> int:
-        """Airflow's major version."""
-        return int(self.airflow.split(".", maxsplit=1)[0])
+    def has(self, trait: str) -> bool:
+        """Whether something is true of the version, by the catalog's names."""
+        return catalog.has(self.airflow, trait)
 
     @cached_property
     def distributions(self) -> dict[str, Distribution]:

@@ -120,7 +120,7 @@ def of_project(module: str, place: HasPlace, facts: Facts) -> str:
 
 def _of_airflow(module: str, names: list[str], facts: Facts) -> str:
     whole = f"{module}.{names[0]}" if names else module
-    if facts.major < 3:
+    if not facts.has("task_sdk"):
         for newer, instead in _NEWER:
             if whole == newer or whole.startswith(f"{newer}."):
                 return (
@@ -177,7 +177,7 @@ def _of_provider(module: str, names: list[str], facts: Facts) -> str:
 
 def _now(modules: list[str], names: list[str], facts: Facts) -> str:
     """The public module among those that define a name."""
-    if facts.major >= 3 and names and any(name.startswith("airflow.sdk") for name in modules):
+    if facts.has("task_sdk") and names and any(name.startswith("airflow.sdk") for name in modules):
         exported = facts.installed("airflow.sdk")
         text = (exported / "__init__.py").read_text(encoding="utf-8", errors="replace") if exported else ""
         if all(re.search(rf"\"{re.escape(name)}\"", text) for name in names):

@@ -99,7 +99,7 @@ class Workspace:
     @property
     def parsing(self) -> Parsing:
         """How this version parses DAG files."""
-        return parsing(self.version.major)
+        return parsing(self.version.airflow)
 
     def option(self, name: str, default: str) -> str:
         """A configuration option under any of its names, or what MWAA has for it."""

@@ -24,6 +24,7 @@ from mwaa_local.catalog import (
     locked_options,
     migrate_db_options,
     reserved_variables,
+    web,
 )
 from mwaa_local.catalog.airflow_defaults import airflow_defaults
 from mwaa_local.catalog.airflow_names import variable_of
@@ -117,9 +118,9 @@ def _web_address(inputs: RuntimeInputs, container: Mapping[str, Value]) -> dict[
 
     Nobody signs in, so no other machine may reach it; and the engine asks and publishes the port that it chose.
     """
-    prefix = "AIRFLOW__API__" if inputs.version.major >= 3 else "AIRFLOW__WEBSERVER__WEB_SERVER_"
+    facts = web(inputs.version.airflow)
     reason = "the engine chose it: nobody signs in, so only this machine may reach the web server"
-    names = () if inputs.in_image else (f"{prefix}HOST", f"{prefix}PORT")
+    names = () if inputs.in_image else (facts.host, facts.port)
     return {
         name: replace(container[name], layer=PROTECTED, source="design section 8", reason=reason)
         for name in names

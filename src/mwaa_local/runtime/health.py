@@ -14,13 +14,10 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
-from mwaa_local.catalog import limits
+from mwaa_local.catalog import component_processes, limits, web
 from mwaa_local.ground import processes as system
 from mwaa_local.runtime import listeners, status
 from mwaa_local.runtime.inputs import Database, RuntimeInputs
-
-# Airflow's job types by the process that keeps them (Airflow 2.10 and 3.x alike).
-_JOBS = {"scheduler": "SchedulerJob", "dag-processor": "DagProcessorJob", "triggerer": "TriggererJob"}
 
 _QUERY = """
     SELECT job_type, EXTRACT(EPOCH FROM (now() - MAX(latest_heartbeat)))
@@ -90,7 +87,9 @@ class Probe:
             return Health(False, "no metadata database is named")
         if self._connection is None:
             self._connection = connect(database)
-        return jobs(self._connection, self._processes, self._started)
+        facts = component_processes(self._inputs.component, self._inputs.version.airflow)
+        kinds = {item.name: item.job for item in facts if item.job and item.name in self._processes}
+        return jobs(self._connection, kinds, self._started)
 
 
 def connect(database: Database) -> Any:
@@ -103,9 +102,15 @@ def connect(database: Database) -> Any:
     return connection
 
 
-def jobs(connection: Any, processes: Sequence[str], started: float) -> Health:
-    """Health of the scheduler component by the heartbeats of its processes."""
-    wanted = {_JOBS[name]: name for name in processes if name in _JOBS}
+def jobs(connection: Any, processes: Mapping[str, str], started: float) -> Health:
+    """Health of the scheduler component by the heartbeats of its processes.
+
+    Args:
+        connection: To the metadata database.
+        processes: Name of each process to its type in the ``job`` table.
+        started: Seconds since the epoch: signs of life from before do not count.
+    """
+    wanted = {job: name for name, job in processes.items()}
     with connection.cursor() as cursor:
         cursor.execute(_QUERY, (datetime.fromtimestamp(started, UTC), list(wanted)))
         ages = {wanted[kind]: float(age) for kind, age in cursor.fetchall()}
@@ -138,11 +143,11 @@ def webserver(inputs: RuntimeInputs) -> Health:
     import http.client
     from urllib.parse import urlsplit
 
-    section = "API" if inputs.version.major >= 3 else "WEBSERVER"
-    own = f"AIRFLOW__{section}__BASE_URL"
+    facts = web(inputs.version.airflow)
+    own = facts.base_url
     base = inputs.container.get(own) or inputs.base_url or inputs.options.get(own, "")
     prefix = urlsplit(base).path.rstrip("/") if "://" in base else ""
-    path = f"{prefix}/api/v2/monitor/health" if inputs.version.major >= 3 else f"{prefix}/health"
+    path = f"{prefix}{facts.health}"
     connection = http.client.HTTPConnection("127.0.0.1", inputs.web_port, timeout=_TIMEOUT_SECONDS)
     try:
         connection.request("GET", path, headers={"Host": "localhost"})
@@ -161,11 +166,12 @@ def warm_up(inputs: RuntimeInputs) -> None:
     """
     import http.client
 
-    if inputs.component != "webserver" or inputs.version.major < 3:
+    path = web(inputs.version.airflow).warm_up
+    if inputs.component != "webserver" or not path:
         return
     connection = http.client.HTTPConnection("127.0.0.1", inputs.web_port, timeout=_WARM_UP_SECONDS)
     try:
-        connection.request("GET", "/execution/health/ping", headers={"Host": "localhost"})
+        connection.request("GET", path, headers={"Host": "localhost"})
         connection.getresponse().read()
     except (OSError, http.client.HTTPException):
         return

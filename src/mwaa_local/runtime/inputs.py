@@ -12,7 +12,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from mwaa_local.catalog import Version, limits, log_types
+from mwaa_local.catalog import Version, limits, log_types, web
 
 if TYPE_CHECKING:
     from mwaa_local.model.environment import Environment
@@ -337,9 +337,8 @@ def variables_for(environment: Environment, component: str, wiring: Wiring) -> d
         )
         # Loopback only, and the port the engine chose; in an image the web server keeps MWAA's 8080 behind a published
         # port.
-        section = "API" if environment.version.major >= 3 else "WEBSERVER"
-        prefix = "AIRFLOW__API__" if section == "API" else "AIRFLOW__WEBSERVER__WEB_SERVER_"
-        result |= {f"{prefix}HOST": "127.0.0.1", f"{prefix}PORT": str(wiring.web_port)}
+        facts = web(environment.version.airflow)
+        result |= {facts.host: "127.0.0.1", facts.port: str(wiring.web_port)}
     if wiring.namespace:
         result["MWAA_LOCAL__NAMESPACE"] = wiring.namespace
     return result

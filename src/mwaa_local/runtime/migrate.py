@@ -13,6 +13,7 @@ import sys
 import time
 from typing import Any
 
+from mwaa_local.catalog import migration_words
 from mwaa_local.errors import EngineError
 from mwaa_local.runtime import environment, files, health, package_set, processes, status
 from mwaa_local.runtime.inputs import RuntimeInputs
@@ -53,8 +54,7 @@ def run(inputs: RuntimeInputs, record: Status) -> int:
         with record.phase("migrate"), lock.cursor() as cursor:
             cursor.execute("SELECT pg_advisory_lock(%s)", (_LOCK,))
             if heads(lock, inputs) != dict(inputs.version.schema_heads):
-                words = [*processes.airflow_words(inputs), "db", "migrate"]
-                _migrate(words, environment.effective(inputs).variables)
+                _migrate(inputs, environment.effective(inputs).variables)
     finally:
         lock.close()
     print("The database is now migrated.", flush=True)
@@ -97,15 +97,16 @@ def _connect(inputs: RuntimeInputs, statement_seconds: float | None = None) -> A
     return connection
 
 
-def _migrate(words: list[str], variables: dict[str, str]) -> None:
+def _migrate(inputs: RuntimeInputs, variables: dict[str, str]) -> None:
     """Run Airflow's own migration.
 
     Raises:
         EngineError: it failed or took too long.
     """
+    words = migration_words(inputs.version.airflow)
     try:
         done = subprocess.run(
-            words,
+            [*processes.airflow_words(inputs), *words],
             env=variables,
             cwd="/",
             stdin=subprocess.DEVNULL,
@@ -124,7 +125,7 @@ def _migrate(words: list[str], variables: dict[str, str]) -> None:
     if code != 0:
         lines = [line for line in output.splitlines() if line.strip()]
         raise EngineError(
-            "`airflow db migrate` failed",
+            f"`airflow {' '.join(words)}` failed",
             where=f"exit code {code}",
             why="\n".join(lines[-10:]),
             hint="a database of a newer Airflow cannot be used by an older one: `mwaa-local reset` begins anew",

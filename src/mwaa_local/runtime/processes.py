@@ -5,15 +5,20 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass
 
+from mwaa_local.catalog import component_processes
+from mwaa_local.catalog.airflow_names import variable_of
 from mwaa_local.runtime.inputs import RuntimeInputs
+
+_NO = frozenset({"false", "f", "0"})
 
 
 @dataclass(frozen=True)
 class Process:
-    """One Airflow process: its name and the words after ``airflow``."""
+    """One Airflow process: its name, the words after ``airflow``, its type in the ``job`` table or nothing."""
 
     name: str
     argv: tuple[str, ...]
+    job: str = ""
 
 
 def processes(inputs: RuntimeInputs, variables: Mapping[str, str]) -> list[Process]:
@@ -24,16 +29,11 @@ def processes(inputs: RuntimeInputs, variables: Mapping[str, str]) -> list[Proce
     could read them there, and each of these servers costs a port and tens of megabytes.
     """
     quiet = ("--skip-serve-logs",) if inputs.logs["TASK"].publishes else ()
-    if inputs.component == "worker":
-        return [Process("worker", ("celery", "worker", *quiet))]
-    if inputs.component == "webserver":
-        return [Process("webserver", inputs.version.web_command)]
-    if inputs.component == "scheduler":
-        found = [Process("scheduler", ("scheduler",)), Process("dag-processor", ("dag-processor",))]
-        if variables.get("AIRFLOW__MWAA__TRIGGERER_ENABLED", "true").strip().lower() not in ("false", "f", "0"):
-            found.append(Process("triggerer", ("triggerer", *quiet)))
-        return found
-    return []
+    return [
+        Process(facts.name, (*facts.words, *(quiet if facts.serves else ())), facts.job)
+        for facts in component_processes(inputs.component, inputs.version.airflow)
+        if not facts.option or variables.get(variable_of(facts.option), "true").strip().lower() not in _NO
+    ]
 
 
 def python_words(inputs: RuntimeInputs) -> list[str]:

@@ -21,6 +21,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
 
+from mwaa_local.catalog import component_processes
 from mwaa_local.runtime.inputs import RuntimeInputs
 
 LEVELS = {"DEBUG": 10, "INFO": 20, "WARNING": 30, "ERROR": 40, "CRITICAL": 50}
@@ -65,15 +66,13 @@ def streams(inputs: RuntimeInputs, host: str) -> dict[str, Stream]:
     own = {"scheduler": "SCHEDULER", "worker": "WORKER", "webserver": "WEBSERVER"}.get(inputs.component)
     if own is None:
         return {}
-    manager = "dag-processor-manager.log" if inputs.version.major >= 3 else "dag_processor_manager.log"
     wanted = {
         inputs.component: (own, f"{inputs.component}_{host}_{now}.log", None),
         "startup": (own, f"startup_script_execution_{host}_{now}.log", LEVELS["INFO"]),
         "requirements": (own, f"requirements_install_{host}_{now}.log", LEVELS["INFO"]),
     }
-    if inputs.component == "scheduler":
-        wanted["triggerer"] = ("TRIGGERER", f"triggerer_{host}_{now}.log", None)
-        wanted["dag-processor"] = ("DAGPROCESSOR", manager, None)
+    for facts in component_processes(inputs.component, inputs.version.airflow):
+        wanted[facts.name] = (facts.log, facts.stream or f"{facts.name}_{host}_{now}.log", None)
     tag = _script_tag(inputs, own)
     return {
         process: Stream(
@@ -93,7 +92,7 @@ def _script_tag(inputs: RuntimeInputs, source: str) -> str:
     The older images know three of them (spec/10 sections 3.6 and 7.4).
     """
     level = inputs.logs[source].level
-    return level if inputs.version.matches("<3.2") and level in ("ERROR", "WARNING") else "INFO"
+    return level if inputs.version.has("script_lines_keep_their_level") and level in ("ERROR", "WARNING") else "INFO"
 
 
 class Levels:

@@ -8,6 +8,7 @@ from dataclasses import dataclass, field
 from functools import cached_property
 from pathlib import Path
 
+from mwaa_local.catalog import default_version
 from mwaa_local.catalog.parsing import Parsing, parsing
 from mwaa_local.preflight.readings import archives, ignore, silent
 from mwaa_local.preflight.readings.archives import Archive
@@ -39,7 +40,7 @@ class Dags:
     path: Path
     syntax: str
     only: frozenset[Path] | None = None
-    facts: Parsing = field(default_factory=lambda: parsing(3))
+    facts: Parsing = field(default_factory=lambda: parsing(default_version()))
     safe_mode: bool = True
 
     @cached_property

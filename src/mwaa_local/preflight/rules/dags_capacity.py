@@ -29,9 +29,7 @@ def check(workspace: Workspace) -> Iterator[Hit]:
         )
     seconds = sum(result.seconds for result in results.values())
     pace = seconds / workspace.environment.parsing_processes
-    interval = workspace.option_number(
-        f"{'dag_processor' if workspace.version.major >= 3 else 'scheduler'}.min_file_process_interval", 30
-    )
+    interval = workspace.option_number(workspace.parsing.process_interval_option, 30)
     if pace > interval:
         yield Hit(
             (

@@ -12,7 +12,7 @@ from mwaa_local.preflight.workspace import Workspace
 def check(workspace: Workspace) -> Iterator[Hit]:
     if "scheduler.catchup_by_default" in workspace.environment.options:
         return
-    default = workspace.version.major < 3
+    default = workspace.version.has("catchup_by_default")
     for file in workspace.dags.parsed:
         for call in file.calls:
             if call.name.rpartition(".")[2] not in ("DAG", "dag") or not call.node.keywords:
@@ -22,7 +22,7 @@ def check(workspace: Workspace) -> Iterator[Hit]:
             if keyword(call.node, "catchup") is None and not none and keyword(call.node, "start_date") is not None:
                 yield Hit(
                     (
-                        f"catchup is not set: it is {default} on Airflow {workspace.version.major} and "
+                        f"catchup is not set: it is {default} on Airflow {workspace.version.series} and "
                         f"{not default} on the other major version"
                     ),
                     file.path,

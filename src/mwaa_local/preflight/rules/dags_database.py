@@ -17,7 +17,7 @@ _MODELS = frozenset({"DagRun", "TaskInstance", "DagModel", "TaskReschedule", "XC
 
 
 def check(workspace: Workspace) -> Iterator[Hit]:
-    if workspace.version.major < 3:
+    if not workspace.version.has("task_sdk"):
         return
     for file in workspace.dags.parsed:
         told: set[str] = set()

@@ -20,7 +20,7 @@ def check(workspace: Workspace) -> Iterator[Hit | Unchecked]:
     yield from imports.unchecked
     for path, result in imports.dags.items():
         file = workspace.dags.by_path.get(path)
-        claimed = _v3.claimed(file) if file is not None and workspace.version.major >= 3 else frozenset()
+        claimed = _v3.claimed(file) if file is not None and workspace.version.has("removals_of_3") else frozenset()
         for problem in result.problems:
             if result.late or _is_syntax(workspace, problem) or "AirflowTaskTimeout" in problem.text:
                 continue  # DAG003, DAG001
@@ -55,7 +55,7 @@ def _stored(workspace: Workspace, problem: ImportProblem) -> Hit:
     what = f"the DAG {problem.dag}" if problem.dag else "its DAGs"
     if problem.stage == "serialise":
         ends = "cannot be stored, which Airflow shows as an import error"
-    elif workspace.version.major >= 3:
+    elif workspace.version.has("unstorable_dag_ends_processor"):
         ends = "cannot be stored: the DAG processor ends at every start, and no DAG file is read any more"
     else:
         ends = "cannot be stored: it never appears, and the UI says nothing"

@@ -10,7 +10,7 @@ from mwaa_local.preflight.workspace import Workspace
 
 
 def check(workspace: Workspace) -> Iterator[Hit]:
-    if workspace.version.major < 3:
+    if not workspace.version.has("removals_of_3"):
         return
     for file in workspace.dags.python:
         for item in _v3.removals(file):

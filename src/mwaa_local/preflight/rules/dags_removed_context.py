@@ -22,7 +22,7 @@ _MILD = {
 
 
 def check(workspace: Workspace) -> Iterator[Hit]:
-    if workspace.version.major < 3:
+    if not workspace.version.has("removals_of_3"):
         return
     gone = removed_context_keys()
     for file in workspace.dags.python:

@@ -23,7 +23,7 @@ def check(workspace: Workspace) -> Iterator[Hit | Unchecked]:
     files = {str(file.path): file for file in workspace.dags.parsed if file.path.is_file()}
     # Optional: where ruff is not installed, DAG008, DAG009 and the real import stand alone.
     program = child.program("ruff") or child.program("ruff", str(Path(sys.executable).parent))
-    if workspace.version.major < 3 or not files or program is None:
+    if not workspace.version.has("removals_of_3") or not files or program is None:
         return
     try:
         result = child.ask(

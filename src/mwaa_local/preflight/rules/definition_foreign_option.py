@@ -12,7 +12,7 @@ from mwaa_local.preflight.workspace import Workspace
 
 
 def check(workspace: Workspace) -> Iterator[Hit]:
-    version, major = workspace.version.airflow, workspace.version.major
+    version, major = workspace.version.airflow, workspace.version.series
     overridden = {row.name for row in configuration_rows(version) if row.layer == "essential"}
     options, names = workspace.environment.options, option_names(version)
     path = workspace.definition.path
@@ -29,7 +29,7 @@ def check(workspace: Workspace) -> Iterator[Hit]:
                 fix=f"leave {now} alone",
             )
             continue
-        change = foreign_option(option, major)
+        change = foreign_option(option, version)
         if change is None:
             continue
         if change.still_read:

@@ -43,7 +43,7 @@ def check(workspace: Workspace) -> Iterator[Hit]:
             fix=f"write {class_.worker_autoscale}",
             severity=Severity.ERROR,
         )
-    elif workspace.version.major >= 3 and high != low:
+    elif workspace.version.has("pool_that_shrinks_kills") and high != low:
         # With MWAA's own default this is advice; a value of the user's own was meant to be looked at.
         severity = Severity.WARNING if text is not None else Severity.INFO
         yield Hit(

@@ -26,8 +26,8 @@ def check(workspace: Workspace) -> Iterator[Hit]:
     source = workspace.plugins
     if source is None:
         return
-    major = workspace.version.major
-    gone = plugin_attributes("gone") if major >= 3 else plugin_attributes("new") | plugin_attributes("v2_gone")
+    major, new = workspace.version.series, workspace.version.has("ui_of_3")
+    gone = plugin_attributes("gone") if new else plugin_attributes("new") | plugin_attributes("v2_gone")
     for entry, file in source.python:
         for plugin in file.plugins:
             for name, line in _assigned(plugin):
@@ -38,7 +38,7 @@ def check(workspace: Workspace) -> Iterator[Hit]:
                         if name in ("operators", "hooks", "sensors")
                         else "remove it"
                     )
-                    if major < 3 and name not in ("operators", "sensors"):
+                    if not new and name not in ("operators", "sensors"):
                         fix = "it needs Airflow 3: use flask_blueprints or appbuilder_views on Airflow 2"
                     yield Hit(
                         f"Airflow {major} does not look at {plugin.name}.{name}",
@@ -46,10 +46,10 @@ def check(workspace: Workspace) -> Iterator[Hit]:
                         line,
                         fix=fix,
                         # On Airflow 2 the rest of the plugin works as ever; on 3 what it was written for is lost.
-                        severity=None if major >= 3 else Severity.WARNING,
+                        severity=None if new else Severity.WARNING,
                         key=name,
                     )
-                elif major >= 3 and name in plugin_attributes("dropped"):
+                elif new and name in plugin_attributes("dropped"):
                     yield Hit(
                         f"Airflow 3 shows nothing of {plugin.name}.{name}",
                         place,
@@ -57,7 +57,7 @@ def check(workspace: Workspace) -> Iterator[Hit]:
                         fix="use external_views or react_apps",
                         key=name,
                     )
-                elif major >= 3 and name in plugin_attributes("legacy"):
+                elif new and name in plugin_attributes("legacy"):
                     yield Hit(
                         (
                             f"{plugin.name}.{name} is served by the old web application below /pluginsv2 only, "
