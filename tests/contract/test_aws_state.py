@@ -19,7 +19,7 @@ from botocore.exceptions import ClientError
 from patience import until
 
 from mwaa_local.aws import soundness
-from mwaa_local.engines import probes
+from mwaa_local.engines.process import probes
 
 pytestmark = pytest.mark.contract
 DRAIN = {"MaxNumberOfMessages": 10, "WaitTimeSeconds": 0}

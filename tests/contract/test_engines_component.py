@@ -14,9 +14,9 @@ from typing import Any
 import pytest
 from patience import soon
 
-from mwaa_local.engines import component, keeper, postgres, probes
-from mwaa_local.engines.keeper import Keeper
 from mwaa_local.engines.plan import Component, Plan
+from mwaa_local.engines.process import component, keeper, postgres, probes
+from mwaa_local.engines.process.keeper import Keeper
 from mwaa_local.ground import processes
 
 pytestmark = pytest.mark.skipif(not processes.LINUX, reason="reads /proc")

@@ -66,7 +66,7 @@ class Fixture:
 
     def start(self, *components: Component) -> None:
         self.write(*components)
-        words = [sys.executable, "-m", "mwaa_local.engines.keeper", "--state", str(self.state)]
+        words = [sys.executable, "-m", "mwaa_local.engines.process.keeper", "--state", str(self.state)]
         self.process = subprocess.Popen(words, start_new_session=True)
 
     def apply(self, *components: Component) -> None:
@@ -327,7 +327,7 @@ def test_a_second_signal_hurries(keeper: Fixture) -> None:
 def test_one_keeper_for_one_folder(keeper: Fixture) -> None:
     keeper.start(keeper.service("one"))
     keeper.healthy("one")
-    words = [sys.executable, "-m", "mwaa_local.engines.keeper", "--state", str(keeper.state)]
+    words = [sys.executable, "-m", "mwaa_local.engines.process.keeper", "--state", str(keeper.state)]
     second = subprocess.run(words, capture_output=True, text=True, timeout=10)
     assert second.returncode == 3
     assert "another keeper" in second.stderr
@@ -365,7 +365,7 @@ def test_a_removed_lock_is_made_again_and_lets_no_second_keeper_in(keeper: Fixtu
     keeper.wait(lambda: locks.locked(lock))
     assert keeper.process is not None
     assert lock.read_text() == str(keeper.process.pid)
-    words = [sys.executable, "-m", "mwaa_local.engines.keeper", "--state", str(keeper.state)]
+    words = [sys.executable, "-m", "mwaa_local.engines.process.keeper", "--state", str(keeper.state)]
     assert subprocess.run(words, capture_output=True, timeout=30).returncode == 3, "another keeper has it"
     assert keeper.of("one")["pid"] == pid, "nothing was restarted"
     assert keeper.stop() == 0

@@ -16,8 +16,9 @@ import psycopg2
 import pytest
 from patience import until
 
-from mwaa_local.engines import ports, postgres, template
-from mwaa_local.engines.postgres import Cluster
+from mwaa_local.engines import ports
+from mwaa_local.engines.process import postgres, template
+from mwaa_local.engines.process.postgres import Cluster
 from mwaa_local.errors import EngineError, MachineError
 from mwaa_local.ground import locks, processes
 

@@ -16,7 +16,8 @@ from typing import Any
 import pytest
 from mwaa_airflow_support import SOURCES, VERSIONS, airflow_python, variables, wait_for
 
-from mwaa_local.engines import ports, postgres
+from mwaa_local.engines import ports
+from mwaa_local.engines.process import postgres
 from mwaa_local.ground import processes
 
 pytestmark = [pytest.mark.contract, pytest.mark.skipif(not processes.LINUX, reason="reads /proc")]

@@ -19,7 +19,8 @@ sys.path.insert(0, str(Path(__file__).parents[1] / "unit"))
 from runtime_support import process_variables
 
 from mwaa_local.catalog import version
-from mwaa_local.engines import ports, postgres
+from mwaa_local.engines import ports
+from mwaa_local.engines.process import postgres
 from mwaa_local.ground import processes
 from mwaa_local.runtime import health
 from mwaa_local.runtime.inputs import Database

@@ -6,7 +6,7 @@ import subprocess
 import zipfile
 from pathlib import Path
 
-from mwaa_local.engines.docker_image import assets
+from mwaa_local.engines.docker.image import assets
 from mwaa_local.packages import uv_tool
 
 ROOT = Path(__file__).parents[2]

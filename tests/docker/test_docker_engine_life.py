@@ -18,9 +18,9 @@ from image_support import Run
 from patience import Stopwatch, until
 
 from mwaa_local import model
-from mwaa_local.engines import docker_image
-from mwaa_local.engines.docker import DockerEngine, why_unusable
-from mwaa_local.engines.docker_plan import project_name
+from mwaa_local.engines.docker import image as docker_image
+from mwaa_local.engines.docker.engine import DockerEngine, why_unusable
+from mwaa_local.engines.docker.plan import project_name
 from mwaa_local.engines.ports import any_free
 from mwaa_local.engines.protocol import UpResult
 from mwaa_local.errors import MachineError, MwaaLocalError, StartupScriptError

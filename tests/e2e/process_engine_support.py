@@ -11,8 +11,8 @@ from pathlib import Path
 from typing import Any
 
 from mwaa_local import model
-from mwaa_local.engines import process_plan
-from mwaa_local.engines.process import ProcessEngine
+from mwaa_local.engines.names import AIRFLOW
+from mwaa_local.engines.process.engine import ProcessEngine
 from mwaa_local.engines.protocol import ComponentState, UpResult
 from mwaa_local.observability.airflow_api import AirflowApi
 
@@ -131,4 +131,4 @@ def wait(condition: Callable[[], bool], seconds: float, told: Callable[[], Any] 
         time.sleep(0.1)
 
 
-AIRFLOW = set(process_plan.AIRFLOW)
+AIRFLOW = set(AIRFLOW)

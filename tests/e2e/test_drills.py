@@ -224,7 +224,7 @@ def test_up_down_and_reset_against_each_other_leave_one_environment_or_none(tmp_
         assert {item["state"] for item in document["components"]} == {"healthy"}, said
         state = str(tool.folder / ".mwaa" / "e2e")
         keepers = [one for one in psutil.process_iter(["cmdline"]) if (one.info["cmdline"] or [])[-1:] == [state]]
-        assert len([one for one in keepers if "mwaa_local.engines.keeper" in one.info["cmdline"]]) == 1
+        assert len([one for one in keepers if "mwaa_local.engines.process.keeper" in one.info["cmdline"]]) == 1
     finally:
         tool.run("reset", "--yes")
 

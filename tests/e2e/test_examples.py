@@ -45,7 +45,7 @@ def docker_reason(folder: Path) -> str | None:
     import os
 
     from mwaa_local import model
-    from mwaa_local.engines.docker import why_unusable
+    from mwaa_local.engines.docker.engine import why_unusable
 
     return why_unusable(model.load(folder), dict(os.environ))
 

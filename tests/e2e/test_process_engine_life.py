@@ -21,8 +21,8 @@ from process_engine_support import AIRFLOW, Running, wait
 from mwaa_local.catalog.airflow_names import option_of, variable_of
 from mwaa_local.cli.config import as_started, not_applied, planned
 from mwaa_local.cli.context import Settings
-from mwaa_local.engines import console, keeper_client, postgres
 from mwaa_local.engines.layout import Layout
+from mwaa_local.engines.process import console, keeper_client, postgres
 from mwaa_local.errors import EngineError, MachineError, MwaaLocalError, StartupScriptError
 from mwaa_local.ground import processes
 from mwaa_local.model import secrets
@@ -197,7 +197,7 @@ RUN = """
 import os, sys
 from pathlib import Path
 from mwaa_local import model
-from mwaa_local.engines.process import ProcessEngine
+from mwaa_local.engines.process.engine import ProcessEngine
 project, version, component, *argv = sys.argv[1:]
 environment = model.load(Path(project), flags={"AirflowVersion": version, "Local.Engine": "process"}, variables={})
 sys.exit(ProcessEngine(environment, dict(os.environ)).run(component, argv, interactive=False))
@@ -310,7 +310,8 @@ def test_logs_end_with_the_last_lines_and_follow(env: Running) -> None:
 
 
 def _wrong_password(env: Running) -> None:
-    from mwaa_local.engines import plan, postgres
+    from mwaa_local.engines import plan
+    from mwaa_local.engines.process import postgres
 
     made = plan.read(Layout(env.environment.state).plan)
     assert made is not None

@@ -14,7 +14,7 @@ from typing import Any
 from mwaa_local.engines.layout import Layout
 from mwaa_local.ground import processes
 
-MODULE = "mwaa_local.engines.keeper"
+MODULE = "mwaa_local.engines.process.keeper"
 # Notes each signal; ends at the last of those it is told to bear. `-S`: it starts in no time.
 SCRIPT = """
 import os, signal, sys

@@ -11,10 +11,12 @@ from typing import Any
 import pytest
 
 from mwaa_local import model
-from mwaa_local.engines import keeper_client, plan, ports, postgres, process
+from mwaa_local.engines import plan, ports
 from mwaa_local.engines.layout import Layout
 from mwaa_local.engines.plan import Plan
-from mwaa_local.engines.process import ProcessEngine
+from mwaa_local.engines.process import engine as process
+from mwaa_local.engines.process import keeper_client, postgres
+from mwaa_local.engines.process.engine import ProcessEngine
 from mwaa_local.packages import base
 
 

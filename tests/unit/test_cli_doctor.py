@@ -13,7 +13,7 @@ from cli_support import CommandLine, command_line
 
 from mwaa_local import packages
 from mwaa_local.cli import doctor
-from mwaa_local.engines import docker
+from mwaa_local.engines.docker import engine as docker
 from mwaa_local.errors import MachineError
 from mwaa_local.packages import child
 

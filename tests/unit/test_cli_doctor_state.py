@@ -98,7 +98,7 @@ def test_an_environment_of_the_docker_engine_is_asked_through_docker(
         mended = {"damage": [], "repaired": ["s3.json: taken back"], "copy": "/usr/local/mwaa/aws/damaged-1"}
         return {**said, **(mended if repair else {})}
 
-    monkeypatch.setattr("mwaa_local.engines.docker.DockerEngine.endpoint_state", state)
+    monkeypatch.setattr("mwaa_local.engines.docker.engine.DockerEngine.endpoint_state", state)
     folder = model.load(tmp_path, flags={}, variables={}).state / "docker"
     folder.mkdir(parents=True)
     code, out, _ = run("--state", "--json")

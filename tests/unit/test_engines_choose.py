@@ -8,8 +8,8 @@ from typing import Any
 import pytest
 
 from mwaa_local import model
-from mwaa_local.engines import docker
 from mwaa_local.engines.choose import choose
+from mwaa_local.engines.docker import engine as docker
 
 
 @pytest.fixture

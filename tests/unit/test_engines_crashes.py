@@ -10,10 +10,11 @@ from typing import Any
 import pytest
 
 from mwaa_local.cli import inspect, lifecycle, output
-from mwaa_local.engines import docker_state, verdicts
-from mwaa_local.engines.component import Kept
-from mwaa_local.engines.docker_state import Container
+from mwaa_local.engines import verdicts
+from mwaa_local.engines.docker import state as docker_state
+from mwaa_local.engines.docker.state import Container
 from mwaa_local.engines.plan import Component
+from mwaa_local.engines.process.component import Kept
 from mwaa_local.engines.protocol import ComponentState
 from mwaa_local.runtime.status import Status
 

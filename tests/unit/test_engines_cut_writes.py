@@ -16,7 +16,7 @@ from mwaa_local.aws import soundness as aws
 from mwaa_local.aws import statefiles
 from mwaa_local.aws.checkpoint import Checkpoints
 from mwaa_local.aws.journal import Journal, read_journal
-from mwaa_local.engines import soundness
+from mwaa_local.engines.process import soundness
 from mwaa_local.ground import disk
 
 

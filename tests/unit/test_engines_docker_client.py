@@ -9,8 +9,9 @@ import pytest
 from engines_docker_support import DAEMON_DOWN, FakeDocker, image, make, project
 from patience import Stopwatch
 
-from mwaa_local.engines import docker, docker_image
-from mwaa_local.engines.docker_client import CommandFailedError, Docker, NotFetchedError, PortTakenError, translate
+from mwaa_local.engines.docker import engine as docker
+from mwaa_local.engines.docker import image as docker_image
+from mwaa_local.engines.docker.client import CommandFailedError, Docker, NotFetchedError, PortTakenError, translate
 from mwaa_local.errors import EngineError, MachineError
 
 

@@ -12,8 +12,8 @@ from typing import Any
 import pytest
 from engines_docker_support import FakeDocker, image, make, project
 
-from mwaa_local.engines import docker_image
-from mwaa_local.engines.docker_client import Docker
+from mwaa_local.engines.docker import image as docker_image
+from mwaa_local.engines.docker.client import Docker
 from mwaa_local.errors import EngineError
 
 ROOT = Path(__file__).resolve().parents[2]

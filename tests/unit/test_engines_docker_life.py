@@ -18,10 +18,13 @@ from engines_support import Quiet
 from patience import Stopwatch
 
 from mwaa_local import model
-from mwaa_local.engines import docker_image, docker_plan, docker_state, docker_waiting
 from mwaa_local.engines.databases import Databases
-from mwaa_local.engines.docker import DockerEngine
-from mwaa_local.engines.docker_client import Docker
+from mwaa_local.engines.docker import image as docker_image
+from mwaa_local.engines.docker import plan as docker_plan
+from mwaa_local.engines.docker import state as docker_state
+from mwaa_local.engines.docker import waiting as docker_waiting
+from mwaa_local.engines.docker.client import Docker
+from mwaa_local.engines.docker.engine import DockerEngine
 from mwaa_local.engines.ports import any_free
 from mwaa_local.errors import EngineError, MachineError, StartupScriptError
 from mwaa_local.ground import processes

@@ -11,9 +11,11 @@ import yaml
 from engines_docker_support import project
 
 from mwaa_local import model
-from mwaa_local.engines import docker_image, docker_mounts, docker_plan
 from mwaa_local.engines import inputs as workflow
-from mwaa_local.engines.docker_plan import Made, Parts
+from mwaa_local.engines.docker import image as docker_image
+from mwaa_local.engines.docker import mounts as docker_mounts
+from mwaa_local.engines.docker import plan as docker_plan
+from mwaa_local.engines.docker.plan import Made, Parts
 from mwaa_local.errors import DefinitionError
 from mwaa_local.model import Secrets
 

@@ -13,9 +13,10 @@ import pytest
 from engines_docker_support import FakeDocker, container, make
 from patience import Stopwatch, until
 
-from mwaa_local.engines import docker_state, docker_waiting
-from mwaa_local.engines.docker_client import Docker, PortTakenError
-from mwaa_local.engines.docker_waiting import Compose, named, until_healthy
+from mwaa_local.engines.docker import state as docker_state
+from mwaa_local.engines.docker import waiting as docker_waiting
+from mwaa_local.engines.docker.client import Docker, PortTakenError
+from mwaa_local.engines.docker.waiting import Compose, named, until_healthy
 from mwaa_local.errors import EngineError, MachineError, MwaaLocalError
 from mwaa_local.ground import processes
 

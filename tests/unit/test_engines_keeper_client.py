@@ -10,8 +10,8 @@ import pytest
 from engines_keeper_support import StandIn, layout_in, lives, said
 from patience import until
 
-from mwaa_local.engines import keeper_client
 from mwaa_local.engines.layout import Layout
+from mwaa_local.engines.process import keeper_client
 from mwaa_local.errors import EngineError
 from mwaa_local.ground import processes
 
@@ -41,6 +41,12 @@ def test_a_number_that_belongs_to_another_program_by_now_is_not_the_keepers(layo
     with StandIn(layout, name="something else"):
         assert keeper_client.runs(layout)
         assert keeper_client.pid(layout) is None
+
+
+def test_a_keeper_of_the_version_before_is_one_too(layout: Layout) -> None:
+    """It may run while the tool is updated; the module had another name then."""
+    with StandIn(layout, name="mwaa_local.engines.keeper") as keeper:
+        assert keeper_client.pid(layout) == keeper.pid
 
 
 def test_a_lock_file_without_a_number_is_no_error(layout: Layout) -> None:

@@ -15,11 +15,14 @@ from typing import Any
 import pytest
 
 from mwaa_local import model
-from mwaa_local.engines import keeper_client, ports, process, process_plan
-from mwaa_local.engines.lost_ports import Lost, LostPortError, Watch
+from mwaa_local.engines import ports
 from mwaa_local.engines.plan import Component, Plan
 from mwaa_local.engines.ports import Wish
-from mwaa_local.engines.process import ProcessEngine
+from mwaa_local.engines.process import engine as process
+from mwaa_local.engines.process import keeper_client
+from mwaa_local.engines.process import plan as process_plan
+from mwaa_local.engines.process.engine import ProcessEngine
+from mwaa_local.engines.process.lost_ports import Lost, LostPortError, Watch
 from mwaa_local.errors import EngineError, MachineError
 from mwaa_local.ground import processes
 

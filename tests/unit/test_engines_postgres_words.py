@@ -17,8 +17,8 @@ import pytest
 from patience import until
 
 from mwaa_local.catalog import version
-from mwaa_local.engines import launch, postgres, template
-from mwaa_local.engines.postgres import Cluster
+from mwaa_local.engines.process import launch, postgres, template
+from mwaa_local.engines.process.postgres import Cluster
 from mwaa_local.errors import EngineError, MachineError
 from mwaa_local.ground import processes
 

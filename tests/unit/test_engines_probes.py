@@ -14,8 +14,8 @@ from typing import Any
 import pytest
 
 from mwaa_local.aws import client
-from mwaa_local.engines import postgres, probes
-from mwaa_local.engines.probes import Memory
+from mwaa_local.engines.process import postgres, probes
+from mwaa_local.engines.process.probes import Memory
 from mwaa_local.errors import EndpointError, EngineError
 from mwaa_local.runtime import status
 from mwaa_local.runtime.status import Status

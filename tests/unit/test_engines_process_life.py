@@ -15,8 +15,11 @@ import pytest
 from engines_process_support import Rig
 
 import mwaa_local
-from mwaa_local.engines import keeper_client, ports, postgres, process, process_plan, template
-from mwaa_local.engines.process import ProcessEngine
+from mwaa_local.engines import ports
+from mwaa_local.engines.process import engine as process
+from mwaa_local.engines.process import keeper_client, postgres, template
+from mwaa_local.engines.process import plan as process_plan
+from mwaa_local.engines.process.engine import ProcessEngine
 from mwaa_local.errors import EngineError, MachineError
 from mwaa_local.ground import processes
 

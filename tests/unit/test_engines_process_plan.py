@@ -11,10 +11,12 @@ import pytest
 
 from mwaa_local import model
 from mwaa_local.catalog import version_names
-from mwaa_local.engines import postgres, process_plan
 from mwaa_local.engines.layout import Layout
+from mwaa_local.engines.names import AIRFLOW, bucket_name, kind
 from mwaa_local.engines.plan import Plan
-from mwaa_local.engines.process_plan import Parts
+from mwaa_local.engines.process import plan as process_plan
+from mwaa_local.engines.process import postgres
+from mwaa_local.engines.process.plan import Parts
 from mwaa_local.model.cache import cache_folder
 
 SECRETS = model.Secrets(fernet_key="f" * 44, web_secret="web-secret", database_password="database-secret")
@@ -59,7 +61,7 @@ def test_every_version_has_the_same_components(tmp_path: Path, version: str) -> 
 
 def test_workers_have_names_ports_folders_and_hosts_of_their_own(tmp_path: Path) -> None:
     made = build(tmp_path, "MinWorkers: 3\nMaxWorkers: 5\n")
-    workers = [item for item in made.components if process_plan.kind(item.name) == "worker"]
+    workers = [item for item in made.components if kind(item.name) == "worker"]
     assert [item.name for item in workers] == ["worker", "worker-2", "worker-3"]
     for name in ("AIRFLOW__LOGGING__WORKER_LOG_SERVER_PORT", "MWAA_LOCAL__HOME", "MWAA_LOCAL__RUN_DIR"):
         assert len({item.env[name] for item in workers}) == 3, name
@@ -93,7 +95,7 @@ def test_no_secret_is_a_word_of_a_command(tmp_path: Path) -> None:
 
 def test_only_a_startup_script_makes_components_wait_for_the_aws_endpoint(tmp_path: Path) -> None:
     without, with_script = build(tmp_path), build(tmp_path, digests={"startup script": "x"})
-    for name in process_plan.AIRFLOW:
+    for name in AIRFLOW:
         assert "aws" not in without.component(name).needs  # type: ignore[union-attr]
         assert "aws" in with_script.component(name).needs  # type: ignore[union-attr]
 
@@ -300,7 +302,7 @@ def test_options_that_the_migration_obeys(tmp_path: Path) -> None:
 def test_a_bucket_has_a_name_that_s3_accepts(tmp_path: Path) -> None:
     (tmp_path / "a").mkdir()
     long = parts(tmp_path / "a", f"Name: {'Long_Name_' * 7}x\n").environment
-    name = process_plan.bucket_name(long)
+    name = bucket_name(long)
     assert re.fullmatch(r"mwaa-local-[a-z0-9-]+[a-z0-9]", name) and len(name) <= 63
 
 

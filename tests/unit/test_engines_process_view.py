@@ -14,9 +14,9 @@ import pytest
 from engines_keeper_support import StandIn, layout_in, said
 from patience import until
 
-from mwaa_local.engines import process_view
 from mwaa_local.engines.layout import Layout
 from mwaa_local.engines.plan import Component, Plan
+from mwaa_local.engines.process import view as process_view
 from mwaa_local.errors import EngineError
 from mwaa_local.ground import processes
 

@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 from faulty_disk_support import FULL, Disk
 
-from mwaa_local.engines import keeper
+from mwaa_local.engines.process import keeper
 from mwaa_local.errors import MachineError
 from mwaa_local.ground import atomic, disk
 

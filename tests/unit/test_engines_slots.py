@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Callable
 
-from mwaa_local.engines.slots import Slots
+from mwaa_local.engines.process.slots import Slots
 
 
 class Starts:

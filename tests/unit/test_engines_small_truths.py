@@ -11,12 +11,15 @@ from typing import Any
 import pytest
 
 from mwaa_local import catalog
-from mwaa_local.engines import databases, docker_commands, docker_state, plan, postgres, template, verdicts, waiting
-from mwaa_local.engines.docker_state import Container
-from mwaa_local.engines.lost_ports import Lost
+from mwaa_local.engines import databases, plan, verdicts
+from mwaa_local.engines.docker import commands as docker_commands
+from mwaa_local.engines.docker import state as docker_state
+from mwaa_local.engines.docker.state import Container
 from mwaa_local.engines.plan import Component, Plan
 from mwaa_local.engines.ports import Wish
-from mwaa_local.errors import EngineError, MachineError, RequirementsError
+from mwaa_local.engines.process import postgres, template, waiting
+from mwaa_local.engines.process.lost_ports import Lost
+from mwaa_local.errors import EngineError, MachineError, MwaaLocalError, RequirementsError
 
 # -- a container in the tool's words -----------------------------------------------------------------------------------
 
@@ -235,13 +238,17 @@ def test_an_error_of_the_runtime_keeps_its_kind_and_gets_what_it_lacks_from_the_
     log = tmp_path / "worker.log"
     log.write_text("first\nlast words\n")
     given = {"id": "requirements", "what": "it", "where": "line 3", "why": "because", "hint": "do"}
-    found = waiting.told(given, log, "worker")
+
+    def told(error: dict[str, Any], file: Path = log) -> MwaaLocalError:
+        return verdicts.told(error, "worker", where=str(file), tail=lambda: waiting._tail(file))
+
+    found = told(given)
     assert type(found) is RequirementsError
     assert (found.what, found.where, found.why, found.hint) == ("worker: it", "line 3", "because", "do")
-    bare = waiting.told({"id": "unknown", "what": "it"}, log, "worker")
+    bare = told({"id": "unknown", "what": "it"})
     assert type(bare) is EngineError
     assert (bare.where, bare.why, bare.hint) == (str(log), "first\nlast words", "mwaa-local logs worker")
-    assert waiting.told({"what": "it"}, tmp_path / "none", "worker").why == ""
+    assert told({"what": "it"}, tmp_path / "none").why == ""
 
 
 # -- the prepared database ---------------------------------------------------------------------------------------------

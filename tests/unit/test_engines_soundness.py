@@ -14,8 +14,9 @@ from engines_process_support import Rig
 from mwaa_local.aws import soundness as aws_soundness
 from mwaa_local.aws import statefiles
 from mwaa_local.aws.journal import Journal
-from mwaa_local.engines import keeper_client, postgres, process_view, soundness
 from mwaa_local.engines.layout import Layout
+from mwaa_local.engines.process import keeper_client, postgres, soundness
+from mwaa_local.engines.process import view as process_view
 from mwaa_local.errors import EngineError, MachineError
 
 # Before any stand-in takes its place.

@@ -10,9 +10,9 @@ from typing import Any
 import pytest
 from engines_support import Quiet
 
-from mwaa_local.engines import keeper_client
 from mwaa_local.engines.layout import Layout
-from mwaa_local.engines.waiting import until_healthy
+from mwaa_local.engines.process import keeper_client
+from mwaa_local.engines.process.waiting import until_healthy
 from mwaa_local.errors import EngineError, StartupScriptError
 
 ERROR = {"id": "startup-script", "what": "the startup script ended in a way", "where": "startup.sh", "why": "set -e"}

@@ -14,7 +14,8 @@ from preflight_support import hits, workspace, write
 from runtime_support import process_variables
 
 from mwaa_local import model
-from mwaa_local.engines import docker_mounts, inputs
+from mwaa_local.engines import inputs
+from mwaa_local.engines.docker import mounts as docker_mounts
 from mwaa_local.errors import WorkflowFileError
 from mwaa_local.preflight import packaging
 from mwaa_local.preflight.workspace import Workspace

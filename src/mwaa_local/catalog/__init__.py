@@ -10,7 +10,15 @@ from mwaa_local.catalog.classes import (
     environment_class,
     environment_classes,
 )
-from mwaa_local.catalog.components import ProcessFacts, WebFacts, component_processes, has, migration_words, web
+from mwaa_local.catalog.components import (
+    AIRFLOW_COMPONENTS,
+    ProcessFacts,
+    WebFacts,
+    component_processes,
+    has,
+    migration_words,
+    web,
+)
 from mwaa_local.catalog.configuration import ConfigurationRow, ForcedSection, configuration_rows, forced_sections
 from mwaa_local.catalog.fields import Field, fields
 from mwaa_local.catalog.limits import Limits, limits
@@ -28,6 +36,7 @@ from mwaa_local.catalog.reserved import (
 from mwaa_local.catalog.versions import Version, default_version, series, version, version_names
 
 __all__ = [
+    "AIRFLOW_COMPONENTS",
     "ConfigurationRow",
     "ContainerSize",
     "CountRange",

@@ -8,6 +8,9 @@ from typing import Any
 
 from mwaa_local.catalog import _data
 
+#: MWAA's own names of the components that run Airflow for good (spec/10 section 1.2).
+AIRFLOW_COMPONENTS = ("scheduler", "worker", "webserver")
+
 
 @dataclass(frozen=True)
 class ProcessFacts:

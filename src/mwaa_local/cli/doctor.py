@@ -76,8 +76,8 @@ def doctor(
 
 def _state(chosen: Settings, *, json: bool, repair: bool) -> int:
     """Say what is damaged, and mend it if asked to; the exit code."""
-    from mwaa_local.engines import soundness
     from mwaa_local.engines.layout import Layout
+    from mwaa_local.engines.process import soundness
 
     environment = chosen.environment()
     layout = Layout(environment.state)
@@ -89,7 +89,7 @@ def _state(chosen: Settings, *, json: bool, repair: bool) -> int:
         mended = soundness.repair(layout)
         copy, done, left = str(mended.copy), list(mended.done), [_damage(one) for one in mended.left]
     if found.engine == "docker":
-        from mwaa_local.engines.docker import DockerEngine
+        from mwaa_local.engines.docker.engine import DockerEngine
 
         volume = DockerEngine(environment, chosen.variables).endpoint_state(repair=repair)
         way = soundness.ENDPOINT_REPAIR
@@ -217,7 +217,7 @@ def _process_engine(chosen: Settings) -> Finding:
 
 
 def _docker_engine(chosen: Settings) -> Finding:
-    from mwaa_local.engines.docker import why_unusable
+    from mwaa_local.engines.docker.engine import why_unusable
 
     try:
         reason = why_unusable(chosen.environment(), chosen.variables)

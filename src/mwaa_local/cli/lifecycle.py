@@ -11,6 +11,7 @@ from rich.panel import Panel
 
 from mwaa_local.cli import output
 from mwaa_local.cli.context import Settings, settings
+from mwaa_local.engines import names
 from mwaa_local.engines.protocol import ComponentState, Engine, UpResult
 from mwaa_local.errors import EngineError, UsageError
 from mwaa_local.ground import atomic
@@ -154,7 +155,7 @@ def restart(
     if engine.addresses() is None:
         raise EngineError(f"{environment.name} does not run", where=str(environment.project), hint="mwaa-local up")
     known = [state.name for state in engine.components()]
-    airflow = [name for name in known if name.partition("-")[0] in ("scheduler", "worker", "webserver")]
+    airflow = [name for name in known if names.kind(name) in names.AIRFLOW]
     if component is not None and component not in known:
         raise UsageError(f"no component {component!r}", why=f"components: {', '.join(known)}", hint="name one of them")
     progress = output.StepProgress()

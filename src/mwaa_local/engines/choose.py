@@ -33,7 +33,7 @@ def choose(environment: Environment, variables: Mapping[str, str]) -> Choice:
     if name is not None:
         make = _docker if name == "docker" else _process
         return Choice(make(environment, variables), "this environment was started with it; `reset` to choose anew")
-    from mwaa_local.engines.docker import why_unusable
+    from mwaa_local.engines.docker.engine import why_unusable
 
     reason = why_unusable(environment, variables)
     if reason is None:
@@ -54,12 +54,12 @@ def _kept(state: Path) -> str | None:
 
 
 def _process(environment: Environment, variables: Mapping[str, str]) -> Engine:
-    from mwaa_local.engines.process import ProcessEngine
+    from mwaa_local.engines.process.engine import ProcessEngine
 
     return ProcessEngine(environment, variables)
 
 
 def _docker(environment: Environment, variables: Mapping[str, str]) -> Engine:
-    from mwaa_local.engines.docker import DockerEngine
+    from mwaa_local.engines.docker.engine import DockerEngine
 
     return DockerEngine(environment, variables)

@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from typing import Any
 
+from mwaa_local import errors
 from mwaa_local.engines.protocol import ComponentState
 from mwaa_local.errors import EngineError, MwaaLocalError, RequirementsError
 from mwaa_local.runtime import crash
@@ -117,3 +118,24 @@ def _notes(status: Mapping[str, Any]) -> list[str]:
     place = status.get("namespace") or {}
     notes = [str(note) for note in status.get("notes") or []]
     return [*notes, *([str(place["detail"])] if place.get("detail") else [])]
+
+
+def told(error: Mapping[str, Any], component: str, *, where: str, tail: Callable[[], str]) -> MwaaLocalError:
+    """An error that a component's runtime wrote down, as the exception it was there.
+
+    Args:
+        error: As its status has it.
+        component: Its name.
+        where: The component's log or container, for an error that names no place.
+        tail: The component's last lines, for an error that gives no reason.
+    """
+    kinds: dict[str, Callable[..., MwaaLocalError]] = {
+        kind.id: kind for kind in vars(errors).values() if isinstance(kind, type) and issubclass(kind, MwaaLocalError)
+    }
+    make = kinds.get(str(error.get("id")), EngineError)
+    return make(
+        f"{component}: {error.get('what')}",
+        where=str(error.get("where") or where),
+        why=str(error.get("why") or tail()),
+        hint=str(error.get("hint") or f"mwaa-local logs {component}"),
+    )

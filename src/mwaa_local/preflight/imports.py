@@ -19,7 +19,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from mwaa_local.catalog import configuration_rows, is_protected, limits, reserved_variables
+from mwaa_local.catalog import AIRFLOW_COMPONENTS, configuration_rows, is_protected, limits, reserved_variables
 from mwaa_local.model import Environment
 from mwaa_local.packages import child
 from mwaa_local.preflight.findings import Unchecked
@@ -30,7 +30,7 @@ from mwaa_local.preflight.sets import PackageSet
 if TYPE_CHECKING:
     from subprocess import Popen
 
-COMPONENTS = ("scheduler", "worker", "webserver")
+COMPONENTS = AIRFLOW_COMPONENTS
 QUEUE = "mwaa-local-validate-queue"
 # Stands for what only MWAA, or a run of the startup script, would tell.
 PLACEHOLDER = "mwaa-local-validate"

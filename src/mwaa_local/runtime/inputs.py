@@ -12,13 +12,13 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from mwaa_local.catalog import Version, limits, log_types, web
+from mwaa_local.catalog import AIRFLOW_COMPONENTS, Version, limits, log_types, web
 
 if TYPE_CHECKING:
     from mwaa_local.model.environment import Environment
     from mwaa_local.model.secrets import Secrets
 
-COMPONENTS = ("scheduler", "worker", "webserver", "migrate-db")
+COMPONENTS = (*AIRFLOW_COMPONENTS, "migrate-db")
 
 CELERY, LOCAL = "CeleryExecutor", "LocalExecutor"
 

@@ -4,9 +4,10 @@ from __future__ import annotations
 
 import re
 
+from mwaa_local.catalog import AIRFLOW_COMPONENTS
 from mwaa_local.preflight.readings.shell import Command
 
-COMPONENTS = frozenset({"scheduler", "worker", "webserver"})
+COMPONENTS = frozenset(AIRFLOW_COMPONENTS)
 _VARIABLE = re.compile(r"\$\{?MWAA_{1,2}AIRFLOW_{1,2}COMPONENT")
 Set = frozenset[str]
 

@@ -1,4 +1,4 @@
-"""Keeps one environment's components running: ``python -m mwaa_local.engines.keeper --state DIR``.
+"""Keeps one environment's components running: ``python -m mwaa_local.engines.process.keeper --state DIR``.
 
 Detached from the command that started it. Reads ``plan.json``; writes ``keeper.json``; SIGHUP reads the plan again and
 applies differences; SIGTERM stops everything in order, a second one in a hurry. Every component dies with it, so that
@@ -19,8 +19,8 @@ from pathlib import Path
 from typing import Any
 
 from mwaa_local.engines import plan
-from mwaa_local.engines.component import Kept, Surroundings
-from mwaa_local.engines.slots import Slots, cores
+from mwaa_local.engines.process.component import Kept, Surroundings
+from mwaa_local.engines.process.slots import Slots, cores
 from mwaa_local.errors import MwaaLocalError
 from mwaa_local.ground import atomic, lineage, locks, processes
 
@@ -264,7 +264,7 @@ def wait_for_leftovers(state: Path, seconds: float = 3.0) -> None:
 
 def main(arguments: list[str] | None = None) -> int:
     """Entry point; see the module's text."""
-    parser = argparse.ArgumentParser(prog="mwaa_local.engines.keeper", description="Keeps an environment running.")
+    parser = argparse.ArgumentParser(prog=__spec__.name, description="Keeps an environment running.")
     parser.add_argument("--state", type=Path, required=True, help="folder of the environment")
     state = parser.parse_args(arguments).state.resolve()
     lock = take_lock(state)

@@ -6,7 +6,7 @@ import json
 from pathlib import Path
 from typing import Any
 
-from mwaa_local.engines.docker_client import Docker
+from mwaa_local.engines.docker.client import Docker
 from mwaa_local.errors import EngineError
 from mwaa_local.ground import atomic
 

@@ -15,11 +15,11 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from mwaa_local.engines import postgres, probes
-from mwaa_local.engines.console import ConsoleLog
 from mwaa_local.engines.plan import Component
+from mwaa_local.engines.process import postgres, probes
+from mwaa_local.engines.process.console import ConsoleLog
+from mwaa_local.engines.process.slots import Slots
 from mwaa_local.engines.protocol import State
-from mwaa_local.engines.slots import Slots
 from mwaa_local.ground import atomic, processes
 from mwaa_local.runtime import crash
 

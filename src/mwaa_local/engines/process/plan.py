@@ -11,10 +11,12 @@ from pathlib import Path
 import mwaa_local
 from mwaa_local.aws.client import HEALTH_PATH, queue_url
 from mwaa_local.catalog import limits, log_types, migrate_db_options
-from mwaa_local.engines import inputs, postgres
+from mwaa_local.engines import inputs
 from mwaa_local.engines.layout import Layout
+from mwaa_local.engines.names import bucket_name, kind, worker_names
 from mwaa_local.engines.plan import Component, Plan
 from mwaa_local.engines.ports import HOST, Wish
+from mwaa_local.engines.process import postgres
 from mwaa_local.model import Environment, Secrets
 from mwaa_local.packages import child
 from mwaa_local.runtime import namespace
@@ -29,23 +31,6 @@ _START_ORDER = {"webserver": 1, "worker": 2, "scheduler": 3}
 # Longer than the runtime's own patience, which kills what does not end (spec/10 section 1.4).
 _PATIENCE = limits().patience_seconds + 30
 _PASSED = ("MWAA_CONSTRAINTS_DIR",)
-AIRFLOW = ("scheduler", "worker", "webserver")
-
-
-def kind(component: str) -> str:
-    """``worker`` for ``worker-2``."""
-    return "worker" if component.startswith("worker") else component
-
-
-def worker_names(environment: Environment) -> list[str]:
-    """The workers that run: the minimum, at least one; the first carries the plain name."""
-    return ["worker", *(f"worker-{number}" for number in range(2, environment.min_workers + 1))]
-
-
-def bucket_name(environment: Environment) -> str:
-    """A bucket name that S3 accepts for any environment name."""
-    plain = "".join(char if char.isalnum() else "-" for char in environment.id.lower())
-    return f"mwaa-local-{plain}"[:63].strip("-")
 
 
 def wishes(environment: Environment) -> list[Wish]:

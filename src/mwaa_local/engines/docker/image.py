@@ -16,7 +16,7 @@ from typing import Any
 
 import mwaa_local
 from mwaa_local.catalog.images import base_image, postgres_image
-from mwaa_local.engines.docker_client import CommandFailedError, Docker, NotFetchedError, translate
+from mwaa_local.engines.docker.client import CommandFailedError, Docker, NotFetchedError, translate
 from mwaa_local.engines.protocol import Step
 from mwaa_local.errors import EngineError, MwaaLocalError
 from mwaa_local.model import Environment

@@ -26,7 +26,7 @@ from pathlib import Path
 from typing import Any
 from urllib.parse import urlsplit
 
-from mwaa_local.engines import postgres
+from mwaa_local.engines.process import postgres
 from mwaa_local.errors import MwaaLocalError
 from mwaa_local.runtime import health, status
 

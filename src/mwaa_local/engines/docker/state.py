@@ -13,7 +13,8 @@ from datetime import datetime
 from pathlib import Path
 from typing import Any
 
-from mwaa_local.engines.docker_client import Docker, translate
+from mwaa_local.engines.docker.client import Docker, translate
+from mwaa_local.engines.names import AIRFLOW, JOBS, ORDER
 from mwaa_local.engines.protocol import ComponentState, State
 from mwaa_local.ground import processes
 from mwaa_local.runtime import crash
@@ -25,9 +26,6 @@ _SERVICE, _NUMBER, _ONEOFF = (
     "com.docker.compose.oneoff",
 )
 RUN_DIR = "/usr/local/mwaa/run"
-AIRFLOW = ("scheduler", "worker", "webserver")
-JOBS = ("migrate-db",)
-ORDER = ("postgres", "aws", "migrate-db", "webserver", "scheduler", "worker", "control")
 # The beginning of a boot and of its container may be told by two clocks.
 _CLOCK_SECONDS = 2.0
 

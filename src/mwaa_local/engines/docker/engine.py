@@ -11,16 +11,20 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import IO, Any
 
-from mwaa_local.engines import docker_commands as commands
-from mwaa_local.engines import docker_image, docker_plan, docker_state, plan, ports
 from mwaa_local.engines import inputs as workflow
+from mwaa_local.engines import plan, ports
 from mwaa_local.engines.databases import SWITCH_SECONDS, Databases, major, switch_notes, version_of
-from mwaa_local.engines.docker_client import Docker, translate
-from mwaa_local.engines.docker_plan import Made, Parts, project_name
-from mwaa_local.engines.docker_state import AIRFLOW, PROJECT_LABEL, Container
-from mwaa_local.engines.docker_volumes import Volumes, majors
-from mwaa_local.engines.docker_waiting import Compose, named, until_healthy
+from mwaa_local.engines.docker import commands
+from mwaa_local.engines.docker import image as docker_image
+from mwaa_local.engines.docker import plan as docker_plan
+from mwaa_local.engines.docker import state as docker_state
+from mwaa_local.engines.docker.client import Docker, translate
+from mwaa_local.engines.docker.plan import Made, Parts, project_name
+from mwaa_local.engines.docker.state import PROJECT_LABEL, Container
+from mwaa_local.engines.docker.volumes import Volumes, majors
+from mwaa_local.engines.docker.waiting import Compose, named, until_healthy
 from mwaa_local.engines.layout import Layout
+from mwaa_local.engines.names import AIRFLOW, JOBS, NEIGHBOURS
 from mwaa_local.engines.plan import Plan
 from mwaa_local.engines.protocol import Addresses, ComponentState, Progress, UpResult
 from mwaa_local.engines.verdicts import crashes, verdicts, warnings
@@ -37,7 +41,6 @@ _BUSY = "another command is changing this environment"
 _CHECK_SECONDS = 2.5
 _QUICK_STOP_SECONDS = 20
 _COMPOSE_SECONDS = 30.0
-_NEIGHBOURS = ("postgres", "aws", "control")
 # Tasks end first; on Airflow 3 they talk to the web server until then, and all of them need queue and database.
 _STOP_ORDER = (("worker", "scheduler", "migrate-db"), ("webserver", "control"), ("aws", "postgres"))
 
@@ -246,7 +249,7 @@ class DockerEngine:
             words += ["--file", str(file)]
         words += ["up", "--detach", "--no-build", "--remove-orphans"]
         airflow = [*words, "--no-deps", "--scale", f"worker={made.workers}", *AIRFLOW]
-        stages = [airflow] if airflow_only else [[*words, *_NEIGHBOURS, *docker_state.JOBS], airflow]
+        stages = [airflow] if airflow_only else [[*words, *NEIGHBOURS, *JOBS], airflow]
         return Compose(self._docker, stages, made.variables, self._folder)
 
     def _neighbours_stay(self, made: Made, before: Plan, there: Sequence[Container]) -> bool:
@@ -254,7 +257,7 @@ class DockerEngine:
         running = {item.name for item in there if docker_state.describe(item, None).state == "healthy"}
         same_version = before.facts.get("airflow_version") == made.plan.facts["airflow_version"]
         changed = plan.differences(before, made.plan).keys()
-        return same_version and running.issuperset(_NEIGHBOURS) and changed.isdisjoint(_NEIGHBOURS)
+        return same_version and running.issuperset(NEIGHBOURS) and changed.isdisjoint(NEIGHBOURS)
 
     def _write(self, made: Made) -> None:
         atomic.replace(made.files[-1], made.overlay.encode())
@@ -410,7 +413,7 @@ class DockerEngine:
         states = {
             item.name: docker_state.describe(item, statuses.get(item.name), memory=memory.get(item.name))
             for item in there
-            if item.service not in docker_state.JOBS
+            if item.service not in JOBS
         }
         planned = [item.name for item in made.components if item.kind == "service"] if made else []
         return [states.get(name) or ComponentState(name, "stopped") for name in dict.fromkeys([*planned, *states])]
@@ -437,9 +440,9 @@ class DockerEngine:
         """
         there = docker_state.look(self._docker, self._project)
         for item in there:
-            if item.name == component and (jobs or item.service not in docker_state.JOBS):
+            if item.name == component and (jobs or item.service not in JOBS):
                 return item
-        names = ", ".join(item.name for item in there if item.service not in docker_state.JOBS)
+        names = ", ".join(item.name for item in there if item.service not in JOBS)
         raise EngineError(f"no component {component!r}", why=f"components: {names or 'none runs'}", hint="make up")
 
     def logs(self, component: str, *, follow: bool, lines: int) -> Iterator[str]:

@@ -10,13 +10,15 @@ import time
 from collections.abc import Mapping
 from typing import Any
 
-from mwaa_local.engines import console
 from mwaa_local.engines.layout import Layout
+from mwaa_local.engines.process import console
 from mwaa_local.errors import EngineError
 from mwaa_local.ground import atomic, locks, processes
 from mwaa_local.packages import child
 
-_MODULE = "mwaa_local.engines.keeper"
+_MODULE = "mwaa_local.engines.process.keeper"
+# Its name up to 0.1: one that such a version started may still run.
+_BEFORE = "mwaa_local.engines.keeper"
 _START_SECONDS = 20.0
 HURRY_SECONDS = 25.0
 LOOK_SECONDS = 0.05
@@ -34,7 +36,7 @@ def pid(layout: Layout) -> int | None:
     with contextlib.suppress(OSError, ValueError):
         found = int(layout.keeper_lock.read_text())
         # Just after a start the file may still name an earlier keeper, whose number may be anybody's by now.
-        if _MODULE in processes.command_line(found):
+        if any(name in processes.command_line(found) for name in (_MODULE, _BEFORE)):
             return found
     return None
 

@@ -18,7 +18,8 @@ from collections.abc import Callable, Mapping
 from pathlib import Path
 
 from mwaa_local.catalog import Version
-from mwaa_local.engines import ports, postgres
+from mwaa_local.engines import ports
+from mwaa_local.engines.process import postgres
 from mwaa_local.errors import EngineError
 from mwaa_local.ground import atomic, locks, processes
 

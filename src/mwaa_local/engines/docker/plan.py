@@ -21,13 +21,12 @@ from mwaa_local.aws.client import queue_url
 from mwaa_local.catalog import ContainerSize, limits
 from mwaa_local.engines import plan
 from mwaa_local.engines.databases import major
-from mwaa_local.engines.docker_image import Assets, Wanted, ca_bundle
-from mwaa_local.engines.docker_mounts import mounts
-from mwaa_local.engines.docker_state import AIRFLOW
-from mwaa_local.engines.docker_volumes import DATABASE
+from mwaa_local.engines.docker.image import Assets, Wanted, ca_bundle
+from mwaa_local.engines.docker.mounts import mounts
+from mwaa_local.engines.docker.volumes import DATABASE
+from mwaa_local.engines.names import AIRFLOW, bucket_name
 from mwaa_local.engines.plan import Component, Plan
 from mwaa_local.engines.ports import HOST, Wish
-from mwaa_local.engines.process_plan import bucket_name
 from mwaa_local.errors import DefinitionError
 from mwaa_local.model import Environment, Secrets
 from mwaa_local.runtime.environment import service_variables

@@ -10,11 +10,12 @@ from contextlib import ExitStack
 from pathlib import Path
 from typing import Any
 
-from mwaa_local.engines import docker_state
-from mwaa_local.engines.docker_client import Docker, PortTakenError, tail, translate
-from mwaa_local.engines.docker_state import AIRFLOW, JOBS, Container
+from mwaa_local.engines.docker import state as docker_state
+from mwaa_local.engines.docker.client import Docker, PortTakenError, tail, translate
+from mwaa_local.engines.docker.state import Container
+from mwaa_local.engines.names import AIRFLOW, JOBS
 from mwaa_local.engines.protocol import Progress, Step
-from mwaa_local.engines.waiting import told
+from mwaa_local.engines.verdicts import told
 from mwaa_local.errors import EngineError, MwaaLocalError
 from mwaa_local.ground import processes
 from mwaa_local.runtime import status as runtime_status
@@ -199,8 +200,7 @@ def _refuse_hopeless(docker: Docker, item: Container, status: Mapping[str, Any],
 
 
 def _told(docker: Docker, item: Container, error: Mapping[str, Any]) -> MwaaLocalError:
-    whole = {**error, "why": error.get("why") or last_lines(docker, item.id)}
-    return told(whole, Path(f"container {item.id[:12]}"), item.name)
+    return told(error, item.name, where=f"container {item.id[:12]}", tail=lambda: last_lines(docker, item.id))
 
 
 def _failed(docker: Docker, containers: Iterable[Container], said: str) -> MwaaLocalError:

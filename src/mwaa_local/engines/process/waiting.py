@@ -9,11 +9,11 @@ from contextlib import ExitStack
 from pathlib import Path
 from typing import Any
 
-from mwaa_local import errors
-from mwaa_local.engines import console, keeper_client
 from mwaa_local.engines.layout import Layout
+from mwaa_local.engines.process import console, keeper_client
 from mwaa_local.engines.protocol import Progress, Step
-from mwaa_local.errors import EngineError, MwaaLocalError
+from mwaa_local.engines.verdicts import told
+from mwaa_local.errors import EngineError
 
 _HOPELESS_EXITS = 3  # a component that ended so often without once being healthy will not become so
 _LOOPING_EXITS = 5  # one that was healthy now and then all the same
@@ -87,7 +87,8 @@ def _refuse_hopeless(layout: Layout, name: str, one: Mapping[str, Any], since: f
         return
     last = exits[-1]
     if last.get("error"):
-        raise told(last["error"], layout.log(name), name)
+        log = layout.log(name)
+        raise told(last["error"], name, where=str(log), tail=lambda: _tail(log))
     hopeless = len([row for row in exits if not row["was_healthy"]]) >= (1 if one["kind"] == "job" else _HOPELESS_EXITS)
     if hopeless or len(exits) >= _LOOPING_EXITS:
         raise EngineError(
@@ -107,20 +108,6 @@ def _late(layout: Layout, found: Mapping[str, Any], names: Sequence[str], timeou
         where=str(layout.log(first)),
         why="\n".join(part for part in (details, _tail(layout.log(first))) if part),
         hint=f"mwaa-local logs {first}; they keep starting, `make up` again waits on, `make down` stops them",
-    )
-
-
-def told(error: Mapping[str, Any], log: Path, component: str) -> MwaaLocalError:
-    """An error that a component's runtime wrote down, as the exception it was there."""
-    kinds: dict[str, Callable[..., MwaaLocalError]] = {
-        kind.id: kind for kind in vars(errors).values() if isinstance(kind, type) and issubclass(kind, MwaaLocalError)
-    }
-    make = kinds.get(str(error.get("id")), EngineError)
-    return make(
-        f"{component}: {error.get('what')}",
-        where=str(error.get("where") or log),
-        why=str(error.get("why") or _tail(log)),
-        hint=str(error.get("hint") or f"mwaa-local logs {component}"),
     )
 
 

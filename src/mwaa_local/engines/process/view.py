@@ -6,9 +6,9 @@ from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
-from mwaa_local.engines import console, keeper_client
 from mwaa_local.engines.layout import Layout
 from mwaa_local.engines.plan import Component, Plan
+from mwaa_local.engines.process import console, keeper_client
 from mwaa_local.engines.protocol import ComponentState
 from mwaa_local.errors import EngineError
 from mwaa_local.ground import atomic, processes

@@ -10,9 +10,9 @@ from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import IO
 
-from mwaa_local.engines import docker_state
-from mwaa_local.engines.docker_client import Docker
-from mwaa_local.engines.docker_state import Container
+from mwaa_local.engines.docker import state as docker_state
+from mwaa_local.engines.docker.client import Docker
+from mwaa_local.engines.docker.state import Container
 
 _PYTHON = "/opt/mwaa/tool/bin/python"
 _LOG_SECONDS = 60.0

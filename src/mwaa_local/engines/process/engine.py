@@ -14,24 +14,19 @@ from typing import IO
 
 import mwaa_local
 from mwaa_local.engines import inputs as workflow
-from mwaa_local.engines import (
-    keeper_client,
-    plan,
-    ports,
-    postgres,
-    process_plan,
-    process_view,
-    soundness,
-    template,
-)
+from mwaa_local.engines import plan, ports
 from mwaa_local.engines.databases import SWITCH_SECONDS, Databases, major, switch_notes, version_of
 from mwaa_local.engines.layout import Layout
-from mwaa_local.engines.lost_ports import Lost, LostPortError, Watch
+from mwaa_local.engines.names import AIRFLOW, kind
 from mwaa_local.engines.plan import Plan
-from mwaa_local.engines.process_plan import Parts
+from mwaa_local.engines.process import keeper_client, postgres, soundness, template
+from mwaa_local.engines.process import plan as process_plan
+from mwaa_local.engines.process import view as process_view
+from mwaa_local.engines.process.lost_ports import Lost, LostPortError, Watch
+from mwaa_local.engines.process.plan import Parts
+from mwaa_local.engines.process.waiting import until_healthy
 from mwaa_local.engines.protocol import Addresses, ComponentState, Progress, UpResult
 from mwaa_local.engines.verdicts import crashes, verdicts, warnings
-from mwaa_local.engines.waiting import until_healthy
 from mwaa_local.errors import EngineError, MachineError, MwaaLocalError
 from mwaa_local.ground import atomic, locks, processes
 from mwaa_local.model import Environment
@@ -420,12 +415,8 @@ class ProcessEngine:
         """
         made = self._plan()
         item = made.component(component) if made is not None else None
-        if made is None or item is None or process_plan.kind(component) not in process_plan.AIRFLOW:
-            known = (
-                [one.name for one in made.components if process_plan.kind(one.name) in process_plan.AIRFLOW]
-                if made
-                else []
-            )
+        if made is None or item is None or kind(component) not in AIRFLOW:
+            known = [one.name for one in made.components if kind(one.name) in AIRFLOW] if made else []
             raise EngineError(
                 f"nothing can be run in {component!r}",
                 why=f"components: {', '.join(known) or 'none yet'}",

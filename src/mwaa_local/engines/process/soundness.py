@@ -13,9 +13,10 @@ from pathlib import Path
 from typing import Any
 
 from mwaa_local.aws import soundness as aws
-from mwaa_local.engines import keeper_client, plan, postgres
+from mwaa_local.engines import plan
 from mwaa_local.engines.databases import Databases
 from mwaa_local.engines.layout import Layout
+from mwaa_local.engines.process import keeper_client, postgres
 from mwaa_local.errors import EngineError, MachineError
 from mwaa_local.ground import atomic
 from mwaa_local.ground.damage import Damage

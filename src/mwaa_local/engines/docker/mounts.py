@@ -10,7 +10,7 @@ from typing import Any
 from urllib.parse import urlsplit
 
 from mwaa_local.catalog import limits
-from mwaa_local.engines.docker_state import ORDER
+from mwaa_local.engines.names import ORDER
 from mwaa_local.model import Environment
 from mwaa_local.runtime.inputs import host_variables
 

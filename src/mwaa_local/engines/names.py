@@ -1,0 +1,29 @@
+"""The components of an environment by name, the same in every engine (spec/10 section 1.2)."""
+
+from __future__ import annotations
+
+from mwaa_local.catalog import AIRFLOW_COMPONENTS
+from mwaa_local.model import Environment
+
+AIRFLOW = AIRFLOW_COMPONENTS
+# What each of Airflow's components needs beside it, and what brings the database to its schema.
+NEIGHBOURS = ("postgres", "aws", "control")
+JOBS = ("migrate-db",)
+# As people are shown them.
+ORDER = ("postgres", "aws", "migrate-db", "webserver", "scheduler", "worker", "control")
+
+
+def kind(component: str) -> str:
+    """``worker`` for ``worker-2``."""
+    return "worker" if component.startswith("worker") else component
+
+
+def worker_names(environment: Environment) -> list[str]:
+    """The workers that run: the minimum, at least one; the first carries the plain name."""
+    return ["worker", *(f"worker-{number}" for number in range(2, environment.min_workers + 1))]
+
+
+def bucket_name(environment: Environment) -> str:
+    """A bucket name that S3 accepts for any environment name."""
+    plain = "".join(char if char.isalnum() else "-" for char in environment.id.lower())
+    return f"mwaa-local-{plain}"[:63].strip("-")
