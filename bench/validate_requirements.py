@@ -20,7 +20,7 @@ from pathlib import Path
 
 from mwaa_local import catalog
 from mwaa_local.packages.base import ensure_base
-from mwaa_local.preflight import resolve
+from mwaa_local.preflight.resolving import resolve
 
 ROOT = Path(__file__).parents[1]
 CASE = ROOT / "tests" / "fixtures" / "requirements" / "3.2.1" / "seven-packages.txt"

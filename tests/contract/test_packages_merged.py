@@ -21,8 +21,8 @@ from mwaa_local.packages import PackageSet, UnmetRequirementsError, ensure, ensu
 from mwaa_local.packages import requirements as reader
 from mwaa_local.packages.constraints import ConstraintFinder
 from mwaa_local.packages.uv_tool import Uv
-from mwaa_local.preflight import resolve_uv
-from mwaa_local.preflight.resolve_types import Resolution, Situation
+from mwaa_local.preflight.resolving import uv as resolve_uv
+from mwaa_local.preflight.resolving.types import Resolution, Situation
 from packages_support import tiny_version
 
 pytestmark = pytest.mark.skipif(

@@ -17,7 +17,7 @@ import pytest
 from indexes_support import OTHER, File, Index, sdist, serving, wheel
 from mwaa_local.packages import explain, install, narrate, prereleases
 from mwaa_local.packages.uv_tool import binary
-from mwaa_local.preflight import resolve_uv
+from mwaa_local.preflight.resolving import uv as resolve_uv
 from packages_support import HERE
 
 pytestmark = pytest.mark.contract

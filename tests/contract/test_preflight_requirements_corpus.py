@@ -20,8 +20,9 @@ from mwaa_local.packages.base import ensure_base
 from mwaa_local.packages.constraints import ConstraintFinder
 from mwaa_local.packages.failure import UnmetRequirementsError
 from mwaa_local.packages.uv_tool import Uv
-from mwaa_local.preflight import resolve_pip, resolve_uv
-from mwaa_local.preflight.resolve_types import Resolution, Situation
+from mwaa_local.preflight.resolving import pip as resolve_pip
+from mwaa_local.preflight.resolving import uv as resolve_uv
+from mwaa_local.preflight.resolving.types import Resolution, Situation
 
 sys.path.insert(0, str(Path(__file__).parents[1] / "fixtures" / "requirements"))
 import corpus

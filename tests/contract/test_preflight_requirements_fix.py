@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from test_preflight_requirements_rules import index, made  # noqa: F401 - fixtures
 
-from mwaa_local.preflight.resolve_fix import fix
+from mwaa_local.preflight.resolving.fix import fix
 
 ADDRESS = "https://raw.githubusercontent.com/apache/airflow/constraints-{}/constraints-{}.txt"
 

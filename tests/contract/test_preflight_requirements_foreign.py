@@ -8,9 +8,10 @@ import pytest
 from preflight_support import hits, outcomes
 from test_preflight_requirements_rules import index, made, one  # noqa: F401 - fixtures
 
-from mwaa_local.preflight import registry, resolve_conflict
+from mwaa_local.preflight import registry
 from mwaa_local.preflight.findings import Severity, Unchecked
-from mwaa_local.preflight.resolve_fix import fix
+from mwaa_local.preflight.resolving import conflict as resolve_conflict
+from mwaa_local.preflight.resolving.fix import fix
 from mwaa_local.preflight.workspace import Workspace
 
 ADDRESS = "https://raw.githubusercontent.com/apache/airflow/constraints-{}/constraints-{}.txt"

@@ -19,7 +19,9 @@ from mwaa_local.model.cache import cache_folder
 from mwaa_local.packages.base import ensure_base
 from mwaa_local.packages.failure import UnmetRequirementsError
 from mwaa_local.packages.sets import PackageSet
-from mwaa_local.preflight import packaging, packaging_archive, packaging_prove
+from mwaa_local.preflight.packaging import archive as packaging_archive
+from mwaa_local.preflight.packaging import package as packaging
+from mwaa_local.preflight.packaging import prove as packaging_prove
 from mwaa_local.preflight.workspace import Workspace
 
 sys.path.insert(0, str(Path(__file__).parents[1] / "fixtures" / "requirements"))

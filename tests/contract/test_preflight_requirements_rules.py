@@ -15,10 +15,12 @@ from packaging.requirements import Requirement
 from preflight_support import hits, outcomes, write
 
 from mwaa_local.packages import fetch
-from mwaa_local.preflight import registry, resolve, resolve_metadata
+from mwaa_local.preflight import registry
 from mwaa_local.preflight.findings import Hit, Severity, Unchecked
-from mwaa_local.preflight.resolve_types import Archive, Package, Resolution
-from mwaa_local.preflight.rules import requirements_duration
+from mwaa_local.preflight.resolving import metadata as resolve_metadata
+from mwaa_local.preflight.resolving import resolve
+from mwaa_local.preflight.resolving.types import Archive, Package, Resolution
+from mwaa_local.preflight.rules.requirements import duration as requirements_duration
 from mwaa_local.preflight.workspace import Workspace
 
 sys.path.insert(0, str(Path(__file__).parents[1] / "fixtures" / "requirements"))

@@ -14,7 +14,8 @@ from cli_support import HEALTHY, CommandLine, command_line
 
 from mwaa_local.engines.protocol import ComponentState
 from mwaa_local.errors import EngineError, RequirementsError
-from mwaa_local.preflight import packaging, packaging_build
+from mwaa_local.preflight.packaging import build as packaging_build
+from mwaa_local.preflight.packaging import package as packaging
 
 __all__ = ["command_line"]
 FAILED = RequirementsError("requirements were not installed", why="pyyaml cannot be had", hint="mend line 1")

@@ -11,7 +11,7 @@ from cli_support import HEALTHY, CommandLine, FakeEngine, command_line
 
 from mwaa_local.engines.protocol import Addresses, ComponentState, UpResult
 from mwaa_local.errors import RequirementsError
-from mwaa_local.preflight import resolve_fix
+from mwaa_local.preflight.resolving import fix as resolve_fix
 
 __all__ = ["command_line"]
 HOSTILE = "[/red] [bold]x[/] [link=y]"

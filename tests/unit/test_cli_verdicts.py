@@ -13,9 +13,10 @@ import pytest
 from cli_support import CommandLine, command_line
 
 from mwaa_local.errors import RequirementsError
-from mwaa_local.preflight import packaging, resolve_diff
 from mwaa_local.preflight import run as preflight_run
 from mwaa_local.preflight.findings import Unchecked
+from mwaa_local.preflight.packaging import package as packaging
+from mwaa_local.preflight.resolving import diff as resolve_diff
 
 __all__ = ["command_line"]
 GOOD, WARNED, BAD = "export A=1\n", "set -e\n", "exec true\nset -e\n"

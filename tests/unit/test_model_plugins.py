@@ -17,7 +17,7 @@ from mwaa_local import model
 from mwaa_local.engines import inputs
 from mwaa_local.engines.docker import mounts as docker_mounts
 from mwaa_local.errors import WorkflowFileError
-from mwaa_local.preflight import packaging
+from mwaa_local.preflight.packaging import package as packaging
 from mwaa_local.preflight.workspace import Workspace
 from mwaa_local.runtime import files
 from mwaa_local.runtime.inputs import RuntimeInputs

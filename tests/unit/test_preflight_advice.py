@@ -7,9 +7,9 @@ from pathlib import Path
 import pytest
 from preflight_support import hits, imported, workspace
 
-from mwaa_local.preflight import advice
-from mwaa_local.preflight.advice import Raised, advise
-from mwaa_local.preflight.advice_facts import Facts
+from mwaa_local.preflight.advice import advice
+from mwaa_local.preflight.advice.advice import Raised, advise
+from mwaa_local.preflight.advice.facts import Facts
 from mwaa_local.preflight.imports import ImportProblem
 
 AMAZON = "apache_airflow_providers_amazon-9.0.0"

@@ -16,7 +16,7 @@ from hypothesis import strategies as st
 from preflight_support import hits, workspace
 
 from mwaa_local.errors import WorkflowFileError
-from mwaa_local.preflight import packaging_archive
+from mwaa_local.preflight.packaging import archive as packaging_archive
 from mwaa_local.preflight.readings import archives, plugins
 
 FAST = settings(max_examples=100, deadline=None, derandomize=True, database=None)

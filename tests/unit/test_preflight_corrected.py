@@ -9,10 +9,11 @@ import pytest
 from preflight_support import DAG, imported, outcomes, workspace, write
 
 from mwaa_local.model import Environment
-from mwaa_local.preflight import imports, resolve_fix, run
+from mwaa_local.preflight import imports, run
 from mwaa_local.preflight.findings import Area, Hit, Unchecked
 from mwaa_local.preflight.imports import FileImport, ImportProblem, Imports
-from mwaa_local.preflight.resolve_fix import Change, Fix
+from mwaa_local.preflight.resolving import fix as resolve_fix
+from mwaa_local.preflight.resolving.fix import Change, Fix
 from mwaa_local.preflight.sets import PackageSet
 from mwaa_local.preflight.workspace import Workspace
 

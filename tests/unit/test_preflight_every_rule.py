@@ -17,10 +17,13 @@ from preflight_support import DAG, imported, write
 from mwaa_local.packages.failure import UnmetRequirementsError
 from mwaa_local.packages.requirements import Reading
 from mwaa_local.packages.sets import PackageSet as InstalledSet
-from mwaa_local.preflight import registry, resolve, resolve_conflict, resolve_metadata
+from mwaa_local.preflight import registry
 from mwaa_local.preflight.findings import Hit, Severity, Unchecked
 from mwaa_local.preflight.imports import QUEUE, FileImport, ImportProblem, Imports
-from mwaa_local.preflight.resolve_types import Archive, Package, Resolution
+from mwaa_local.preflight.resolving import conflict as resolve_conflict
+from mwaa_local.preflight.resolving import metadata as resolve_metadata
+from mwaa_local.preflight.resolving import resolve
+from mwaa_local.preflight.resolving.types import Archive, Package, Resolution
 from mwaa_local.preflight.sets import PackageSet
 from mwaa_local.preflight.workspace import Workspace
 

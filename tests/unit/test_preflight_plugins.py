@@ -11,7 +11,7 @@ from preflight_support import hits, options, outcomes, workspace, write
 
 from mwaa_local.preflight.findings import Severity, Unchecked
 from mwaa_local.preflight.imports import FileImport, ImportProblem, Imports
-from mwaa_local.preflight.rules.plugins_wheel_target import fault_of
+from mwaa_local.preflight.rules.plugins.wheel_target import fault_of
 from mwaa_local.preflight.sets import PackageSet
 
 PLUGIN = 'from airflow.plugins_manager import AirflowPlugin\n\n\nclass P(AirflowPlugin):\n    name = "p"\n'

@@ -13,8 +13,8 @@ from mwaa_local.packages.child import Finished
 from mwaa_local.packages.pip_settings import PipSettings
 from mwaa_local.packages.requirements import Reading
 from mwaa_local.packages.uv_tool import Uv
-from mwaa_local.preflight import resolve_prepare
-from mwaa_local.preflight.resolve_types import Archive, Package, Situation
+from mwaa_local.preflight.resolving import prepare as resolve_prepare
+from mwaa_local.preflight.resolving.types import Archive, Package, Situation
 
 REFUSALS = [
     "ERROR: Package 'old' requires a different Python: 3.12.13 not in '<3.12'",

@@ -10,8 +10,9 @@ from pathlib import Path
 import pytest
 
 from mwaa_local.errors import WorkflowFileError
-from mwaa_local.preflight import packaging_archive, resolve_wheels
-from mwaa_local.preflight.packaging_archive import Entry
+from mwaa_local.preflight.packaging import archive as packaging_archive
+from mwaa_local.preflight.packaging.archive import Entry
+from mwaa_local.preflight.resolving import wheels as resolve_wheels
 
 
 def plugins(folder: Path) -> Path:

@@ -14,11 +14,16 @@ from mwaa_local.errors import RequirementsError
 from mwaa_local.packages.failure import UnmetRequirementsError
 from mwaa_local.packages.listing import Change
 from mwaa_local.packages.requirements import Reading
-from mwaa_local.preflight import registry, resolve, resolve_conflict, resolve_diff
+from mwaa_local.preflight import registry
 from mwaa_local.preflight.findings import Severity, Unchecked
-from mwaa_local.preflight.resolve_conflict import Cause
-from mwaa_local.preflight.resolve_types import Archive, Package, Resolution
-from mwaa_local.preflight.rules import _requirements, requirements_conflict, requirements_duration
+from mwaa_local.preflight.resolving import conflict as resolve_conflict
+from mwaa_local.preflight.resolving import diff as resolve_diff
+from mwaa_local.preflight.resolving import resolve
+from mwaa_local.preflight.resolving.conflict import Cause
+from mwaa_local.preflight.resolving.types import Archive, Package, Resolution
+from mwaa_local.preflight.rules import _requirements
+from mwaa_local.preflight.rules.requirements import conflict as requirements_conflict
+from mwaa_local.preflight.rules.requirements import duration as requirements_duration
 from mwaa_local.preflight.workspace import Workspace
 
 CONSTRAINTS = "".join(f"filler-{number}==1\n" for number in range(20)) + "library==2.0\n"

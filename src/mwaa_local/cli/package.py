@@ -36,7 +36,9 @@ def package(
 
     Exit codes: 0 made (and proved), 1 it cannot be made or the proof failed.
     """
-    from mwaa_local.preflight import packaging, packaging_build, resolve
+    from mwaa_local.preflight.packaging import build as packaging_build
+    from mwaa_local.preflight.packaging import package as packaging
+    from mwaa_local.preflight.resolving import resolve
     from mwaa_local.preflight.workspace import Workspace
 
     chosen = settings(context)
@@ -103,7 +105,7 @@ def diff(
 
     Exit codes: 0 both can be installed, whether or not they differ; 1 one of them cannot.
     """
-    from mwaa_local.preflight import resolve_diff
+    from mwaa_local.preflight.resolving import diff as resolve_diff
     from mwaa_local.preflight.workspace import Workspace
 
     chosen = settings(context)

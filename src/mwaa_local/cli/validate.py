@@ -160,7 +160,7 @@ def _request(
 
 def _correct(request: Request, *, write: bool) -> None:
     """Show the corrected ``requirements.txt`` as a diff, and put it in place when asked to."""
-    from mwaa_local.preflight.resolve_fix import fix
+    from mwaa_local.preflight.resolving.fix import fix
     from mwaa_local.preflight.workspace import Workspace
 
     flags = {**(request.flags or {}), **({"AirflowVersion": request.target} if request.target else {})}

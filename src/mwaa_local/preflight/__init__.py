@@ -2,7 +2,7 @@
 
 How to add a rule
 -----------------
-One module per rule under ``preflight/rules/``, found by its name alone (no list to edit). It holds one value::
+One module per rule under ``preflight/rules/<area>/``, found by being there (no list to edit). It holds one value::
 
     RULE = Rule(
         id="REQ001",                       # area prefix + three digits; never reused, never renumbered
@@ -18,12 +18,11 @@ One module per rule under ``preflight/rules/``, found by its name alone (no list
 ``check`` is a generator. It yields
 
 * ``Hit(message, file, line)``: one finding. ``excerpt`` is read from the file when it is left out; ``fix`` and
-``severity``
-  replace the rule's own for this hit; ``claims`` (see ``Hit``) stops a more general rule from saying the same again.
+  ``severity`` replace the rule's own for this hit; ``claims`` (see ``Hit``) stops a more general rule from saying the
+  same again.
 * ``Unchecked(what, why, hint)``: something that could not be looked at (offline, no interpreter). It is part of the
-report and,
-  when nothing worse was found, makes the exit code 2. Every wait on the network or a child process must be bounded, and
-  end as an ``Unchecked`` that names it.
+  report and, when nothing worse was found, makes the exit code 2. Every wait on the network or a child process must be
+  bounded, and end as an ``Unchecked`` that names it.
 
 What rules read comes from the ``Workspace``: ``workspace.definition`` (fields with their lines, ``issues``, the
 environment), ``workspace.environment``, ``workspace.version``, ``workspace.requirements`` (a ``TextFile``),

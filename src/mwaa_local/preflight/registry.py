@@ -1,4 +1,4 @@
-"""The rules, found by looking into the folder, and the choice among them."""
+"""The rules, found by looking into their folders, and the choice among them."""
 
 from __future__ import annotations
 
@@ -23,10 +23,10 @@ def rules() -> tuple[Rule, ...]:
         ValueError: Two rules share an id, or a module holds none: a fault of the tool, found by its tests.
     """
     found: dict[str, Rule] = {}
-    for entry in pkgutil.iter_modules(rules_package.__path__):
-        if entry.name.startswith("_"):
+    for entry in pkgutil.walk_packages(rules_package.__path__, f"{rules_package.__name__}."):
+        if entry.ispkg or entry.name.rpartition(".")[2].startswith("_"):
             continue
-        module = importlib.import_module(f"{rules_package.__name__}.{entry.name}")
+        module = importlib.import_module(entry.name)
         rule = getattr(module, "RULE", None)
         if not isinstance(rule, Rule) or not _ID.fullmatch(rule.id):
             raise ValueError(f"{module.__name__} holds no RULE with an id like REQ001")

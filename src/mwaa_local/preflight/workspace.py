@@ -285,7 +285,7 @@ class Workspace:
 
     def _corrected(self, failed: PackageSet) -> PackageSet:
         """The set of what ``--fix`` would write, so that files which need packages are imported; else the base set."""
-        from mwaa_local.preflight.resolve_fix import fix  # it reads workspaces
+        from mwaa_local.preflight.resolving.fix import fix  # it reads workspaces
 
         try:
             found = fix(self)

@@ -1,1 +1,1 @@
-"""One rule per module; see ``mwaa_local.preflight`` for how to write one."""
+"""What is wrong for MWAA: one module for each rule, in the folder of what it looks at (how: see one folder up)."""

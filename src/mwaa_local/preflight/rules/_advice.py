@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import weakref
 
-from mwaa_local.preflight import advice
-from mwaa_local.preflight.advice_facts import Facts
+from mwaa_local.preflight.advice import advice
+from mwaa_local.preflight.advice.facts import Facts
 from mwaa_local.preflight.imports import ImportProblem
 from mwaa_local.preflight.workspace import Workspace
 

@@ -14,10 +14,13 @@ from packaging.utils import canonicalize_name
 from mwaa_local.packages import lines
 from mwaa_local.packages.entries import Entry
 from mwaa_local.packages.failure import UnmetRequirementsError
-from mwaa_local.preflight import resolve, resolve_conflict, resolve_foreign, resolve_metadata
-from mwaa_local.preflight.resolve import Outcome
-from mwaa_local.preflight.resolve_conflict import Cause
-from mwaa_local.preflight.resolve_foreign import Foreign
+from mwaa_local.preflight.resolving import conflict as resolve_conflict
+from mwaa_local.preflight.resolving import foreign as resolve_foreign
+from mwaa_local.preflight.resolving import metadata as resolve_metadata
+from mwaa_local.preflight.resolving import resolve
+from mwaa_local.preflight.resolving.conflict import Cause
+from mwaa_local.preflight.resolving.foreign import Foreign
+from mwaa_local.preflight.resolving.resolve import Outcome
 from mwaa_local.preflight.workspace import Workspace
 
 _causes: weakref.WeakKeyDictionary[Workspace, list[Cause]] = weakref.WeakKeyDictionary()

@@ -1,0 +1,1 @@
+"""Rules about DAG files (``DAG001`` and on)."""

@@ -1,0 +1,1 @@
+"""Rules about ``mwaa.yaml`` (``DEF001`` and on)."""

@@ -1,0 +1,1 @@
+"""Rules about the plugins folder or archive (``PLG001`` and on)."""

@@ -1,0 +1,1 @@
+"""Rules about ``requirements.txt`` (``REQ001`` and on)."""

@@ -1,0 +1,1 @@
+"""Rules about the startup script (``SUP001`` and on)."""
