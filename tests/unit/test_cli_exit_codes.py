@@ -28,13 +28,6 @@ def test_up_is_good(command_line: CommandLine) -> None:
     done = command_line("up")
     assert (done.code, command_line.engine.methods()) == (0, ["prepare", "up"])
     assert "http://127.0.0.1:1" in done.out
-    assert (command_line.project / ".mwaa/local/engine").read_text() == "process\n"
-
-
-def test_up_notes_the_engine_so_that_the_environment_stays_where_its_data_lie(command_line: CommandLine) -> None:
-    assert command_line("up").code == 0
-    notes = list(command_line.project.glob(".mwaa/*/engine"))
-    assert [note.read_text() for note in notes] == ["process\n"]
 
 
 def test_up_with_failed_requirements_fails_and_shows_them(command_line: CommandLine) -> None:
@@ -63,7 +56,6 @@ def test_up_ends_1_with_the_engines_one_error(command_line: CommandLine, method:
     assert done.code == 1
     assert "the port is taken" in done.err and "free it" in done.err
     assert done.out == ""
-    assert not (command_line.project / ".mwaa/local/engine").exists(), "what did not come up is not remembered"
 
 
 def test_up_says_the_engines_warnings(command_line: CommandLine) -> None:

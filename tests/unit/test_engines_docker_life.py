@@ -114,6 +114,7 @@ def test_first_up_starts_every_service_and_shows_no_secret(fake: FakeDocker, env
     secrets = json.loads((environment.state / "secrets.json").read_text())
     said = json.dumps(fake.asked)
     assert secrets["database_password"] in overlay.read_text()
+    assert (environment.state / "engine").read_text() == "docker\n", "it stays where its data lies"
     assert not [value for value in secrets.values() if value in said], "command lines are for everybody to see"
 
 
@@ -314,6 +315,7 @@ def test_a_migration_that_fails_after_compose_was_content_fails_up_and_starts_no
         up(fake, environment, timeout_s=10)
     assert "the last line" in caught.value.why
     assert len(compose_calls(fake)) == 1
+    assert not (environment.state / "engine").exists(), "what did not come up is not remembered"
 
 
 def test_a_taken_port_names_the_container_that_has_it(fake: FakeDocker, environment: Environment) -> None:

@@ -46,6 +46,7 @@ def test_the_first_up_starts_a_keeper_and_waits_for_every_component(rig: Rig) ->
     assert rig.layout.secrets.exists()
     assert (rig.layout.state.parent / ".gitignore").read_text().endswith("*\n")
     assert json.loads((rig.layout.state / "databases.json").read_text()) == {"3": "3.2.1"}
+    assert (rig.layout.state / "engine").read_text() == "process\n", "it stays where its data lies"
     promised = json.loads((rig.folder / "cache" / "ports.json").read_text())
     assert promised[str(rig.layout.state)] == sorted(rig.plan.facts["ports"].values())
 

@@ -14,7 +14,6 @@ from mwaa_local.cli.context import Settings, settings
 from mwaa_local.engines import names
 from mwaa_local.engines.protocol import ComponentState, Engine, UpResult
 from mwaa_local.errors import EngineError, UsageError
-from mwaa_local.ground import atomic
 from mwaa_local.model import Environment
 
 DEFAULT_TIMEOUT_S = 300.0
@@ -68,7 +67,6 @@ def bring_up(chosen: Settings, environment: Environment, *, timeout_s: float) ->
     progress = output.StepProgress()
     choice.engine.prepare(environment, progress)
     result = choice.engine.up(environment, progress, timeout_s=timeout_s)
-    atomic.replace(environment.state / "engine", f"{choice.engine.name}\n".encode())
     for warning in result.warnings:
         output.warn(warning)
     return result, choice.engine, time.monotonic() - begin

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import shutil
 import time
 from collections.abc import Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
@@ -12,7 +11,7 @@ from pathlib import Path
 from typing import IO, Any
 
 from mwaa_local.engines import inputs as workflow
-from mwaa_local.engines import plan, ports
+from mwaa_local.engines import owner, plan, ports
 from mwaa_local.engines.databases import SWITCH_SECONDS, Databases, major, switch_notes, version_of
 from mwaa_local.engines.docker import commands
 from mwaa_local.engines.docker import image as docker_image
@@ -28,7 +27,7 @@ from mwaa_local.engines.names import AIRFLOW, JOBS, NEIGHBOURS
 from mwaa_local.engines.plan import Plan
 from mwaa_local.engines.protocol import Addresses, ComponentState, Progress, UpResult
 from mwaa_local.engines.verdicts import crashes, verdicts, warnings
-from mwaa_local.errors import EngineError, MachineError, MwaaLocalError
+from mwaa_local.errors import EngineError, MwaaLocalError
 from mwaa_local.ground import atomic, locks
 from mwaa_local.model import Environment
 from mwaa_local.model import secrets as keys
@@ -99,7 +98,7 @@ class DockerEngine:
         Raises:
             MwaaLocalError: Docker does not serve, or an image cannot be had; says what to do.
         """
-        self._refuse_other_engine()
+        owner.refuse_other(self._layout, self.name, self._environment.name)
         self._databases.refuse_older(environment)
         self._have_images(environment, progress)
 
@@ -130,7 +129,7 @@ class DockerEngine:
     ) -> UpResult:
         began = time.time()
         self._layout.hide()
-        self._refuse_other_engine()
+        owner.refuse_other(self._layout, self.name, self._environment.name)
         images = self._have_images(environment, progress)
         before = self._plan()
         volumes = self._volumes.there()
@@ -178,6 +177,7 @@ class DockerEngine:
                 self._databases.note(environment.version.airflow)
         seconds |= took
         now = {item.name: item.id for item in containers if item.name in wanted}
+        owner.note(self._layout, self.name)
         atomic.write_json(self._applied, {"digest": made.digest, "base": made.base, "containers": now})
         touched = {name for name in living if name in now and now[name] != living[name]}
         changes = docker_plan.changes(before, made.plan, touched) if before is not None and living else []
@@ -273,16 +273,6 @@ class DockerEngine:
         except EngineError:
             return None  # it is written anew; the daemon tells what runs
 
-    def _refuse_other_engine(self) -> None:
-        """Data of the other engine is neither used nor hidden behind a second, empty environment."""
-        if self._layout.plan.exists() and not (self._folder / "plan.json").exists():
-            raise EngineError(
-                f"{self._environment.name} was started with the process engine, and its data lives there",
-                where=str(self._layout.state),
-                hint="mwaa-local --engine process up; or `mwaa-local --engine process reset` first (wipes it); "
-                "or give the Docker environment another Name",
-            )
-
     def endpoint_state(self, *, repair: bool) -> dict[str, Any]:
         """Have the AWS endpoint's volume looked at; see :meth:`Volumes.look_into_endpoint`.
 
@@ -363,18 +353,7 @@ class DockerEngine:
                 self._docker.output("volume", "rm", *volumes, timeout_s=120.0)
             if not self._layout.state.exists():
                 return
-            for path in self._layout.state.iterdir():
-                if path == self._layout.up_lock:
-                    continue
-                try:
-                    shutil.rmtree(path) if path.is_dir() and not path.is_symlink() else path.unlink()
-                except OSError as error:
-                    raise MachineError(
-                        "the environment's data cannot be removed",
-                        where=str(path),
-                        why=str(error),
-                        hint="remove that folder by hand",
-                    ) from error
+            owner.wipe(self._layout, self.name)
 
     @contextmanager
     def _changing(self) -> Iterator[None]:

@@ -14,7 +14,7 @@ from typing import IO
 
 import mwaa_local
 from mwaa_local.engines import inputs as workflow
-from mwaa_local.engines import plan, ports
+from mwaa_local.engines import owner, plan, ports
 from mwaa_local.engines.databases import SWITCH_SECONDS, Databases, major, switch_notes, version_of
 from mwaa_local.engines.layout import Layout
 from mwaa_local.engines.names import AIRFLOW, kind
@@ -95,7 +95,7 @@ class ProcessEngine:
     ) -> UpResult:
         began = time.time()
         with self._alone(progress):
-            self._refuse_other_engine()
+            owner.refuse_other(self._layout, self.name, self._environment.name)
             self._layout.hide()
             before = self._plan()
             if not keeper_client.runs(self._layout):
@@ -127,6 +127,7 @@ class ProcessEngine:
                 notes.append(lost.note())
                 latest, running = made, True
             soundness.note_kept(self._layout)
+            owner.note(self._layout, self.name)
             changes = _changes(before, made) if before is not None else []
         states = self.components()
         allowed = environment.local.allow_failed_requirements
@@ -145,17 +146,6 @@ class ProcessEngine:
                 *warnings(states),
             ],
         )
-
-    def _refuse_other_engine(self) -> None:
-        """Data of the other engine is neither used nor hidden behind a second, empty environment."""
-        docker = self._layout.state / "docker" / "plan.json"
-        if docker.exists() and not self._layout.plan.exists():
-            raise EngineError(
-                f"{self._environment.name} was started with the docker engine, and its data lies in Docker's volumes",
-                where=str(docker.parent),
-                hint="mwaa-local --engine docker up; or `mwaa-local --engine docker reset` first (wipes it); "
-                "or give this environment another Name",
-            )
 
     def _wait(
         self,
@@ -335,18 +325,7 @@ class ProcessEngine:
             keeper_client.kill(self._layout)
             for home in self._layout.state.glob(self._layout.postgres("*").name):
                 postgres.destroy(home)
-            for path in self._layout.state.iterdir():
-                if path == self._layout.up_lock:
-                    continue
-                try:
-                    shutil.rmtree(path) if path.is_dir() and not path.is_symlink() else path.unlink()
-                except OSError as error:
-                    raise MachineError(
-                        "the environment's data cannot be removed",
-                        where=str(path),
-                        why=str(error),
-                        hint="remove that folder by hand",
-                    ) from error
+            owner.wipe(self._layout, self.name)
 
     def restart(self, component: str, progress: Progress) -> None:
         """Stop one component gracefully, start it again, and wait until it is healthy.
