@@ -45,10 +45,43 @@ class MwaaLocalError(Exception):
 
 
 class DefinitionError(MwaaLocalError):
-    """``mwaa.yaml``, a flag or a variable says something MWAA or the tool does not know."""
+    """``mwaa.yaml``, a flag or a variable says something MWAA or the tool does not know.
+
+    Attributes:
+        code: What is wrong with it: ``unreadable``, ``unknown``, ``value``, ``locked``, ``domain``, ``count`` or
+            ``access``; empty until somebody who knows has said it.
+        fields: The dotted fields it is about, the one to change first; several where they do not fit each other.
+        value: What was given, where that is one value.
+    """
 
     exit_code = 2
     id = "definition"
+
+    def __init__(
+        self,
+        what: str,
+        *,
+        where: str = "",
+        why: str = "",
+        hint: str = "",
+        code: str = "",
+        fields: tuple[str, ...] = (),
+        value: Any = None,
+    ) -> None:
+        super().__init__(what, where=where, why=why, hint=hint)
+        self.code = code
+        self.fields = fields
+        self.value = value
+
+    def about(self, code: str, *fields: str, value: Any = None) -> None:
+        """Say what it is about, where that is not known yet: who checks a value knows no field's name."""
+        self.code = self.code or code
+        if not self.fields:
+            self.fields, self.value = fields, value
+
+    def as_dict(self) -> dict[str, Any]:
+        """See :class:`MwaaLocalError`, with code and fields."""
+        return {**super().as_dict(), "code": self.code, "fields": list(self.fields)}
 
 
 class UsageError(MwaaLocalError):

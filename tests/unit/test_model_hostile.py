@@ -123,8 +123,8 @@ def test_what_is_wrong_is_named_with_its_line(text: str, what: str, line: int, t
 
 def test_a_bomb_in_a_known_field_is_refused_at_once(tmp_path: Path) -> None:
     path = tmp_path / "mwaa.yaml"
-    inner = BOMB.replace("\n", "\n  ")
-    path.write_text("Tags:\n  " + inner, encoding="utf-8")
+    lists = [line.partition(": ")[2] for line in BOMB.splitlines()]
+    path.write_text(f"Tags: {{key: [{', '.join(lists)}]}}", encoding="utf-8")
     watch = Stopwatch()
     with pytest.raises(DefinitionError, match="holds itself, or more than"):
         document.parse(path)

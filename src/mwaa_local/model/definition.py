@@ -34,28 +34,46 @@ def _convert(text: str, rule: Field, place: str) -> Any:
         if rule.type == "number":
             return float(text)
     except ValueError:
-        raise DefinitionError(f"{rule.path} must be a {rule.type}, not {text!r}", where=place) from None
+        raise DefinitionError(
+            f"{rule.path} must be a {rule.type}, not {text!r}", where=place, code="value", fields=(rule.path,)
+        ) from None
     if rule.type == "boolean":
         if text.lower() in ("true", "1", "yes"):
             return True
         if text.lower() in ("false", "0", "no"):
             return False
-        raise DefinitionError(f"{rule.path} must be true or false, not {text!r}", where=place)
+        raise DefinitionError(
+            f"{rule.path} must be true or false, not {text!r}", where=place, code="value", fields=(rule.path,)
+        )
     if rule.type == "list":
         return [item.strip() for item in text.split(",") if item.strip()]
     return text
 
 
-def _collect(
-    project: Path, flags: Mapping[str, Any], variables: Mapping[str, str]
-) -> tuple[dict[str, Value], dict[str, Source]]:
-    values: dict[str, Value] = {}
-    sources: dict[str, Source] = {}
+def told(project: Path, faults: list[DefinitionError] | None = None) -> dict[str, Value]:
+    """What a project's ``mwaa.yaml`` says, by dotted field; nothing where there is none.
+
+    Args:
+        project: Its folder.
+        faults: Takes what is wrong with single fields, which are then left out; without it the first one is raised.
+
+    Raises:
+        DefinitionError: The file is no YAML, or without ``faults`` a field of it is wrong.
+    """
     file = project / FILE_NAME
-    if file.is_file():
-        for path, value in document.parse(file).items():
-            values[path] = value
-            sources[path] = Source("file", value.place)
+    return document.parse(file, faults) if file.is_file() else {}
+
+
+def over(
+    file: Mapping[str, Value], flags: Mapping[str, Any], variables: Mapping[str, str]
+) -> tuple[dict[str, Value], dict[str, Source]]:
+    """A file's fields with variables over them and flags over both, and where each came from.
+
+    Raises:
+        DefinitionError: A variable or a flag is wrong.
+    """
+    values = dict(file)
+    sources = {path: Source("file", value.place) for path, value in file.items()}
     for path, rule in fields().items():
         if rule.type in ("object", "map", "any") or rule.ignored or "*" in path:
             continue
@@ -98,6 +116,9 @@ def _count(reader: _Reader, path: str, allowed: CountRange, default: int, class_
         raise DefinitionError(
             f"{path} {value} is out of range for {class_name}",
             where=reader.place(path),
+            code="count",
+            fields=(path,),
+            value=value,
             why=f"allowed: {allowed.minimum} to {allowed.maximum} (spec/04 sections 1-3)",
             hint="use a value in that range, or another EnvironmentClass",
         )
@@ -109,6 +130,8 @@ def _ordered(reader: _Reader, low_path: str, low: int, high_path: str, high: int
         raise DefinitionError(
             f"{low_path} {low} is greater than {high_path} {high}",
             where=reader.place(low_path) or reader.place(high_path),
+            code="count",
+            fields=(low_path, high_path),
             hint=f"raise {high_path} or lower {low_path}",
         )
 
@@ -121,6 +144,9 @@ def _aws_services(reader: _Reader) -> tuple[str, ...]:
             raise DefinitionError(
                 f"Local.AwsServices names {name!r}, which cannot be asked for",
                 where=reader.place("Local.AwsServices"),
+                code="value",
+                fields=("Local.AwsServices",),
+                value=name,
                 why=known[name].text if name in known else "the local AWS endpoint has no such service",
                 hint="these can: " + ", ".join(each for each, row in known.items() if row.may_be_asked_for),
             )
@@ -174,7 +200,21 @@ def load(
         raise DefinitionError(
             "the project folder does not exist", where=str(project), hint="create it, or name another with --project"
         )
-    values, sources = _collect(project, flags or {}, variables or {})
+    return build(project, *over(told(project), flags or {}, variables or {}))
+
+
+def build(project: Path, values: Mapping[str, Value], sources: Mapping[str, Source]) -> Environment:
+    """The environment that checked fields describe; what is left out has its default.
+
+    Args:
+        project: Its folder, absolute.
+        values: Dotted field to value, each checked by itself.
+        sources: Where each of them came from.
+
+    Raises:
+        DefinitionError: Fields that do not fit each other, the class or the version.
+    """
+    sources = dict(sources)
     reader = _Reader(values, sources)
     chosen = version(reader.get("AirflowVersion", default_version()))
     class_ = environment_class(reader.get("EnvironmentClass"))
@@ -254,6 +294,8 @@ def _check_access(reader: _Reader, both_allowed: bool, airflow_version: str) -> 
         raise DefinitionError(
             f"WebserverAccessMode PUBLIC_AND_PRIVATE is not known on {airflow_version}",
             where=reader.place("WebserverAccessMode"),
+            code="access",
+            fields=("WebserverAccessMode",),
             why="it exists from Airflow 3.2.1 on (spec/01 section 6)",
             hint="use PUBLIC_ONLY or PRIVATE_ONLY",
         )

@@ -43,6 +43,8 @@ def check_mode(text: str, mode: str | None, place: str) -> None:
         raise DefinitionError(
             f"{OPTION} works with a private web server only, not with WebserverAccessMode {mode}",
             where=place,
+            code="domain",
+            fields=("WebserverAccessMode", f"AirflowConfigurationOptions.{OPTION}"),
             why="MWAA has custom domains for private web servers without internet access",
             hint="set WebserverAccessMode: PRIVATE_ONLY, or remove the option",
         )
