@@ -192,7 +192,7 @@ def test_time_outs(version: str, tmp_path: Path) -> None:
             "import time\nwhile True:\n    try:\n        time.sleep(60)\n    except BaseException:\n        pass\n",
         ),
         "dags/good.py": dag("good"),
-        "mwaa.yaml": f"AirflowConfigurationOptions:\n  core.dagbag_import_timeout: '2'\n  {parsing(int(version[0])).processor_timeout_option}: '4'\n",
+        "mwaa.yaml": f"AirflowConfigurationOptions:\n  core.dagbag_import_timeout: '2'\n  {parsing(version).processor_timeout_option}: '4'\n",
     }
     watch = Stopwatch()
     space = workspace(tmp_path, files, version)
