@@ -28,16 +28,16 @@ import os, sys
 sys.path.insert(0, sys.argv[1])
 from pathlib import Path
 from runtime_support import process_variables
-from mwaa_local.runtime import boot, environment, files, namespace, package_set, processes
-from mwaa_local.runtime.inputs import RuntimeInputs
+from mwaa_local.runtime import entrance, environment, files, namespace, package_set, processes
+from mwaa_local.runtime.reading import read_inputs
 from mwaa_local.runtime.status import Status
 from dataclasses import replace
 folder, sets, mode, words = Path(sys.argv[2]), sys.argv[3].split(","), sys.argv[4], sys.argv[6:]
 wanted = namespace.describe("ip-127-3-0-8") if mode == "mount" else ""
 variables = process_variables(folder, MWAA_LOCAL__BASE_SET=sets[0], MWAA_LOCAL__NAMESPACE=wanted, PATH=os.environ["PATH"])
-inputs = RuntimeInputs.parse("worker", variables)
+inputs = read_inputs("worker", variables)
 inputs = replace(inputs, version=replace(inputs.version, python=sys.argv[5]))
-inputs = boot.enter(inputs, Status(inputs.run_dir, "worker"))
+inputs = entrance.enter(inputs, Status(inputs.run_dir, "worker"))
 for found in sets:
     package_set.place(inputs, Path(found))
 files.link_packages(inputs.python_folder)

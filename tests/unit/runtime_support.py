@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import Any
 
 from mwaa_local.runtime.inputs import RuntimeInputs
+from mwaa_local.runtime.reading import read_inputs
 
 ENDPOINT = "http://127.0.0.1:4566"
 QUEUE = f"{ENDPOINT}/000000000000/airflow-celery-x"
@@ -58,7 +59,7 @@ def inputs(
     component: str = "worker", version: str = "3.2.1", options: dict[str, Any] | None = None, **more: str
 ) -> RuntimeInputs:
     """Parsed inputs of one component."""
-    return RuntimeInputs.parse(component, variables(version, options, **more))
+    return read_inputs(component, variables(version, options, **more))
 
 
 def process_variables(folder: Path, **more: str) -> dict[str, str]:

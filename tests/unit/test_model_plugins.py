@@ -20,7 +20,7 @@ from mwaa_local.errors import WorkflowFileError
 from mwaa_local.preflight.packaging import package as packaging
 from mwaa_local.preflight.workspace import Workspace
 from mwaa_local.runtime import files
-from mwaa_local.runtime.inputs import RuntimeInputs
+from mwaa_local.runtime.reading import read_inputs
 
 
 def zipped(**files_in_it: str) -> bytes:
@@ -126,7 +126,7 @@ def test_a_component_of_the_process_engine_gets_exactly_these(layout: Layout, tm
     workflow = {"plugins": str(model.load(tmp_path).workflow.plugins)}
     home = tmp_path / "component"
     given = process_variables(tmp_path / "x", MWAA_LOCAL__WORKFLOW=json.dumps(workflow), MWAA_LOCAL__HOME=str(home))
-    files.place(RuntimeInputs.parse("worker", given))
+    files.place(read_inputs("worker", given))
     placed = home / "plugins"
     assert {path.relative_to(placed).as_posix() for path in placed.rglob("*.py")} == layout.modules
     assert not (placed / "plugins.zip").exists()
@@ -190,7 +190,7 @@ def test_a_broken_archive_is_refused_with_its_place(tmp_path: Path) -> None:
     workflow = json.dumps({"plugins": str(model.load(tmp_path).workflow.plugins)})
     given = process_variables(tmp_path / "x", MWAA_LOCAL__WORKFLOW=workflow, MWAA_LOCAL__HOME=str(tmp_path / "home"))
     with pytest.raises(WorkflowFileError, match="cannot be read") as caught:
-        files.place(RuntimeInputs.parse("worker", given))
+        files.place(read_inputs("worker", given))
     assert caught.value.where == str(tmp_path / "plugins" / "plugins.zip")
 
 
@@ -199,7 +199,7 @@ def test_a_top_folder_called_plugins_is_placed_as_on_mwaa_and_said(tmp_path: Pat
     said: list[str] = []
     workflow = json.dumps({"plugins": str(model.load(tmp_path).workflow.plugins)})
     given = process_variables(tmp_path / "x", MWAA_LOCAL__WORKFLOW=workflow, MWAA_LOCAL__HOME=str(tmp_path / "home"))
-    files.place(RuntimeInputs.parse("worker", given), said.append)
+    files.place(read_inputs("worker", given), said.append)
     assert (tmp_path / "home" / "plugins" / "plugins" / "a.py").is_file()
     assert ["below plugins/" in text for text in said] == [True]
 
@@ -208,5 +208,5 @@ def test_containers_started_without_the_tool_say_that_they_do_not_unpack(tmp_pat
     write(tmp_path, {"home/plugins/plugins.zip": A})
     given = process_variables(tmp_path / "x", MWAA_LOCAL__WORKFLOW="{}", MWAA_LOCAL__HOME=str(tmp_path / "home"))
     said: list[str] = []
-    files.place(RuntimeInputs.parse("worker", given), said.append)
+    files.place(read_inputs("worker", given), said.append)
     assert ["not unpacked" in text for text in said] == [True]

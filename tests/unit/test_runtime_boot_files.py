@@ -28,8 +28,8 @@ def test_the_file_is_named(
     def fail(*_: object) -> None:
         raise OSError(number, os.strerror(number), str(place))
 
-    monkeypatch.setattr(boot.RuntimeInputs, "parse", fail)
-    monkeypatch.setattr(boot.signal, "signal", lambda *_: None)
+    monkeypatch.setattr("mwaa_local.runtime.boot.read_inputs", fail)
+    monkeypatch.setattr("signal.signal", lambda *_: None)
     assert boot.run("worker", {"MWAA_LOCAL__RUN_DIR": str(tmp_path / "run")}) == 1
     said = capsys.readouterr().err
     assert what in said and str(place) in said and "Traceback" not in said
@@ -42,8 +42,8 @@ def test_what_is_no_files_fault_keeps_its_traceback(tmp_path: Path, monkeypatch:
     def fail(*_: object) -> None:
         raise ConnectionRefusedError(errno.ECONNREFUSED, "refused")
 
-    monkeypatch.setattr(boot.RuntimeInputs, "parse", fail)
-    monkeypatch.setattr(boot.signal, "signal", lambda *_: None)
+    monkeypatch.setattr("mwaa_local.runtime.boot.read_inputs", fail)
+    monkeypatch.setattr("signal.signal", lambda *_: None)
     with pytest.raises(ConnectionRefusedError):
         boot.run("worker", {"MWAA_LOCAL__RUN_DIR": str(tmp_path / "run")})
     kept = status.read(tmp_path / "run")

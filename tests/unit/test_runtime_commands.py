@@ -15,7 +15,7 @@ from mwaa_local.errors import UsageError
 from mwaa_local.runtime import __main__ as entry
 from mwaa_local.runtime import boot, execute, health, namespace, package_set, status
 from mwaa_local.runtime.health import Health
-from mwaa_local.runtime.inputs import RuntimeInputs
+from mwaa_local.runtime.reading import read_inputs
 from mwaa_local.runtime.status import Status
 
 # -- the entry point ---------------------------------------------------------------------------------------------------
@@ -255,7 +255,7 @@ def test_the_check_from_outside_asks_the_component_anew(tmp_path: Path) -> None:
 
 
 def test_a_component_that_is_told_nothing_has_mwaas_own_times_and_places() -> None:
-    given = RuntimeInputs.parse("worker", variables())
+    given = read_inputs("worker", variables())
     assert given.drain_seconds == 90, "what running tasks get, from SIGTERM on"
     assert (given.home, given.run_dir) == (Path("/usr/local/airflow"), Path("/usr/local/mwaa/run"))
     assert (given.cache_dir, given.base_set) == (Path("/usr/local/mwaa/cache"), Path("/opt/mwaa/base"))
@@ -268,7 +268,7 @@ def test_a_component_that_is_told_nothing_has_mwaas_own_times_and_places() -> No
 
 
 def test_what_is_told_counts() -> None:
-    given = RuntimeInputs.parse(
+    given = read_inputs(
         "worker",
         variables(
             MWAA_LOCAL__DRAIN_SECONDS="7.5", MWAA_LOCAL__LAUNCHER="false", MWAA_LOCAL__DIE_WITH_PARENT="TRUE",

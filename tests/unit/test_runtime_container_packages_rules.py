@@ -9,7 +9,7 @@ from runtime_support import process_variables
 
 from mwaa_airflow import sitecustomize
 from mwaa_local.runtime import container_packages
-from mwaa_local.runtime.inputs import RuntimeInputs
+from mwaa_local.runtime.reading import read_inputs
 
 
 @pytest.mark.parametrize(
@@ -38,7 +38,7 @@ def test_what_pip_is_told(given: str, told: str) -> None:
 
 
 def test_requirements_come_later_and_stay(tmp_path: Path) -> None:
-    inputs = RuntimeInputs.parse("worker", process_variables(tmp_path))
+    inputs = read_inputs("worker", process_variables(tmp_path))
     assert sitecustomize.FOLDER == container_packages.FOLDER
     site = inputs.home / container_packages.FOLDER / "lib/python3.12/site-packages"
     for name, module in (("My_Tool", "tool"), ("other", "other")):
@@ -59,7 +59,7 @@ def test_requirements_come_later_and_stay(tmp_path: Path) -> None:
 
 
 def test_a_component_begins_without_any_whether_there_were_some_or_not(tmp_path: Path) -> None:
-    given = RuntimeInputs.parse("worker", process_variables(tmp_path))
+    given = read_inputs("worker", process_variables(tmp_path))
     container_packages.clear(given)
     folder = given.home / container_packages.FOLDER
     assert container_packages.with_commands(given, "/bin") == "/bin"
@@ -71,7 +71,7 @@ def test_a_component_begins_without_any_whether_there_were_some_or_not(tmp_path:
 
 
 def test_files_outside_of_the_folder_are_never_removed(tmp_path: Path) -> None:
-    given = RuntimeInputs.parse("worker", process_variables(tmp_path))
+    given = read_inputs("worker", process_variables(tmp_path))
     site = given.home / container_packages.FOLDER / "lib" / "python3.12" / "site-packages"
     info = site / "My_Tool-1.0.dist-info"
     info.mkdir(parents=True)

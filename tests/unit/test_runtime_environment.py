@@ -18,6 +18,7 @@ from mwaa_local.errors import DefinitionError
 from mwaa_local.runtime import environment
 from mwaa_local.runtime.airflow_options import as_airflow_reads
 from mwaa_local.runtime.inputs import RuntimeInputs
+from mwaa_local.runtime.reading import read_inputs
 
 VERSIONS = ("3.2.1", "2.10.3")
 ROWS: list[dict[str, Any]] = tomllib.loads(
@@ -252,7 +253,7 @@ def test_another_image_is_given_what_the_service_injects() -> None:
     assert injected["AIRFLOW__CELERY__WORKER_AUTOSCALE"] == "5,0"
     assert injected["AIRFLOW__LOGGING__REMOTE_LOGGING"] == "True"
     assert injected["AWS_ENDPOINT_URL"] == ENDPOINT
-    again = RuntimeInputs.parse("worker", {**variables(), **injected, "MWAA_LOCAL__ENVIRONMENT_CLASS": ""})
+    again = read_inputs("worker", {**variables(), **injected, "MWAA_LOCAL__ENVIRONMENT_CLASS": ""})
     assert environment.effective(again).variables | {"MWAA_LOCAL__ENVIRONMENT_CLASS": ""} == {
         **environment.effective(given).variables,
         "MWAA_LOCAL__ENVIRONMENT_CLASS": "",
@@ -324,7 +325,7 @@ class TestInputs:
         (tmp_path / "secrets.json").write_text(json.dumps(kept), encoding="utf-8")
         given = variables(MWAA_LOCAL__SECRETS_FILE=str(tmp_path / "secrets.json"))
         given |= {"MWAA__CORE__FERNET_KEY": "", "MWAA__WEBSERVER__SECRET": "", "MWAA__DB__CREDENTIALS": ""}
-        found = RuntimeInputs.parse("worker", {**given, "MWAA__DB__POSTGRES_USER": "u"})
+        found = read_inputs("worker", {**given, "MWAA__DB__POSTGRES_USER": "u"})
         assert (found.fernet_key, found.web_secret) == ("k", "w")
         assert found.database is not None
         assert (found.database.user, found.database.password) == ("u", "p")
@@ -355,11 +356,11 @@ class TestInputs:
         levels = {name for name in given if name.endswith("_LOG_LEVEL")}
         own = f"MWAA__LOGGING__AIRFLOW_{component.upper()}_LOG_LEVEL"
         with pytest.raises(DefinitionError, match=f"{own} is not set"):
-            RuntimeInputs.parse(component, {name: value for name, value in given.items() if name != own})
+            read_inputs(component, {name: value for name, value in given.items() if name != own})
         left = {name: value for name, value in given.items() if name not in levels or name == own}
-        assert {target.level for target in RuntimeInputs.parse(component, left).logs.values()} == {"INFO"}
+        assert {target.level for target in read_inputs(component, left).logs.values()} == {"INFO"}
         bare = {name: value for name, value in given.items() if name not in levels}
-        assert RuntimeInputs.parse("migrate-db", bare).component == "migrate-db"
+        assert read_inputs("migrate-db", bare).component == "migrate-db"
 
     def test_unreadable_json_is_ignored_with_a_warning(self) -> None:
         found = inputs(MWAA__CORE__CUSTOM_AIRFLOW_CONFIGS="{", MWAA__WEBSERVER__SECRET="{}")

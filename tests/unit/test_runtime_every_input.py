@@ -14,7 +14,8 @@ from runtime_support import GROUPS, inputs, variables
 from mwaa_local.model import definition
 from mwaa_local.model.secrets import Secrets
 from mwaa_local.runtime import environment as layers
-from mwaa_local.runtime.inputs import LogTarget, RuntimeInputs, Wiring, host_variables, variables_for
+from mwaa_local.runtime.inputs import LogTarget, Wiring, host_variables, variables_for
+from mwaa_local.runtime.reading import read_inputs
 
 # Each variable, a value that is not its default, the fields it may change and what they are then. A default by hand.
 EVERY: list[tuple[str, str, dict[str, Any], dict[str, Any]]] = [
@@ -63,7 +64,7 @@ NEEDED = {name: value for name, value in variables().items() if name in {
 
 
 def fields(given: dict[str, str]) -> dict[str, Any]:
-    read = RuntimeInputs.parse("worker", given)
+    read = read_inputs("worker", given)
     return {one.name: getattr(read, one.name) for one in dataclasses.fields(read) if one.name != "container"}
 
 
@@ -223,7 +224,7 @@ Local: {Region: eu-west-1, Aws: work, Resolver: pip, MaxPluginsBytes: 77, AllowF
 
 
 def test_a_definition_arrives_in_the_component(tmp_path: Path) -> None:
-    read = RuntimeInputs.parse("worker", started(tmp_path, DEFINITION))
+    read = read_inputs("worker", started(tmp_path, DEFINITION))
     assert read.database is not None
     assert vars(read.database) == {
         "host": "db", "port": 5433, "name": "name", "user": "user", "password": "database", "sslmode": "prefer",
@@ -256,7 +257,7 @@ def test_each_kind_of_log_follows_its_own_setting(tmp_path: Path) -> None:
     kinds = {"DagProcessing": "DAGPROCESSOR", "Scheduler": "SCHEDULER", "Task": "TASK", "Webserver": "WEBSERVER", "Worker": "WORKER"}  # fmt: skip
     for key, source in kinds.items():
         text = f"LoggingConfiguration: {{{key}Logs: {{Enabled: false, LogLevel: CRITICAL}}}}\n"
-        logs = RuntimeInputs.parse("worker", started(tmp_path, text)).logs
+        logs = read_inputs("worker", started(tmp_path, text)).logs
         told = {name for name, target in logs.items() if (target.enabled, target.level) == (False, "CRITICAL")}
         assert told == {source, *(["TRIGGERER"] if source == "SCHEDULER" else [])}
 

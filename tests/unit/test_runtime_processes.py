@@ -17,6 +17,7 @@ from mwaa_local.errors import MachineError, WorkflowFileError
 from mwaa_local.ground import processes as system
 from mwaa_local.runtime import environment, files, processes
 from mwaa_local.runtime.inputs import RuntimeInputs, host_variables
+from mwaa_local.runtime.reading import read_inputs
 
 
 def words(component: str, version: str = "3.2.1", **more: str) -> list[list[str]]:
@@ -79,7 +80,7 @@ def test_descendants_are_found_through_generations() -> None:
 
 
 def test_the_kept_environment_is_private_and_a_shell_can_read_it(tmp_path: Path) -> None:
-    given = RuntimeInputs.parse("worker", process_variables(tmp_path))
+    given = read_inputs("worker", process_variables(tmp_path))
     given.home.mkdir()
     given.run_dir.mkdir()
     variables = {"SECRET": "it's $HOME", "MULTI": "a\nb", "BASH_FUNC_f%%": "() { :; }"}
@@ -104,7 +105,7 @@ def test_only_airflows_side_is_importable(tmp_path: Path) -> None:
 
 def test_mwaas_local_settings_run_the_users_own(tmp_path: Path) -> None:
     """spec/10 section 5.2: the DAGs folder's, then the plugins folder's, for their side effects."""
-    given = RuntimeInputs.parse("worker", process_variables(tmp_path))
+    given = read_inputs("worker", process_variables(tmp_path))
     files.place(given)
     for folder in ("dags", "plugins"):
         (given.home / folder / "airflow_local_settings.py").write_text(f"print({folder!r})\n")
@@ -116,7 +117,7 @@ def test_mwaas_local_settings_run_the_users_own(tmp_path: Path) -> None:
 
 
 def test_stale_workflow_files_go(tmp_path: Path) -> None:
-    given = RuntimeInputs.parse("worker", process_variables(tmp_path))
+    given = read_inputs("worker", process_variables(tmp_path))
     (tmp_path / "requirements.txt").write_text("a\n")
     (tmp_path / "extra.txt").write_text("b\n")
     (tmp_path / "startup.sh").write_text("c\n")
@@ -135,7 +136,7 @@ def test_an_archive_in_place_of_the_plugins_folder_is_unpacked(tmp_path: Path) -
 
     with zipfile.ZipFile(tmp_path / "plugins.zip", "w") as archive:
         archive.writestr("p.py", "1")
-    given = RuntimeInputs.parse("worker", process_variables(tmp_path))
+    given = read_inputs("worker", process_variables(tmp_path))
     given = replace(given, workflow={**given.workflow, "plugins": tmp_path / "plugins.zip"})
     assert files.place(given) == ["1 entries of plugins.zip"]
     assert (given.home / "plugins" / "p.py").read_text() == "1"
@@ -185,7 +186,7 @@ def test_what_python_runs_at_each_start_is_ours(tmp_path: Path) -> None:
 
 
 def placed(folder: Path, **more: str) -> tuple[RuntimeInputs, list[str], list[str]]:
-    given = RuntimeInputs.parse("worker", process_variables(folder, **more))
+    given = read_inputs("worker", process_variables(folder, **more))
     notes: list[str] = []
     return given, files.place(given, notes.append), notes
 
@@ -218,7 +219,7 @@ def test_an_archive_whose_files_all_lie_too_deep_is_noted(tmp_path: Path) -> Non
 
 
 def test_an_archive_alone_in_an_images_folder_is_noted(tmp_path: Path) -> None:
-    given = replace(RuntimeInputs.parse("worker", process_variables(tmp_path)), workflow={}, in_image=True)
+    given = replace(read_inputs("worker", process_variables(tmp_path)), workflow={}, in_image=True)
     (given.home / "plugins").mkdir(parents=True)
     (given.home / "plugins" / "plugins.zip").touch()
     notes: list[str] = []
@@ -243,7 +244,7 @@ def test_a_file_that_cannot_be_copied_is_named(tmp_path: Path, monkeypatch: pyte
 
 
 def test_where_the_users_files_may_be_said_to_be(tmp_path: Path) -> None:
-    given = RuntimeInputs.parse("worker", process_variables(tmp_path))
+    given = read_inputs("worker", process_variables(tmp_path))
     home = Path("/usr/local/airflow")
     assert files.roots(given) == {
         name: [home / name, given.home / name, tmp_path / name] for name in ("dags", "plugins")
@@ -256,7 +257,7 @@ def test_where_the_users_files_may_be_said_to_be(tmp_path: Path) -> None:
 
 
 def test_a_shell_is_pointed_to_the_environment_once(tmp_path: Path) -> None:
-    given = RuntimeInputs.parse("worker", process_variables(tmp_path))
+    given = read_inputs("worker", process_variables(tmp_path))
     given.home.mkdir()
     given.run_dir.mkdir()
     (given.home / ".bashrc").write_text("own\n")

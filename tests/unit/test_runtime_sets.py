@@ -17,6 +17,7 @@ from mwaa_local.packages.store import Store
 from mwaa_local.runtime import interpreter, namespace, package_set
 from mwaa_local.runtime.inputs import RuntimeInputs
 from mwaa_local.runtime.package_set import InstalledSet
+from mwaa_local.runtime.reading import read_inputs
 
 MINOR = "3.12"
 
@@ -26,7 +27,7 @@ def inputs(tmp_path: Path) -> RuntimeInputs:
     for folder in ("home/requirements", "run", "base/bin", "base/lib", "base/etc"):
         (tmp_path / folder).mkdir(parents=True)
     (tmp_path / "base" / "bin" / "python").touch()
-    return RuntimeInputs.parse("worker", process_variables(tmp_path))
+    return read_inputs("worker", process_variables(tmp_path))
 
 
 @pytest.fixture

@@ -15,7 +15,8 @@ from mwaa_local.model.secrets import Secrets
 from mwaa_local.observability.airflow_api import ImportFailure
 from mwaa_local.observability.smoke_results import RunResult, SmokeResult
 from mwaa_local.runtime import environment
-from mwaa_local.runtime.inputs import RuntimeInputs, Wiring, variables_for
+from mwaa_local.runtime.inputs import Wiring, variables_for
+from mwaa_local.runtime.reading import read_inputs
 
 HOST = {"3.2.1": "AIRFLOW__API__HOST", "2.11.0": "AIRFLOW__WEBSERVER__WEB_SERVER_HOST", "2.10.3": "AIRFLOW__WEBSERVER__WEB_SERVER_HOST"}  # fmt: skip
 
@@ -36,7 +37,7 @@ def web_variables(
     (folder / "dags").mkdir(exist_ok=True)
     (folder / "mwaa.yaml").write_text(f"AirflowVersion: {version}\n{options}", encoding="utf-8")
     given = variables_for(definition.load(folder, variables={}), "webserver", wiring(folder))
-    inputs = RuntimeInputs.parse("webserver", given)
+    inputs = read_inputs("webserver", given)
     exports = {**environment.script_environment(inputs), **(script or {})}
     return environment.effective(inputs, exports).variables
 

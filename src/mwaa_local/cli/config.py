@@ -26,7 +26,8 @@ from mwaa_local.runtime.airflow_options import (
     as_one_option,
 )
 from mwaa_local.runtime.environment import CONTAINER, OPTIONS, STARTUP, Effective, effective
-from mwaa_local.runtime.inputs import COMPONENTS, RuntimeInputs, Wiring, variables_for
+from mwaa_local.runtime.inputs import COMPONENTS, Wiring, variables_for
+from mwaa_local.runtime.reading import read_inputs
 
 _HIDDEN = "(secret)"
 _ESCAPES = {ord("\n"): "\\n", ord("\r"): "\\r", ord("\t"): "\\t"}
@@ -180,7 +181,7 @@ def planned(
         base_set=home.parent / "mwaa" / "base",
         workflow=False,
     )
-    return effective(RuntimeInputs.parse(component, variables_for(environment, component, wiring)), exports)
+    return effective(read_inputs(component, variables_for(environment, component, wiring)), exports)
 
 
 def _show(values: list[Value]) -> None:

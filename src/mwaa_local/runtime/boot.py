@@ -14,7 +14,6 @@ import socket
 import sys
 import threading
 from collections.abc import Callable, Mapping
-from dataclasses import replace
 from pathlib import Path
 
 from mwaa_local.catalog import limits
@@ -23,12 +22,11 @@ from mwaa_local.ground import atomic, lineage
 from mwaa_local.ground import processes as system
 from mwaa_local.runtime import (
     container_packages,
+    entrance,
     environment,
     files,
     health,
     host_tools,
-    interpreter,
-    namespace,
     package_set,
     processes,
     ship,
@@ -38,8 +36,8 @@ from mwaa_local.runtime import (
 )
 from mwaa_local.runtime.health import Probe
 from mwaa_local.runtime.inputs import RuntimeInputs
-from mwaa_local.runtime.namespace import Placement
 from mwaa_local.runtime.package_set import InstalledSet
+from mwaa_local.runtime.reading import read_inputs
 from mwaa_local.runtime.status import Status
 
 # The log client's import costs half a second of CPU that the starting processes need; lines wait in memory so long.
@@ -68,7 +66,7 @@ def run(component: str, variables: Mapping[str, str]) -> int:
     for number in (signal.SIGTERM, signal.SIGINT):
         signal.signal(number, _stop)
     try:
-        inputs = RuntimeInputs.parse(component, variables)
+        inputs = read_inputs(component, variables)
         for warning in inputs.warnings:
             record.note(warning)
         if component == "migrate-db":
@@ -111,7 +109,7 @@ class _Boot:
         self._shipper = ship.Shipper({}, lambda: None, record.note)
 
     def run(self) -> int:
-        self._inputs = enter(self._inputs, self._record)
+        self._inputs = entrance.enter(self._inputs, self._record)
         inputs = self._inputs
         lineage.become_subreaper()
         self._shipper = ship.Shipper(ship.streams(inputs, host_name(inputs)), lambda: ship.connect(inputs), self._say)
@@ -248,30 +246,6 @@ class _Boot:
     def _say(self, text: str) -> None:
         self._record.note(text)
         supervise.write_console(f"mwaa-local: {text}\n")
-
-
-def enter(inputs: RuntimeInputs, record: Status) -> RuntimeInputs:
-    """Show the home at MWAA's path where the system allows it, and tie the process to its parent; before any thread."""
-    tools = None
-    if inputs.in_image:
-        placement = Placement("image", inputs.home, python=interpreter.of_image(inputs.version.python))
-        if inputs.home.is_dir():
-            os.chdir(inputs.home)
-    else:
-        scratch = inputs.run_dir / "namespace"
-        found = host_tools.stand_ins(inputs.container.get("PATH", ""))
-        python = interpreter.behind(inputs.base_set)
-        placement = namespace.enter(
-            inputs.namespace, home=inputs.home, scratch=scratch, binds=files.binds(inputs), python=python, tools=found
-        )
-        if placement.python is None:
-            tools = host_tools.link(inputs.run_dir / host_tools.FOLDER, found)
-    if inputs.die_with_parent:
-        lineage.die_with_parent(signal.SIGTERM)  # a change of namespace would clear an earlier wish
-    record.set(namespace=placement.as_dict())
-    if placement.detail:
-        record.note(placement.detail)
-    return replace(inputs, visible_home=placement.home, placement=placement.mode, python=placement.python, tools=tools)
 
 
 def host_name(inputs: RuntimeInputs) -> str:

@@ -10,7 +10,7 @@ from pathlib import Path
 
 from mwaa_local.errors import UsageError
 from mwaa_local.runtime import files, host_tools, interpreter, namespace, package_set, status
-from mwaa_local.runtime.inputs import RuntimeInputs
+from mwaa_local.runtime.reading import read_inputs
 
 # Of the caller's terminal, not of the component.
 TERMINAL = ("TERM", "COLORTERM", "COLUMNS", "LINES", "NO_COLOR", "FORCE_COLOR")
@@ -58,7 +58,7 @@ def _enter(component: str, kept: Mapping[str, str], run_dir: Path, variables: Ma
         return Path(kept["home"]).is_dir()
     if known.get("state") in (status.BOOTING, status.RUNNING, status.DRAINING) and namespace.join(int(kept["pid"])):
         return True
-    inputs = RuntimeInputs.parse(component, variables)
+    inputs = read_inputs(component, variables)
     placement = namespace.enter(
         inputs.namespace,
         home=inputs.home,

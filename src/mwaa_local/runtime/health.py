@@ -18,6 +18,7 @@ from mwaa_local.catalog import component_processes, limits, web
 from mwaa_local.ground import processes as system
 from mwaa_local.runtime import listeners, status
 from mwaa_local.runtime.inputs import Database, RuntimeInputs
+from mwaa_local.runtime.reading import read_inputs
 
 _QUERY = """
     SELECT job_type, EXTRACT(EPOCH FROM (now() - MAX(latest_heartbeat)))
@@ -209,7 +210,7 @@ def check(variables: Mapping[str, str]) -> Health:
         return from_status(run_dir)
     if kept["component"] == "migrate-db":
         return Health(True, "migrating")
-    inputs = RuntimeInputs.parse(kept["component"], variables)
+    inputs = read_inputs(kept["component"], variables)
     names = [row["name"] for row in kept["processes"]]
     if not names:
         return from_status(run_dir)

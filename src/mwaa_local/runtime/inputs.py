@@ -1,6 +1,6 @@
 """What a component is told: the ``MWAA__*`` variables of MWAA's own image, and ours beside them (spec/10 section 2.1).
 
-Both engines make these variables with :func:`variables_for`; the runtime reads them with :meth:`RuntimeInputs.parse`.
+Both engines make these variables with :func:`variables_for`; the runtime reads them in ``reading``.
 AWS's own image reads the first kind too, so it can stand in for ours.
 """
 
@@ -190,17 +190,6 @@ class RuntimeInputs:
     def heartbeat_file(self) -> Path:
         """The file a Celery worker touches while its loop turns."""
         return self.run_dir / "worker-heartbeat"
-
-    @classmethod
-    def parse(cls, component: str, variables: Mapping[str, str]) -> RuntimeInputs:
-        """Read the inputs of one component from its environment.
-
-        Raises:
-            DefinitionError: a variable is missing or has no meaning; named with what to do.
-        """
-        from mwaa_local.runtime.reading import Reader  # which makes RuntimeInputs
-
-        return Reader(component, variables).inputs()
 
 
 @dataclass(frozen=True)

@@ -15,7 +15,7 @@ from typing import Any
 
 from mwaa_local.catalog import migration_words
 from mwaa_local.errors import EngineError
-from mwaa_local.runtime import environment, files, health, package_set, processes, status
+from mwaa_local.runtime import entrance, environment, files, health, package_set, processes, status
 from mwaa_local.runtime.inputs import RuntimeInputs
 from mwaa_local.runtime.status import Status
 
@@ -32,8 +32,6 @@ def run(inputs: RuntimeInputs, record: Status) -> int:
     Raises:
         EngineError: no database is named or answers, or the migration failed; its last lines are in the error.
     """
-    from mwaa_local.runtime.boot import enter
-
     if inputs.database is None:
         raise EngineError("no metadata database is named", why="MWAA__DB__POSTGRES_HOST is not set")
     with record.phase("ask the database"):
@@ -44,7 +42,7 @@ def run(inputs: RuntimeInputs, record: Status) -> int:
         print("The database is migrated to the current version.", flush=True)
         return _finish(record)
     print("The database is not yet migrated. Migrating...", flush=True)
-    inputs = enter(inputs, record)
+    inputs = entrance.enter(inputs, record)
     with record.phase("files"):
         if not inputs.in_image:
             files.link_packages(inputs.python_folder)

@@ -22,7 +22,16 @@ from mwaa_local.runtime.inputs import (
 )
 
 
-class Reader:
+def read_inputs(component: str, variables: Mapping[str, str]) -> RuntimeInputs:
+    """Read the inputs of one component from its environment.
+
+    Raises:
+        DefinitionError: a variable is missing or has no meaning; named with what to do.
+    """
+    return _Reader(component, variables).inputs()
+
+
+class _Reader:
     """Reads one component's variables, collecting warnings."""
 
     def __init__(self, component: str, variables: Mapping[str, str]) -> None:

@@ -30,7 +30,8 @@ from mwaa_local.engines.ports import HOST, Wish
 from mwaa_local.errors import DefinitionError
 from mwaa_local.model import Environment, Secrets
 from mwaa_local.runtime.environment import service_variables
-from mwaa_local.runtime.inputs import RuntimeInputs, Wiring, variables_for
+from mwaa_local.runtime.inputs import Wiring, variables_for
+from mwaa_local.runtime.reading import read_inputs
 
 AWS, WEB = "http://aws:4566", "http://webserver:8080"
 INPUTS_LABEL = "io.mwaa-local.inputs"
@@ -273,7 +274,7 @@ def variables(parts: Parts, component: str, extra: Mapping[str, str]) -> dict[st
     given.pop("MWAA_LOCAL__HOSTNAME")
     if parts.environment.local.image is not None and component in (*AIRFLOW, "migrate-db"):
         # Our runtime works these out from MWAA_LOCAL__ variables, which AWS's own image does not read.
-        given = {**service_variables(RuntimeInputs.parse(component, given)), **given}
+        given = {**service_variables(read_inputs(component, given)), **given}
     return {**given, **_NEUTRAL}
 
 
