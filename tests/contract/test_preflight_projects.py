@@ -17,7 +17,8 @@ import pytest
 
 from mwaa_local.model.cache import cache_folder
 from mwaa_local.preflight import run, sets
-from mwaa_local.preflight.findings import Finding, Severity
+from mwaa_local.preflight.findings import Severity
+from mwaa_local.preflight.report import Finding
 from mwaa_local.preflight.run import Request
 
 pytestmark = pytest.mark.contract

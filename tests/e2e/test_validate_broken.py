@@ -13,7 +13,8 @@ import pytest
 
 from mwaa_local.model.cache import cache_folder
 from mwaa_local.preflight import run, sets
-from mwaa_local.preflight.findings import Area, Report, Severity, Unchecked
+from mwaa_local.preflight.findings import Area, Severity, Unchecked
+from mwaa_local.preflight.report import Report
 from mwaa_local.preflight.run import Request
 
 ROOT = Path(__file__).parents[2]

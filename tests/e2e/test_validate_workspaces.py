@@ -19,7 +19,8 @@ import yaml
 from patience import Stopwatch
 from test_validate_broken import broken, example, missed, validated
 
-from mwaa_local.preflight.findings import Report, Severity
+from mwaa_local.preflight.findings import Severity
+from mwaa_local.preflight.report import Report
 
 ROOT = Path(__file__).parents[2]
 DAG = """from datetime import datetime

@@ -14,7 +14,8 @@ from preflight_support import DAG, script, workspace, write
 
 from mwaa_local.errors import DefinitionError, MachineError, UsageError
 from mwaa_local.preflight import registry, run, suppress
-from mwaa_local.preflight.findings import Area, Hit, Report, Rule, Severity, Unchecked, When
+from mwaa_local.preflight.findings import Area, Hit, Severity, Unchecked, When
+from mwaa_local.preflight.report import Report, Rule
 from mwaa_local.preflight.run import Request
 from mwaa_local.preflight.sets import PackageSet
 from mwaa_local.preflight.workspace import Workspace

@@ -13,8 +13,9 @@ import xmlschema
 from preflight_support import script, write
 
 from mwaa_local.preflight import reference, registry, run
-from mwaa_local.preflight.findings import Area, Finding, Report, Severity, Unchecked, When
+from mwaa_local.preflight.findings import Area, Severity, Unchecked, When
 from mwaa_local.preflight.output import FORMATS, json_report, text
+from mwaa_local.preflight.report import Finding, Report
 from mwaa_local.preflight.run import Request
 
 FIXTURES = Path(__file__).parents[1] / "fixtures/preflight"

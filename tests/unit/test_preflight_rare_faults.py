@@ -11,7 +11,8 @@ from preflight_support import DAG, hits, options, outcomes, script, workspace, w
 from mwaa_local.errors import EngineError
 from mwaa_local.packages import child
 from mwaa_local.preflight import run
-from mwaa_local.preflight.findings import Area, Rule, Severity, Unchecked
+from mwaa_local.preflight.findings import Area, Severity, Unchecked
+from mwaa_local.preflight.report import Rule
 from mwaa_local.preflight.run import Request
 from mwaa_local.preflight.workspace import Workspace
 

@@ -10,8 +10,8 @@ from preflight_support import write
 
 from mwaa_local.preflight.inside import __file__ as inside
 from mwaa_local.preflight.readings import ignore
-from mwaa_local.preflight.readings.dags import missing_words
 from mwaa_local.preflight.readings.python import PythonFile
+from mwaa_local.preflight.readings.safe_mode import missing_words
 from mwaa_local.preflight.readings.text import TextFile
 
 

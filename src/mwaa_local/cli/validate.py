@@ -18,7 +18,8 @@ from mwaa_local.errors import UsageError
 from mwaa_local.model.cache import cache_folder
 
 if TYPE_CHECKING:
-    from mwaa_local.preflight.findings import Area, Report
+    from mwaa_local.preflight.findings import Area
+    from mwaa_local.preflight.report import Report
     from mwaa_local.preflight.run import Request
 
 _FORMATS = ("text", "json", "sarif", "junit", "github")

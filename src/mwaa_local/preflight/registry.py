@@ -10,7 +10,8 @@ from functools import cache
 
 from mwaa_local.errors import UsageError
 from mwaa_local.preflight import rules as rules_package
-from mwaa_local.preflight.findings import Area, Rule
+from mwaa_local.preflight.findings import Area
+from mwaa_local.preflight.report import Rule
 
 _ID = re.compile(r"[A-Z]{3}\d{3}")
 

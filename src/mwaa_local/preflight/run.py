@@ -11,11 +11,12 @@ from typing import Any
 
 from mwaa_local.errors import MwaaLocalError, UsageError
 from mwaa_local.preflight import registry, suppress
-from mwaa_local.preflight.findings import Area, Finding, Hit, Report, Rule, Severity, Unchecked, When
+from mwaa_local.preflight.findings import Area, Hit, Severity, Unchecked, When
 from mwaa_local.preflight.readings import archives
 from mwaa_local.preflight.readings.text import TextFile
+from mwaa_local.preflight.report import Finding, Report, Rule
 from mwaa_local.preflight.sets import Locator
-from mwaa_local.preflight.workspace import Workspace
+from mwaa_local.preflight.workspace import Correction, Workspace
 
 _EXCERPT = 200
 _UNTRUSTED = (
@@ -80,6 +81,7 @@ def validate(request: Request, progress: Callable[[str], None] | None = None) ->
             flags=flags,
             variables=request.variables,
             locate=request.locate,
+            correct=_corrected,
             only=only,
             areas=areas or frozenset(Area),
             untrusted=request.untrusted,
@@ -189,6 +191,13 @@ def _check(workspace: Workspace, rules: Iterable[Rule]) -> _Result:
         key=lambda item: (list(Area).index(item.rule.area), item.path, item.line, item.rule.id),
     )
     return result
+
+
+def _corrected(workspace: Workspace) -> Correction | None:
+    """What ``--fix`` would write; asked for seldom, and its import costs time."""
+    from mwaa_local.preflight.resolving import fix
+
+    return fix.fix(workspace)
 
 
 def _run_rule(rule: Rule, workspace: Workspace) -> tuple[list[Hit | Unchecked], float]:

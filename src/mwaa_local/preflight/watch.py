@@ -8,7 +8,8 @@ from pathlib import Path
 
 from mwaa_local.errors import UsageError
 from mwaa_local.preflight import run
-from mwaa_local.preflight.findings import Area, Report
+from mwaa_local.preflight.findings import Area
+from mwaa_local.preflight.report import Report
 from mwaa_local.preflight.run import Request
 
 # Editors write a file in several steps; what follows within this time belongs to the same change. Milliseconds.

@@ -8,10 +8,10 @@ import os
 import shutil
 import tempfile
 import threading
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from functools import cached_property
 from pathlib import Path
-from typing import Any
+from typing import Any, Protocol
 
 from mwaa_local.catalog import Version, limits
 from mwaa_local.catalog.airflow_names import option_names
@@ -32,6 +32,26 @@ from mwaa_local.preflight.readings.text import TextFile
 from mwaa_local.preflight.sets import Locator, PackageSet
 
 
+class Correction(Protocol):
+    """A requirements file as it would be corrected; see ``resolving.fix``, which reads workspaces."""
+
+    @property
+    def file(self) -> Path:
+        """The file."""
+
+    @property
+    def corrected(self) -> str:
+        """What would stand in it."""
+
+    @property
+    def changes(self) -> Sequence[object]:
+        """What would change; nothing where it stays."""
+
+    @property
+    def verified(self) -> bool | None:
+        """Whether that resolves."""
+
+
 class Workspace:
     """One workspace checked against one Airflow version.
 
@@ -40,6 +60,7 @@ class Workspace:
         flags: Dotted fields that beat the file (``AirflowVersion`` of ``--target``).
         variables: The process environment.
         locate: Finds the package set; ``None`` when imports are not wanted.
+        correct: What ``--fix`` would make of requirements that cannot be installed; ``None`` leaves them out.
         only: Files to look at; none for all.
         areas: Areas whose rules run; decides what has to be imported.
         untrusted: The files are a stranger's: nothing of them is run, nothing is built.
@@ -53,6 +74,7 @@ class Workspace:
         flags: Mapping[str, Any] | None = None,
         variables: Mapping[str, str] | None = None,
         locate: Locator | None = None,
+        correct: Callable[[Workspace], Correction | None] | None = None,
         only: frozenset[Path] | None = None,
         areas: frozenset[Area] = frozenset(Area),
         untrusted: bool = False,
@@ -66,6 +88,7 @@ class Workspace:
         self.untrusted = untrusted
         self.progress = progress or (lambda _text: None)
         self._locate = locate
+        self._correct = correct
         self._lock = threading.RLock()
         self._import_lock = threading.Lock()
         self._cleanup = contextlib.ExitStack()
@@ -285,10 +308,10 @@ class Workspace:
 
     def _corrected(self, failed: PackageSet) -> PackageSet:
         """The set of what ``--fix`` would write, so that files which need packages are imported; else the base set."""
-        from mwaa_local.preflight.resolving.fix import fix  # it reads workspaces
-
+        if self._correct is None:
+            return failed
         try:
-            found = fix(self)
+            found = self._correct(self)
             if found is None or not found.changes or not found.verified:
                 return failed
             folder = Path(tempfile.mkdtemp(prefix="mwaa-validate-requirements-"))

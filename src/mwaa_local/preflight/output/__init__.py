@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from collections.abc import Callable
 
-from mwaa_local.preflight.findings import Report
 from mwaa_local.preflight.output import github, json_report, junit, sarif
+from mwaa_local.preflight.report import Report
 
 FORMATS: dict[str, Callable[[Report], str]] = {
     "json": json_report.render,

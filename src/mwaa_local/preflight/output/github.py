@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from mwaa_local.preflight.findings import Finding, Report, Severity, When
+from mwaa_local.preflight.findings import Severity, When
+from mwaa_local.preflight.report import Finding, Report
 
 _LEVELS = {Severity.ERROR: "error", Severity.WARNING: "warning", Severity.INFO: "notice"}
 

@@ -7,7 +7,8 @@ from collections.abc import Iterable
 from importlib import resources
 from typing import Any
 
-from mwaa_local.preflight.findings import Finding, Report, Rule, Severity, Unchecked
+from mwaa_local.preflight.findings import Severity, Unchecked
+from mwaa_local.preflight.report import Finding, Report, Rule
 
 SCHEMA_VERSION = 1
 

@@ -6,7 +6,8 @@ import re
 from xml.etree import ElementTree
 
 from mwaa_local.preflight import registry
-from mwaa_local.preflight.findings import Finding, Report, Severity, When
+from mwaa_local.preflight.findings import Severity, When
+from mwaa_local.preflight.report import Finding, Report
 
 # XML 1.0 has no way to write these.
 _FORBIDDEN = re.compile("[\x00-\x08\x0b\x0c\x0e-\x1f\ufffe\uffff]")

@@ -9,7 +9,8 @@ from urllib.parse import quote
 
 from mwaa_local import __version__
 from mwaa_local.preflight import registry
-from mwaa_local.preflight.findings import Finding, Report, Rule, Severity, When
+from mwaa_local.preflight.findings import Severity, When
+from mwaa_local.preflight.report import Finding, Report, Rule
 
 _LEVELS = {Severity.ERROR: "error", Severity.WARNING: "warning", Severity.INFO: "note"}
 # The schema's published address: the value the standard asks for in `$schema`.

@@ -10,7 +10,8 @@ from rich.console import Console
 from rich.markup import escape
 from rich.table import Table
 
-from mwaa_local.preflight.findings import Area, Finding, Report, Rule, Severity, When
+from mwaa_local.preflight.findings import Area, Severity, When
+from mwaa_local.preflight.report import Finding, Report, Rule
 
 _STYLES = {Severity.ERROR: "bold red", Severity.WARNING: "yellow", Severity.INFO: "cyan"}
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator
 from dataclasses import dataclass, field
 from functools import cached_property
 from pathlib import Path
@@ -13,17 +13,11 @@ from mwaa_local.catalog.parsing import Parsing, parsing
 from mwaa_local.preflight.readings import archives, ignore, silent
 from mwaa_local.preflight.readings.archives import Archive
 from mwaa_local.preflight.readings.python import PythonFile
+from mwaa_local.preflight.readings.safe_mode import missing_words
 from mwaa_local.preflight.readings.silent import Silent
 from mwaa_local.preflight.readings.text import TextFile
 
 _MAX_FILES = 50_000
-
-
-def missing_words(data: bytes, words: Sequence[str]) -> tuple[str, ...]:
-    """What a file's text lacks in Airflow's safe mode, which wants ``airflow`` and one of ``words``, in any case."""
-    text = data.lower()
-    found = [] if b"airflow" in text else ["airflow"]
-    return (*found, *(words[:1] if not any(word.encode() in text for word in words) else ()))
 
 
 @dataclass(frozen=True)

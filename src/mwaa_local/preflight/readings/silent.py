@@ -12,6 +12,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from mwaa_local.preflight.readings.python import PythonFile
+from mwaa_local.preflight.readings.safe_mode import missing_words
 from mwaa_local.preflight.readings.text import TextFile
 
 if TYPE_CHECKING:
@@ -87,8 +88,6 @@ class _Modules:
         return self.known[path]
 
     def _looks(self, path: Path) -> bool:
-        from mwaa_local.preflight.readings.dags import missing_words  # which reads this module
-
         try:
             file = PythonFile(TextFile.read(path))
         except OSError:

@@ -6,8 +6,9 @@ import ast
 from collections.abc import Iterator
 
 from mwaa_local.catalog.upgrade import database_calls
-from mwaa_local.preflight.findings import Area, Hit, Rule, Severity
+from mwaa_local.preflight.findings import Area, Hit, Severity
 from mwaa_local.preflight.readings.python import Call, PythonFile
+from mwaa_local.preflight.report import Rule
 from mwaa_local.preflight.workspace import Workspace
 
 # Helpers that open a session, wherever Airflow lets them be imported from.

@@ -6,8 +6,9 @@ from collections.abc import Iterator
 from pathlib import Path
 
 from mwaa_local.preflight.advice import advice
-from mwaa_local.preflight.findings import Area, Hit, Rule, Severity, Unchecked
+from mwaa_local.preflight.findings import Area, Hit, Severity, Unchecked
 from mwaa_local.preflight.imports import FileImport, ImportProblem, Imports
+from mwaa_local.preflight.report import Rule
 from mwaa_local.preflight.rules import _advice, _exports, _v3
 from mwaa_local.preflight.rules.dags.syntax import KINDS
 from mwaa_local.preflight.workspace import Workspace

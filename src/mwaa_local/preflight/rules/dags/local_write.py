@@ -7,8 +7,9 @@ import re
 from collections.abc import Iterator
 
 from mwaa_local.catalog import limits
-from mwaa_local.preflight.findings import Area, Hit, Rule, Severity
+from mwaa_local.preflight.findings import Area, Hit, Severity
 from mwaa_local.preflight.readings.python import Call, PythonFile, text_of
+from mwaa_local.preflight.report import Rule
 from mwaa_local.preflight.workspace import Workspace
 
 _METHODS = ("write_text", "write_bytes", "mkdir", "touch", "to_csv", "to_parquet", "to_json", "to_excel")

@@ -5,12 +5,13 @@ from __future__ import annotations
 import ast
 from collections.abc import Iterator
 
-from mwaa_local.preflight.findings import Area, Hit, Rule, Severity, Unchecked
+from mwaa_local.preflight.findings import Area, Hit, Severity, Unchecked
 from mwaa_local.preflight.readings import archives, ignore
-from mwaa_local.preflight.readings.dags import missing_words
 from mwaa_local.preflight.readings.python import PythonFile
+from mwaa_local.preflight.readings.safe_mode import missing_words
 from mwaa_local.preflight.readings.silent import generator_line
 from mwaa_local.preflight.readings.text import TextFile
+from mwaa_local.preflight.report import Rule
 from mwaa_local.preflight.workspace import Workspace
 
 _MAKERS = ("DAG", "dag")

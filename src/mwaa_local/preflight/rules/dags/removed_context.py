@@ -5,8 +5,9 @@ from __future__ import annotations
 from collections.abc import Iterator
 
 from mwaa_local.catalog.upgrade import removed_context_keys
-from mwaa_local.preflight.findings import Area, Hit, Rule, Severity
+from mwaa_local.preflight.findings import Area, Hit, Severity
 from mwaa_local.preflight.readings.tasks import ARGUMENT, KEY, TEMPLATE, context_uses
+from mwaa_local.preflight.report import Rule
 from mwaa_local.preflight.workspace import Workspace
 
 _HOW = {

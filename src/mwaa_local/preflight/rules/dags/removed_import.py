@@ -4,7 +4,8 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
-from mwaa_local.preflight.findings import Area, Hit, Rule, Severity
+from mwaa_local.preflight.findings import Area, Hit, Severity
+from mwaa_local.preflight.report import Rule
 from mwaa_local.preflight.rules import _v3
 from mwaa_local.preflight.workspace import Workspace
 

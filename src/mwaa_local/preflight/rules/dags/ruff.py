@@ -9,8 +9,9 @@ from collections.abc import Iterator
 from pathlib import Path
 
 from mwaa_local.packages import child
-from mwaa_local.preflight.findings import Area, Hit, Rule, Severity, Unchecked
+from mwaa_local.preflight.findings import Area, Hit, Severity, Unchecked
 from mwaa_local.preflight.readings.tasks import context_uses
+from mwaa_local.preflight.report import Rule
 from mwaa_local.preflight.rules import _v3
 from mwaa_local.preflight.workspace import Workspace
 

@@ -5,8 +5,9 @@ from __future__ import annotations
 import ast
 from collections.abc import Iterator
 
-from mwaa_local.preflight.findings import Area, Hit, Rule, Severity
+from mwaa_local.preflight.findings import Area, Hit, Severity
 from mwaa_local.preflight.readings.python import PythonFile, text_of
+from mwaa_local.preflight.report import Rule
 from mwaa_local.preflight.workspace import Workspace
 
 _NOW = (

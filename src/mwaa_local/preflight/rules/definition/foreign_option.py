@@ -7,7 +7,8 @@ from collections.abc import Iterator
 from mwaa_local.catalog import configuration_rows, service_options
 from mwaa_local.catalog.airflow_names import option_names, variable_of
 from mwaa_local.catalog.upgrade import foreign_option
-from mwaa_local.preflight.findings import Area, Hit, Rule, Severity
+from mwaa_local.preflight.findings import Area, Hit, Severity
+from mwaa_local.preflight.report import Rule
 from mwaa_local.preflight.workspace import Workspace
 
 

@@ -7,7 +7,8 @@ from collections.abc import Iterator
 from mwaa_local.catalog import configuration_rows, forced_sections, is_protected, service_options
 from mwaa_local.catalog.airflow_defaults import airflow_defaults
 from mwaa_local.catalog.airflow_names import option_names, variable_of
-from mwaa_local.preflight.findings import Area, Hit, Rule, Severity
+from mwaa_local.preflight.findings import Area, Hit, Severity
+from mwaa_local.preflight.report import Rule
 from mwaa_local.preflight.workspace import Workspace
 
 # Not a variable of the runtime's table: MWAA starts workers with --autoscale, which leaves concurrency without meaning.

@@ -6,7 +6,8 @@ import json
 import re
 from collections.abc import Iterator
 
-from mwaa_local.preflight.findings import Area, Hit, Rule, Severity
+from mwaa_local.preflight.findings import Area, Hit, Severity
+from mwaa_local.preflight.report import Rule
 from mwaa_local.preflight.workspace import Workspace
 
 # Python's constants, which are none in JSON, to JSON's.

@@ -6,8 +6,9 @@ from collections.abc import Iterator
 from pathlib import Path
 
 from mwaa_local.preflight.advice import advice
-from mwaa_local.preflight.findings import Area, Hit, Rule, Severity, Unchecked
+from mwaa_local.preflight.findings import Area, Hit, Severity, Unchecked
 from mwaa_local.preflight.imports import ImportProblem
+from mwaa_local.preflight.report import Rule
 from mwaa_local.preflight.rules import _advice, _exports
 from mwaa_local.preflight.workspace import Workspace
 

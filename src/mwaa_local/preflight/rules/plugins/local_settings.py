@@ -5,10 +5,11 @@ from __future__ import annotations
 import ast
 from collections.abc import Iterator
 
-from mwaa_local.preflight.findings import Area, Hit, Rule, Severity
+from mwaa_local.preflight.findings import Area, Hit, Severity
 from mwaa_local.preflight.imports import SETTINGS_FILE
 from mwaa_local.preflight.readings.python import PythonFile
 from mwaa_local.preflight.readings.text import TextFile
+from mwaa_local.preflight.report import Rule
 from mwaa_local.preflight.workspace import Workspace
 
 _HOOKS = frozenset(

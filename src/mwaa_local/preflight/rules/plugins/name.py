@@ -6,8 +6,9 @@ import ast
 from collections.abc import Iterator
 from pathlib import Path
 
-from mwaa_local.preflight.findings import Area, Hit, Rule, Severity
+from mwaa_local.preflight.findings import Area, Hit, Severity
 from mwaa_local.preflight.readings.python import text_of
+from mwaa_local.preflight.report import Rule
 from mwaa_local.preflight.workspace import Workspace
 
 

@@ -6,8 +6,9 @@ import sys
 from collections.abc import Iterator
 from pathlib import PurePosixPath
 
-from mwaa_local.preflight.findings import Area, Hit, Rule, Severity
+from mwaa_local.preflight.findings import Area, Hit, Severity
 from mwaa_local.preflight.readings import ignore
+from mwaa_local.preflight.report import Rule
 from mwaa_local.preflight.workspace import Workspace
 
 

@@ -6,7 +6,8 @@ import ast
 from collections.abc import Iterator
 
 from mwaa_local.catalog.upgrade import plugin_attributes
-from mwaa_local.preflight.findings import Area, Hit, Rule, Severity
+from mwaa_local.preflight.findings import Area, Hit, Severity
+from mwaa_local.preflight.report import Rule
 from mwaa_local.preflight.workspace import Workspace
 
 

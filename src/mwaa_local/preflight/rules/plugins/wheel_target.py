@@ -6,7 +6,8 @@ import re
 from collections.abc import Iterator
 
 from mwaa_local.catalog.packaging_facts import packaging_facts
-from mwaa_local.preflight.findings import Area, Hit, Rule, Severity
+from mwaa_local.preflight.findings import Area, Hit, Severity
+from mwaa_local.preflight.report import Rule
 from mwaa_local.preflight.workspace import Workspace
 
 _LEGACY = ("manylinux1_x86_64", "manylinux2010_x86_64", "manylinux2014_x86_64")

@@ -6,7 +6,8 @@ from collections.abc import Iterator
 
 from packaging.utils import canonicalize_name
 
-from mwaa_local.preflight.findings import Area, Hit, Rule, Severity
+from mwaa_local.preflight.findings import Area, Hit, Severity
+from mwaa_local.preflight.report import Rule
 from mwaa_local.preflight.resolving import metadata as resolve_metadata
 from mwaa_local.preflight.resolving import resolve
 from mwaa_local.preflight.rules import _requirements

@@ -6,7 +6,8 @@ from collections.abc import Iterator
 
 from mwaa_local.packages.paths import redact
 from mwaa_local.packages.requirements import foreign_to
-from mwaa_local.preflight.findings import Area, Hit, Rule, Severity
+from mwaa_local.preflight.findings import Area, Hit, Severity
+from mwaa_local.preflight.report import Rule
 from mwaa_local.preflight.resolving import resolve
 from mwaa_local.preflight.resolving.foreign import Foreign
 from mwaa_local.preflight.rules import _requirements

@@ -7,7 +7,8 @@ from collections.abc import Iterator
 from packaging.version import Version
 
 from mwaa_local import catalog
-from mwaa_local.preflight.findings import Area, Hit, Rule, Severity
+from mwaa_local.preflight.findings import Area, Hit, Severity
+from mwaa_local.preflight.report import Rule
 from mwaa_local.preflight.resolving import resolve
 from mwaa_local.preflight.workspace import Workspace
 

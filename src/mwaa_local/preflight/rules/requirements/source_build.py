@@ -6,7 +6,8 @@ from collections.abc import Iterator
 
 from mwaa_local.catalog.packaging_facts import packaging_facts
 from mwaa_local.catalog.system_libraries import system_needs
-from mwaa_local.preflight.findings import Area, Hit, Rule, Severity
+from mwaa_local.preflight.findings import Area, Hit, Severity
+from mwaa_local.preflight.report import Rule
 from mwaa_local.preflight.resolving import resolve
 from mwaa_local.preflight.rules import _requirements
 from mwaa_local.preflight.workspace import Workspace

@@ -6,7 +6,8 @@ import re
 from collections.abc import Iterator
 
 from mwaa_local.catalog.image_tools import absent_tools
-from mwaa_local.preflight.findings import Area, Hit, Rule, Severity
+from mwaa_local.preflight.findings import Area, Hit, Severity
+from mwaa_local.preflight.report import Rule
 from mwaa_local.preflight.workspace import Workspace
 
 

@@ -7,8 +7,9 @@ from collections.abc import Iterator, Sequence
 
 from packaging.utils import canonicalize_name
 
-from mwaa_local.preflight.findings import Area, Hit, Rule, Severity
+from mwaa_local.preflight.findings import Area, Hit, Severity
 from mwaa_local.preflight.readings.shell import Command
+from mwaa_local.preflight.report import Rule
 from mwaa_local.preflight.workspace import Workspace
 
 # Where MWAA's own pip and Python lie; a program named with any other folder is a virtual environment's.

@@ -6,7 +6,8 @@ import re
 from collections.abc import Iterator
 
 from mwaa_local.packages import child
-from mwaa_local.preflight.findings import Area, Hit, Rule, Severity, Unchecked
+from mwaa_local.preflight.findings import Area, Hit, Severity, Unchecked
+from mwaa_local.preflight.report import Rule
 from mwaa_local.preflight.workspace import Workspace
 
 _SECONDS = 10

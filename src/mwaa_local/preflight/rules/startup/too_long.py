@@ -6,8 +6,9 @@ import re
 from collections.abc import Iterator
 
 from mwaa_local.catalog import limits
-from mwaa_local.preflight.findings import Area, Hit, Rule, Severity
+from mwaa_local.preflight.findings import Area, Hit, Severity
 from mwaa_local.preflight.readings.shell import Command
+from mwaa_local.preflight.report import Rule
 from mwaa_local.preflight.workspace import Workspace
 
 _UNITS = {"": 1, "s": 1, "m": 60, "h": 3600, "d": 86400}
