@@ -2,11 +2,9 @@
 
     python prepare.py PROGRAM ARGUMENT...
 
-``docker compose up`` alone has nobody else to do it: the service ``control`` starts through this file. Secrets
-are made once and kept in
-a volume (MWAA_LOCAL__SECRETS_FILE) unless MWAA__CORE__FERNET_KEY is given; queue, bucket and log groups are
-made at the AWS endpoint
-under the names that the components' own variables (spec/10 section 2.1) carry.
+``docker compose up`` alone has nobody else to do it: the service ``control`` starts through this file. Secrets are made
+once and kept in a volume (MWAA_LOCAL__SECRETS_FILE) unless MWAA__CORE__FERNET_KEY is given; queue, bucket and log groups
+are made at the AWS endpoint under the names that the components' own variables (spec/10 section 2.1) carry.
 """
 
 from __future__ import annotations
@@ -26,11 +24,12 @@ ENDPOINT_SECONDS = 60.0
 
 
 def log_groups(variables: Mapping[str, str]) -> list[str]:
-    """Give the names of the log groups in ``MWAA__LOGGING__AIRFLOW_*_LOG_GROUP_ARN``, each once."""
+    """Give the log groups of the categories that are switched on, each once (spec/08 section 3.1)."""
     arns = [
         value
         for name, value in sorted(variables.items())
         if name.startswith("MWAA__LOGGING__AIRFLOW_") and name.endswith("_LOG_GROUP_ARN") and value
+        if variables.get(f"{name.removesuffix('_GROUP_ARN')}S_ENABLED", "").strip().lower() == "true"
     ]
     return list(dict.fromkeys(arn.split(":log-group:", 1)[-1].removesuffix(":*") for arn in arns))
 
