@@ -96,6 +96,7 @@ TRAITS = {  # the oldest version with it, the newest without it; or the other wa
     "unstorable_dag_ends_processor": ("3.0.6", "2.11.0"),
     "script_lines_keep_their_level": ("3.0.6", "3.2.1"),
     "public_and_private": ("3.2.1", "3.0.6"),
+    "multi_team": ("3.3.1", "3.2.1"),
 }
 
 

@@ -66,7 +66,7 @@ def test_keep_leaves_it_up_and_gives_the_schedules_back(
     up = FakeEngine.up
 
     def noting(engine: FakeEngine, environment: Any, *words: Any, **more: Any) -> Any:
-        wanted.append(environment.options.get("scheduler.use_job_schedule"))
+        wanted.append(environment.spec.options.get("scheduler.use_job_schedule"))
         return up(engine, environment, *words, **more)
 
     monkeypatch.setattr(FakeEngine, "up", noting)

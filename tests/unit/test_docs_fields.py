@@ -22,15 +22,18 @@ def test_its_defaults_are_those_of_an_empty_definition(tmp_path: Path) -> None:
     told = {row[0].removeprefix("| ").strip("`"): row[2].partition(" (")[0] for row in rows}
     made = definition.load(tmp_path, flags={"EnvironmentClass": "mw1.small"}, variables={})
     assert told["AirflowVersion"] == made.version.airflow
-    assert (told["MinWorkers"], told["MaxWorkers"]) == (str(made.min_workers), str(made.max_workers))
-    assert (told["MinWebservers"], told["MaxWebservers"]) == (str(made.min_webservers), str(made.max_webservers))
-    assert told["Schedulers"] == str(made.schedulers)
+    assert (told["MinWorkers"], told["MaxWorkers"]) == (str(made.spec.min_workers), str(made.spec.max_workers))
+    assert (told["MinWebservers"], told["MaxWebservers"]) == (
+        str(made.spec.min_webservers),
+        str(made.spec.max_webservers),
+    )
+    assert told["Schedulers"] == str(made.spec.schedulers)
     assert (told["Local.Region"], told["Local.MaxPluginsBytes"]) == (
         made.local.region,
         str(made.local.max_plugins_bytes),
     )
-    assert {told["LoggingConfiguration.*.LogLevel"]} == {one.level for one in made.logging.values()}
-    assert {told["LoggingConfiguration.*.Enabled"]} == {str(one.enabled).lower() for one in made.logging.values()}
+    assert {told["LoggingConfiguration.*.LogLevel"]} == {one.level for one in made.spec.logging.values()}
+    assert {told["LoggingConfiguration.*.Enabled"]} == {str(one.enabled).lower() for one in made.spec.logging.values()}
     assert (told["Name"], told["Local.Engine"]) == (made.name, made.local.engine)
 
 

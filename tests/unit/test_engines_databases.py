@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -20,7 +19,7 @@ def environment(tmp_path: Path) -> model.Environment:
 
 
 def at(environment: model.Environment, wanted: str) -> model.Environment:
-    return replace(environment, version=version(wanted))
+    return environment.having(version=version(wanted))
 
 
 def test_a_database_goes_up_within_its_major_and_never_back(environment: model.Environment, tmp_path: Path) -> None:

@@ -13,8 +13,8 @@ from mwaa_local.aws import reference
 from mwaa_local.catalog import fields
 from mwaa_local.errors import DefinitionError
 from mwaa_local.model import load
+from mwaa_local.model.checks import allowed_values
 from mwaa_local.model.definition import variable_name
-from mwaa_local.model.document import allowed_values
 from mwaa_local.model.secrets import load_or_create
 
 
@@ -28,9 +28,9 @@ def test_an_empty_folder_gives_mwaa_defaults(tmp_path: Path) -> None:
     assert environment.name == "local"
     assert environment.version.airflow == "3.2.1"
     assert environment.environment_class.name == "mw1.small"
-    assert (environment.min_workers, environment.max_workers, environment.schedulers) == (1, 10, 2)
-    assert environment.parallelism == 75  # two schedulers of MWAA's with (10 x 5) / 2 x 1.5 each; here one runs
-    assert environment.logging["TaskLogs"].enabled
+    assert (environment.spec.min_workers, environment.spec.max_workers, environment.spec.schedulers) == (1, 10, 2)
+    assert environment.spec.parallelism == 75  # two schedulers of MWAA's with (10 x 5) / 2 x 1.5 each; here one runs
+    assert environment.spec.logging["TaskLogs"].enabled
     assert environment.local.ports.web == 8080
     assert environment.workflow.requirements == tmp_path.resolve() / "requirements/requirements.txt"
 
@@ -68,7 +68,7 @@ def test_flag_beats_variable_beats_file_beats_default(tmp_path: Path) -> None:
 def test_parallelism_lets_every_worker_be_filled(tmp_path: Path, text: str, expected: int) -> None:
     """spec/07 B1.5 and its BP-3: as many tasks at once as all workers take, whatever the number of schedulers is."""
     environment = load(definition(tmp_path, text))
-    assert environment.parallelism == expected >= environment.max_workers * environment.tasks_per_worker
+    assert environment.spec.parallelism == expected >= environment.spec.max_workers * environment.spec.tasks_per_worker
 
 
 def test_variable_names() -> None:
@@ -186,11 +186,11 @@ def test_a_custom_domain_is_a_bare_host_name(tmp_path: Path, version: str, text:
 def test_a_custom_domain_needs_a_private_web_server(tmp_path: Path) -> None:
     options = "AirflowConfigurationOptions:\n  webserver.base_url: "
     for mode in ("", "WebserverAccessMode: PRIVATE_ONLY\n"):
-        assert load(definition(tmp_path, f"{mode}{options}a.example.com\n")).options
+        assert load(definition(tmp_path, f"{mode}{options}a.example.com\n")).spec.options
     for mode in ("PUBLIC_ONLY", "PUBLIC_AND_PRIVATE"):
         with pytest.raises(DefinitionError, match=f"private web server only, not with WebserverAccessMode {mode}"):
             load(definition(tmp_path, f"WebserverAccessMode: {mode}\n{options}a.example.com\n"))
-        assert load(definition(tmp_path, f"WebserverAccessMode: {mode}\n{options}''\n")).options == {
+        assert load(definition(tmp_path, f"WebserverAccessMode: {mode}\n{options}''\n")).spec.options == {
             "webserver.base_url": ""
         }, "no custom domain"
 
@@ -241,9 +241,9 @@ Environment:
 """
     environment = load(definition(tmp_path, text))
     assert environment.name == "mine"
-    assert environment.option_variables() == {"AIRFLOW__CORE__DEFAULT_TASK_RETRIES": "3"}
-    assert environment.logging["TaskLogs"].enabled is False
-    assert environment.logging["WorkerLogs"].level == "INFO"
+    assert environment.spec.option_variables() == {"AIRFLOW__CORE__DEFAULT_TASK_RETRIES": "3"}
+    assert environment.spec.logging["TaskLogs"].enabled is False
+    assert environment.spec.logging["WorkerLogs"].level == "INFO"
 
 
 @pytest.mark.parametrize(
@@ -251,7 +251,7 @@ Environment:
 )
 def test_option_values_become_the_strings_airflow_reads(tmp_path: Path, yaml_value: str, text: str) -> None:
     environment = load(definition(tmp_path, f"AirflowConfigurationOptions: {{foo.bar: {yaml_value}}}\n"))
-    assert environment.option_variables() == {"AIRFLOW__FOO__BAR": text}
+    assert environment.spec.option_variables() == {"AIRFLOW__FOO__BAR": text}
 
 
 def test_a_variable_of_the_wrong_type_names_itself(tmp_path: Path) -> None:

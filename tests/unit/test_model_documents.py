@@ -66,8 +66,8 @@ def test_every_document_is_read_or_refused_with_its_place(
         assert error.what
         assert "mwaa.yaml" in error.where, error
     else:
-        assert 1 <= environment.min_workers <= environment.max_workers
-        assert environment.min_webservers <= environment.max_webservers
+        assert 1 <= environment.spec.min_workers <= environment.spec.max_workers
+        assert environment.spec.min_webservers <= environment.spec.max_webservers
 
 
 @settings(max_examples=100, deadline=None, derandomize=True)
@@ -133,9 +133,9 @@ def test_a_minimum_above_the_default_maximum_raises_it(tmp_path: Path) -> None:
     """The guide gives 10 as the default maximum (spec/01 section 5); a greater minimum is not refused for that."""
     (tmp_path / "mwaa.yaml").write_text("MinWorkers: 12\n")
     environment = load(tmp_path)
-    assert (environment.min_workers, environment.max_workers) == (12, 12)
+    assert (environment.spec.min_workers, environment.spec.max_workers) == (12, 12)
     (tmp_path / "mwaa.yaml").write_text("MinWorkers: 10\n")
-    assert load(tmp_path).max_workers == 10
+    assert load(tmp_path).spec.max_workers == 10
 
 
 @pytest.mark.parametrize(
@@ -155,7 +155,7 @@ def test_numbers_of_variables(tmp_path: Path, path: str, text: str, value: float
 def test_parsing_processes_by_class(tmp_path: Path, class_: str, processes: int) -> None:
     """spec/07 B1.2: (2 x vCPU of the scheduler) - 1, one at least."""
     (tmp_path / "mwaa.yaml").write_text(f"EnvironmentClass: {class_}\n")
-    assert load(tmp_path).parsing_processes == processes
+    assert load(tmp_path).spec.parsing_processes == processes
 
 
 # -- secrets -----------------------------------------------------------------------------------------------------------

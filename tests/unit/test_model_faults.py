@@ -9,7 +9,7 @@ import pytest
 
 from mwaa_local.errors import DefinitionError
 from mwaa_local.model import definition, document
-from mwaa_local.model.document import Place, line_of
+from mwaa_local.model.checks import Place, line_of
 
 OPTIONS = "AirflowConfigurationOptions"
 # The document, and its fault: code, fields, value, line.

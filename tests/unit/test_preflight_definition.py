@@ -168,9 +168,7 @@ def test_a_version_out_of_support(tmp_path: Path, monkeypatch: pytest.MonkeyPatc
     assert not hits("DEF016", space)
     reading = space.definition
     ended = dataclasses.replace(reading.environment.version, support="ended")
-    space.__dict__["definition"] = dataclasses.replace(
-        reading, environment=dataclasses.replace(reading.environment, version=ended)
-    )
+    space.__dict__["definition"] = dataclasses.replace(reading, environment=reading.environment.having(version=ended))
     (found,) = hits("DEF016", space)
     assert "out of support" in found.message
     assert found.line == 1

@@ -86,7 +86,7 @@ def twins(space: Workspace) -> None:
 def out_of_support(space: Workspace) -> None:
     reading = space.definition
     version = dataclasses.replace(reading.environment.version, support="ended")
-    environment = dataclasses.replace(reading.environment, version=version)
+    environment = reading.environment.having(version=version)
     space.__dict__["definition"] = dataclasses.replace(reading, environment=environment)
 
 

@@ -1,10 +1,12 @@
-"""Reading the data files: TOML beside this module, parsed once per process."""
+"""Reading the data files: TOML (JSON where it is generated) beside this module, parsed once per process."""
 
 from __future__ import annotations
 
+import json
 import tomllib
 from functools import cache
 from importlib import resources
+from pathlib import Path
 from typing import Any
 
 from packaging.specifiers import SpecifierSet
@@ -21,6 +23,22 @@ def read(name: str) -> dict[str, Any]:
         FileNotFoundError: no such file in the catalog.
     """
     return tomllib.loads((_DATA / name).read_text(encoding="utf-8"))
+
+
+@cache
+def read_json(name: str) -> dict[str, Any]:
+    """The parsed data file ``data/<name>``.
+
+    Raises:
+        FileNotFoundError: no such file in the catalog.
+    """
+    found: dict[str, Any] = json.loads((_DATA / name).read_text(encoding="utf-8"))
+    return found
+
+
+def path(name: str) -> Path:
+    """Where a data file is, for what writes it anew."""
+    return Path(str(_DATA / name))
 
 
 def names(folder: str, suffix: str = ".toml") -> tuple[str, ...]:

@@ -1,4 +1,7 @@
-"""Fields of a definition and their rules (spec/01 section 5.4; design section 5 for ``Local``)."""
+"""Fields of a definition and their rules (spec/01 section 5.4; design section 7 for ``Local``).
+
+The API's come from botocore's service model, with rows of our own over it where the service or the tool does more.
+"""
 
 from __future__ import annotations
 
@@ -7,6 +10,9 @@ from functools import cache
 from typing import Any
 
 from mwaa_local.catalog import _data
+
+# What botocore's service model says, by field; :mod:`mwaa_local.catalog.service_model` writes it.
+SERVICE_MODEL = "service_model.json"
 
 
 @dataclass(frozen=True)
@@ -22,7 +28,8 @@ class Refused:
 class Field:
     """The rule of one field; ``None`` and empty values mean no such rule.
 
-    Lengths and the pattern of a list are those of its items, its ``max_items`` counts them, as a map's does.
+    Lengths and the pattern of a list are those of its items, its ``max_items`` counts them, as a map's does. An object
+    with a ``key_pattern`` has members of any name that fits it.
 
     Attributes:
         path: Dotted path; ``*`` stands for any member name.
@@ -39,14 +46,17 @@ class Field:
     default: Any = None
     minimum: float | None = None
     maximum: float | None = None
+    min_length: int | None = None
     max_length: int | None = None
     min_items: int | None = None
     max_items: int | None = None
     pattern: str = ""
     refused: tuple[Refused, ...] = ()
     key_pattern: str = ""
+    key_min_length: int | None = None
     key_max_length: int | None = None
     value_pattern: str = ""
+    value_min_length: int | None = None
     value_max_length: int | None = None
     may_be_empty: tuple[str, ...] = ()
     allowed: tuple[str, ...] = ()
@@ -56,6 +66,10 @@ class Field:
 @cache
 def fields() -> dict[str, Field]:
     """All fields by dotted path."""
+    rows: dict[str, dict[str, Any]] = _data.read("fields.toml")
+    api: dict[str, dict[str, Any]] = _data.read_json(SERVICE_MODEL)["fields"]
+    # In the order of the rows, which is the order people read them in; what only the model has comes after.
+    order = {**dict.fromkeys(rows), **dict.fromkeys(api)}
     return {
         path: Field(
             path=path,
@@ -66,5 +80,6 @@ def fields() -> dict[str, Field]:
                 "refused": tuple(Refused(**form) for form in raw.get("refused", ())),
             },
         )
-        for path, raw in _data.read("fields.toml").items()
+        for path in order
+        if (raw := {**api.get(path, {}), **rows.get(path, {})})
     }

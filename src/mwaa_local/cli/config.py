@@ -122,7 +122,7 @@ def as_started(merged: Effective, started: Mapping[str, str]) -> Effective:
 
 def not_applied(environment: Environment, started: Mapping[str, str]) -> list[str]:
     """Options of the definition that a running component was started without, or with another value."""
-    applied, wanted = _options(started), environment.option_variables()
+    applied, wanted = _options(started), environment.spec.option_variables()
     return sorted(option_of(name) for name in applied.keys() | wanted if applied.get(name) != wanted.get(name))
 
 

@@ -5,7 +5,6 @@ from __future__ import annotations
 import json as json_module
 import time
 from collections.abc import Sequence
-from dataclasses import replace
 from pathlib import Path
 from typing import Annotated, Any
 
@@ -92,7 +91,7 @@ def smoke(
                     api,
                     selected,
                     values,
-                    slots=environment.min_workers * environment.tasks_per_worker,
+                    slots=environment.spec.min_workers * environment.spec.tasks_per_worker,
                     timeout_s=max(1.0, limit - (time.monotonic() - begin)),
                     on_result=note,
                     scheduler_lines=lambda: engine.logs("scheduler", follow=False, lines=_SCHEDULER_LINES),
@@ -121,7 +120,7 @@ def _without_schedules(environment: Environment) -> Environment:
 
     Also a DAG that is not paused when it is created gets no run of its schedule then, so that none takes a worker.
     """
-    return replace(environment, options={**environment.options, "scheduler.use_job_schedule": "False"})
+    return environment.having(options={**environment.spec.options, "scheduler.use_job_schedule": "False"})
 
 
 def _leave(chosen: Settings, environment: Environment, engine: Engine, *, keep: bool) -> None:

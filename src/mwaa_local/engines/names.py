@@ -20,7 +20,7 @@ def kind(component: str) -> str:
 
 def worker_names(environment: Environment) -> list[str]:
     """The workers that run: the minimum, at least one; the first carries the plain name."""
-    return ["worker", *(f"worker-{number}" for number in range(2, environment.min_workers + 1))]
+    return ["worker", *(f"worker-{number}" for number in range(2, environment.spec.min_workers + 1))]
 
 
 def bucket_name(environment: Environment) -> str:

@@ -1,8 +1,9 @@
 """An environment and its parts, validated against the catalog."""
 
 from mwaa_local.model.definition import load
-from mwaa_local.model.environment import Environment, LocalSettings, LogSetting, Ports, SmokeSettings, Source, Workflow
+from mwaa_local.model.environment import Environment, LocalSettings, Ports, SmokeSettings, Workflow
 from mwaa_local.model.secrets import Secrets
+from mwaa_local.model.spec import LogSetting, Source, Spec
 
 __all__ = [
     "Environment",
@@ -12,6 +13,7 @@ __all__ = [
     "Secrets",
     "SmokeSettings",
     "Source",
+    "Spec",
     "Workflow",
     "load",
 ]

@@ -1,4 +1,4 @@
-"""From ``mwaa.yaml``, ``MWAA_LOCAL_*`` variables and flags to one frozen environment (design section 5)."""
+"""From ``mwaa.yaml``, ``MWAA_LOCAL_*`` variables and flags to one frozen environment (design section 7)."""
 
 from __future__ import annotations
 
@@ -8,13 +8,14 @@ from pathlib import Path
 from types import MappingProxyType
 from typing import Any
 
-from mwaa_local.catalog import CountRange, Field, default_version, environment_class, fields, limits, log_types, version
+from mwaa_local.catalog import Field, fields, limits
 from mwaa_local.catalog.aws_services import aws_services
 from mwaa_local.errors import DefinitionError
-from mwaa_local.model import document, domain
+from mwaa_local.model import checks, document, spec
 from mwaa_local.model import plugins as plugin_files
-from mwaa_local.model.document import Value
-from mwaa_local.model.environment import Environment, LocalSettings, LogSetting, Ports, SmokeSettings, Source, Workflow
+from mwaa_local.model.checks import Value
+from mwaa_local.model.environment import Environment, LocalSettings, Ports, SmokeSettings, Workflow
+from mwaa_local.model.spec import Reader, Source
 
 FILE_NAME = "mwaa.yaml"
 _VARIABLE_PREFIX = "MWAA_LOCAL_"
@@ -81,62 +82,18 @@ def over(
         if variables.get(name):
             values[path] = Value(_convert(variables[name], rule, name), name)
             sources[path] = Source("variable", name)
-            document.check(path, values[path])
+            checks.check(path, values[path])
     for path, given in flags.items():
         if given is None:
             continue
         place = "--" + re.sub(r"(?<=[a-z0-9])(?=[A-Z])", "-", path.removeprefix("Local.").replace(".", "-")).lower()
         values[path] = Value(given, place)
         sources[path] = Source("flag", place)
-        document.check(path, values[path])
+        checks.check(path, values[path])
     return values, sources
 
 
-class _Reader:
-    """Takes fields out of the collected values, with the catalog's default where nothing is said."""
-
-    def __init__(self, values: Mapping[str, Value], sources: dict[str, Source]) -> None:
-        self._values = values
-        self._sources = sources
-
-    def get(self, path: str, default: Any = None) -> Any:
-        if path in self._values:
-            return self._values[path].value
-        rule = fields().get(path)
-        self._sources.setdefault(path, Source("default", ""))
-        return rule.default if rule is not None and rule.default is not None else default
-
-    def place(self, path: str) -> str:
-        return self._values[path].place if path in self._values else ""
-
-
-def _count(reader: _Reader, path: str, allowed: CountRange, default: int, class_name: str) -> int:
-    value = int(reader.get(path, default))
-    if not allowed.minimum <= value <= allowed.maximum:
-        raise DefinitionError(
-            f"{path} {value} is out of range for {class_name}",
-            where=reader.place(path),
-            code="count",
-            fields=(path,),
-            value=value,
-            why=f"allowed: {allowed.minimum} to {allowed.maximum} (spec/04 sections 1-3)",
-            hint="use a value in that range, or another EnvironmentClass",
-        )
-    return value
-
-
-def _ordered(reader: _Reader, low_path: str, low: int, high_path: str, high: int) -> None:
-    if low > high:
-        raise DefinitionError(
-            f"{low_path} {low} is greater than {high_path} {high}",
-            where=reader.place(low_path) or reader.place(high_path),
-            code="count",
-            fields=(low_path, high_path),
-            hint=f"raise {high_path} or lower {low_path}",
-        )
-
-
-def _aws_services(reader: _Reader) -> tuple[str, ...]:
+def _aws_services(reader: Reader) -> tuple[str, ...]:
     names = tuple(str(name) for name in reader.get("Local.AwsServices", ()))
     known = aws_services()
     for name in names:
@@ -153,7 +110,7 @@ def _aws_services(reader: _Reader) -> tuple[str, ...]:
     return names
 
 
-def _local(reader: _Reader) -> LocalSettings:
+def _local(reader: Reader) -> LocalSettings:
     explicit = frozenset(name.lower() for name in ("Web", "Aws", "Postgres") if reader.place(f"Local.Ports.{name}"))
     return LocalSettings(
         engine=reader.get("Local.Engine"),
@@ -215,46 +172,9 @@ def build(project: Path, values: Mapping[str, Value], sources: Mapping[str, Sour
         DefinitionError: Fields that do not fit each other, the class or the version.
     """
     sources = dict(sources)
-    reader = _Reader(values, sources)
-    chosen = version(reader.get("AirflowVersion", default_version()))
-    class_ = environment_class(reader.get("EnvironmentClass"))
-    min_workers = _count(reader, "MinWorkers", class_.workers, class_.workers.default_minimum, class_.name)
-    max_workers = _count(
-        reader, "MaxWorkers", class_.workers, max(class_.workers.default_maximum, min_workers), class_.name
-    )
-    _ordered(reader, "MinWorkers", min_workers, "MaxWorkers", max_workers)
-    webs = class_.webservers
-    min_webservers = _count(reader, "MinWebservers", webs, webs.default_minimum, class_.name)
-    max_webservers = _count(reader, "MaxWebservers", webs, max(webs.default_maximum, min_webservers), class_.name)
-    _ordered(reader, "MinWebservers", min_webservers, "MaxWebservers", max_webservers)
-    schedulers = _count(reader, "Schedulers", class_.schedulers, class_.schedulers.default_minimum, class_.name)
-    options: Mapping[str, Value] = reader.get("AirflowConfigurationOptions", {})
-    document.check_options(options, chosen.airflow)
-    for key, item in options.items():
-        sources[f"AirflowConfigurationOptions.{key}"] = Source("file", item.place)
-    _check_access(reader, chosen.has("public_and_private"), chosen.airflow)
-    if domain.OPTION in options:
-        held = options[domain.OPTION]
-        domain.check_mode(held.value, reader.get("WebserverAccessMode"), held.place)
+    reader = Reader(values, sources)
     return Environment(
-        name=reader.get("Name"),
-        version=chosen,
-        environment_class=class_,
-        min_workers=min_workers,
-        max_workers=max_workers,
-        schedulers=schedulers,
-        min_webservers=min_webservers,
-        max_webservers=max_webservers,
-        options=MappingProxyType({key: item.value for key, item in options.items()}),
-        logging=MappingProxyType(
-            {
-                kind.key: LogSetting(
-                    enabled=bool(reader.get(f"LoggingConfiguration.{kind.key}.Enabled", True)),
-                    level=reader.get(f"LoggingConfiguration.{kind.key}.LogLevel", "INFO"),
-                )
-                for kind in log_types()
-            }
-        ),
+        spec=spec.build(reader),
         local=_local(reader),
         project=project,
         workflow=workflow(
@@ -287,15 +207,3 @@ def workflow(
         plugins_choice=source.choice(project),
         plugins_unused=source.passed_over,
     )
-
-
-def _check_access(reader: _Reader, both_allowed: bool, airflow_version: str) -> None:
-    if reader.get("WebserverAccessMode") == "PUBLIC_AND_PRIVATE" and not both_allowed:
-        raise DefinitionError(
-            f"WebserverAccessMode PUBLIC_AND_PRIVATE is not known on {airflow_version}",
-            where=reader.place("WebserverAccessMode"),
-            code="access",
-            fields=("WebserverAccessMode",),
-            why="it exists from Airflow 3.2.1 on (spec/01 section 6)",
-            hint="use PUBLIC_ONLY or PRIVATE_ONLY",
-        )

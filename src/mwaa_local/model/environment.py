@@ -3,40 +3,15 @@
 from __future__ import annotations
 
 import hashlib
-import math
-import re
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
+from typing import Any
 
 from mwaa_local.catalog import EnvironmentClass, Version
-from mwaa_local.catalog.airflow_names import variable_of
+from mwaa_local.model.spec import Source, Spec
 
 STATE_FOLDER = ".mwaa"
-
-# MWAA runs `Schedulers` of them; here one does the work of all (docs/explanation/differences.md).
-RUNNING_SCHEDULERS = 1
-
-_AUTOSCALE = re.compile(r"\s*(\d+)\s*,\s*(\d+)\s*")
-
-
-@dataclass(frozen=True)
-class Source:
-    """Where a value came from: ``flag``, ``variable``, ``file`` or ``default``, and its exact place."""
-
-    kind: str
-    place: str
-
-    def __str__(self) -> str:
-        return f"{self.kind} {self.place}".strip()
-
-
-@dataclass(frozen=True)
-class LogSetting:
-    """One member of ``LoggingConfiguration``."""
-
-    enabled: bool
-    level: str
 
 
 @dataclass(frozen=True)
@@ -110,29 +85,37 @@ class LocalSettings:
 
 @dataclass(frozen=True)
 class Environment:
-    """One MWAA environment.
+    """One environment on this machine: its spec, and where and how it runs here.
 
     Attributes:
-        options: ``AirflowConfigurationOptions``: ``section.option`` to value.
-        logging: Log type key (``TaskLogs`` ...) to its setting.
         project: Folder the definition belongs to.
         sources: Dotted field to where its value came from.
     """
 
-    name: str
-    version: Version
-    environment_class: EnvironmentClass
-    min_workers: int
-    max_workers: int
-    schedulers: int
-    min_webservers: int
-    max_webservers: int
-    options: Mapping[str, str]
-    logging: Mapping[str, LogSetting]
+    spec: Spec
     local: LocalSettings
     project: Path
     workflow: Workflow
     sources: Mapping[str, Source]
+
+    def having(self, **changes: Any) -> Environment:
+        """The environment with other values of its spec's attributes."""
+        return replace(self, spec=replace(self.spec, **changes))
+
+    @property
+    def name(self) -> str:
+        """The spec's."""
+        return self.spec.name
+
+    @property
+    def version(self) -> Version:
+        """The spec's."""
+        return self.spec.version
+
+    @property
+    def environment_class(self) -> EnvironmentClass:
+        """The spec's."""
+        return self.spec.environment_class
 
     @property
     def id(self) -> str:
@@ -141,35 +124,11 @@ class Environment:
         return f"{self.name}-{digest[:8]}"
 
     @property
+    def site(self) -> Path:
+        """Folder of everything that the environments of this project keep."""
+        return self.project / STATE_FOLDER
+
+    @property
     def state(self) -> Path:
         """Folder of everything this environment keeps."""
-        return self.project / STATE_FOLDER / self.name
-
-    @property
-    def worker_autoscale(self) -> str:
-        """``celery.worker_autoscale``, ``max,min``: the user's own, else the class's (spec/04 section 1.1)."""
-        return self.options.get("celery.worker_autoscale", self.environment_class.worker_autoscale)
-
-    @property
-    def tasks_per_worker(self) -> int:
-        """Most tasks that one worker runs at once (spec/04 section 1.2); the class's where the option is unreadable."""
-        match = _AUTOSCALE.fullmatch(self.worker_autoscale)
-        return int(match.group(1)) if match else self.environment_class.tasks_per_worker
-
-    @property
-    def parallelism(self) -> int:
-        """MWAA's default ``core.parallelism``: workers x tasks per worker / schedulers x 1.5 (spec/07 B1.5).
-
-        Airflow counts it per scheduler, so the divisor is the number that really runs: what all schedulers of an
-        environment may run together is then MWAA's sum. Rounded up, which the guide leaves open.
-        """
-        return math.ceil(self.max_workers * self.tasks_per_worker / RUNNING_SCHEDULERS * 1.5)
-
-    @property
-    def parsing_processes(self) -> int:
-        """MWAA's default number of DAG parsing processes: (2 x vCPU) - 1 (spec/07 B1.2)."""
-        return max(1, int(2 * self.environment_class.scheduler.vcpu) - 1)
-
-    def option_variables(self) -> dict[str, str]:
-        """The configuration options as environment variables (spec/04 section 4.2)."""
-        return {variable_of(option): value for option, value in self.options.items()}
+        return self.site / self.name

@@ -9,8 +9,8 @@ import sys
 from pathlib import Path
 
 from mwaa_local.catalog import CountRange, Field, default_version, environment_classes, fields, limits
+from mwaa_local.model.checks import allowed_values
 from mwaa_local.model.definition import variable_name
-from mwaa_local.model.document import allowed_values
 
 BEGIN, END = "<!-- fields: python -m mwaa_local.model.reference -->", "<!-- end of fields -->"
 _COUNTS = {
@@ -80,7 +80,7 @@ def _allowed(field: Field) -> str:
         return ", ".join(allowed)
     if field.minimum is not None:
         return _span(field.minimum, field.maximum)
-    return "`" + field.pattern.replace("|", "\\|") + "`" if field.pattern else ""
+    return "`" + field.pattern.replace("|", "\\|") + "`" if field.pattern not in ("", ".*") else ""
 
 
 def _span(low: float, high: float | None) -> str:

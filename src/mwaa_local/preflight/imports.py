@@ -182,7 +182,7 @@ def variables(request: Request, home: Path, component: str = "scheduler") -> dic
     # Options that name servers, log handlers or secret stores would be used for real.
     kept = {
         name: value
-        for name, value in environment.option_variables().items()
+        for name, value in environment.spec.option_variables().items()
         if name not in essential
         and not name.startswith(
             (

@@ -67,7 +67,7 @@ def locator(cache: Path, progress: Callable[[str], None] = lambda _text: None) -
                 file,
                 base=base,
                 cache=cache,
-                environment={**variables, **exports, **environment.option_variables()},
+                environment={**variables, **exports, **environment.spec.option_variables()},
                 path_map={f"{home}/{name}": place for name, place in folders.items()},
                 constraints_dir=Path(constraints) if constraints else None,
                 resolver=environment.local.resolver,

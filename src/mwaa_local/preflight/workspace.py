@@ -127,8 +127,8 @@ class Workspace:
     def option(self, name: str, default: str) -> str:
         """A configuration option under any of its names, or what MWAA has for it."""
         for known in option_names(self.version.airflow).names(name):
-            if known in self.environment.options:
-                return self.environment.options[known]
+            if known in self.environment.spec.options:
+                return self.environment.spec.options[known]
         return default
 
     def option_number(self, name: str, default: float) -> float:
@@ -157,7 +157,7 @@ class Workspace:
             **dict.fromkeys(("AWS_REGION", "AWS_DEFAULT_REGION"), environment.local.region),
             "AIRFLOW_VERSION": environment.version.airflow,
             "AWS_EXECUTION_ENV": f"Amazon_MWAA_{environment.version.digits}",
-            **environment.option_variables(),
+            **environment.spec.option_variables(),
         }
         folders = {"dags": flow.dags, "plugins": flow.plugins, "requirements": flow.requirements.parent}
         return Surroundings(given, {f"{home}/{name}": place for name, place in folders.items()}, home)

@@ -251,7 +251,7 @@ def _log_variables(environment: Environment) -> dict[str, str]:
     types["TRIGGERER"] = types["SCHEDULER"]
     result = {}
     for source, kind in types.items():
-        setting = environment.logging[kind.key]
+        setting = environment.spec.logging[kind.key]
         prefix = f"MWAA__LOGGING__AIRFLOW_{source}_LOG"
         result[f"{prefix}_GROUP_ARN"] = kind.group_arn(environment.name, environment.local.region, limits().account_id)
         result[f"{prefix}_LEVEL"] = setting.level
@@ -271,7 +271,7 @@ def variables_for(environment: Environment, component: str, wiring: Wiring) -> d
         "AWS_REGION": local.region,
         "AWS_DEFAULT_REGION": local.region,
         "MWAA__CORE__EXECUTOR_TYPE": CELERY,
-        "MWAA__CORE__CUSTOM_AIRFLOW_CONFIGS": json.dumps(environment.option_variables()),
+        "MWAA__CORE__CUSTOM_AIRFLOW_CONFIGS": json.dumps(environment.spec.option_variables()),
         "MWAA__CORE__FERNET_KEY": json.dumps({"FernetKey": wiring.secrets.fernet_key}),
         "MWAA__WEBSERVER__SECRET": json.dumps({"secret_key": wiring.secrets.web_secret}),
         # The UI opens on loopback as Admin without a password: "none" on 2.x, the simple auth manager on 3.x
@@ -303,8 +303,8 @@ def variables_for(environment: Environment, component: str, wiring: Wiring) -> d
         "MWAA_LOCAL__CACHE_DIR": str(wiring.cache_dir),
         "MWAA_LOCAL__BASE_SET": str(wiring.base_set),
         "MWAA_LOCAL__ENVIRONMENT_CLASS": environment.environment_class.name,
-        "MWAA_LOCAL__PARALLELISM": str(environment.parallelism),
-        "MWAA_LOCAL__PARSING_PROCESSES": str(environment.parsing_processes),
+        "MWAA_LOCAL__PARALLELISM": str(environment.spec.parallelism),
+        "MWAA_LOCAL__PARSING_PROCESSES": str(environment.spec.parsing_processes),
         "MWAA_LOCAL__RESOLVER": local.resolver,
         "MWAA_LOCAL__DAG_SYNC": local.dag_sync,
         "MWAA_LOCAL__MAX_PLUGINS_BYTES": str(local.max_plugins_bytes),

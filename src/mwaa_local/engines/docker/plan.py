@@ -141,7 +141,7 @@ def wishes(environment: Environment) -> list[Wish]:
 
 def worker_names(environment: Environment) -> list[str]:
     """The workers that run: the minimum, at least one; the first carries the plain name."""
-    return ["worker", *(f"worker-{number}" for number in range(2, environment.min_workers + 1))]
+    return ["worker", *(f"worker-{number}" for number in range(2, environment.spec.min_workers + 1))]
 
 
 def build(parts: Parts) -> Made:

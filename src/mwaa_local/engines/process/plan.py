@@ -189,7 +189,7 @@ def _postgres(parts: Parts) -> Component:
 
 def _aws(parts: Parts) -> Component:
     environment = parts.environment
-    enabled = [kind.group(environment.name) for kind in log_types() if environment.logging[kind.key].enabled]
+    enabled = [kind.group(environment.name) for kind in log_types() if environment.spec.logging[kind.key].enabled]
     region = environment.local.region
     words = ["mwaa_local.aws.server", "--host", HOST, "--port", str(parts.ports["aws"])]
     words += [word for name in environment.local.aws_services for word in ("--service", name)]
@@ -278,4 +278,4 @@ def _control(parts: Parts) -> Component:
 
 def migration_options(environment: Environment) -> dict[str, str]:
     """The configuration options that ``migrate-db`` obeys (spec/10 section 2.2)."""
-    return {name: value for name, value in environment.option_variables().items() if name in migrate_db_options()}
+    return {name: value for name, value in environment.spec.option_variables().items() if name in migrate_db_options()}

@@ -13,8 +13,8 @@ from typing import Any
 
 from mwaa_local.catalog import default_version
 from mwaa_local.errors import DefinitionError
-from mwaa_local.model import Environment, definition, document
-from mwaa_local.model.document import Value
+from mwaa_local.model import Environment, checks, definition
+from mwaa_local.model.checks import Value
 
 # Fields whose bad values have a rule of their own.
 _KEYS = frozenset({"KmsKey"})
@@ -58,7 +58,7 @@ class DefinitionReading:
     def line(self, field: str) -> int:
         """The 1-based line a field stands on, 0 when the file does not set it."""
         value = self.values.get(field)
-        return document.line_of(value.place) if value else 0
+        return checks.line_of(value.place) if value else 0
 
     @property
     def options(self) -> Mapping[str, Value]:
@@ -69,7 +69,7 @@ class DefinitionReading:
     def option_line(self, option: str) -> int:
         """The line of a configuration option, 0 when it is not set."""
         value = self.options.get(option)
-        return document.line_of(value.place) if value else 0
+        return checks.line_of(value.place) if value else 0
 
 
 def read(project: Path, flags: Mapping[str, Any], variables: Mapping[str, str]) -> DefinitionReading:
@@ -97,7 +97,7 @@ def read(project: Path, flags: Mapping[str, Any], variables: Mapping[str, str]) 
             field = next((name for name in error.fields if name in values and sources[name].kind == "file"), None)
             if field is None:
                 raise
-            if not document.line_of(error.where):
+            if not checks.line_of(error.where):
                 error.where = values[field].place
             faults.append(error)
             del values[field]
@@ -108,7 +108,7 @@ def read(project: Path, flags: Mapping[str, Any], variables: Mapping[str, str]) 
 def _issue(error: DefinitionError) -> Issue:
     field = error.fields[0] if error.fields else ""
     kind = "key" if field in _KEYS and error.code == "value" else error.code
-    return Issue(kind, field, document.line_of(error.where), error.what, error.why, error.hint)
+    return Issue(kind, field, checks.line_of(error.where), error.what, error.why, error.hint)
 
 
 def _without_bad_options(
@@ -122,4 +122,4 @@ def _without_bad_options(
     told = {name: value for name, value in values.items() if name == "AirflowVersion"}
     chosen = definition.over(told, flags, variables)[0].get("AirflowVersion")
     airflow_version = chosen.value if chosen is not None else default_version()
-    values[field] = Value(document.check_options(held.value, airflow_version, faults), held.place)
+    values[field] = Value(checks.check_options(held.value, airflow_version, faults), held.place)

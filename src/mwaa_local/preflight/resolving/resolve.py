@@ -356,7 +356,7 @@ def situation(version: catalog.Version, variables: Mapping[str, str], *, timeout
 def container_variables(workspace: Workspace) -> dict[str, str]:
     """Variables that pip sees on MWAA: configuration options, and what the startup script exports (spec/10 4.1)."""
     exported = imports.startup_variables(workspace.startup, workspace.version.airflow)
-    return {**exported, **workspace.environment.option_variables()}
+    return {**exported, **workspace.environment.spec.option_variables()}
 
 
 def path_map(workspace: Workspace) -> dict[str, Path]:

@@ -29,13 +29,13 @@ def check(workspace: Workspace) -> Iterator[Hit]:
             key="count",
         )
     seconds = sum(result.seconds for result in results.values())
-    pace = seconds / workspace.environment.parsing_processes
+    pace = seconds / workspace.environment.spec.parsing_processes
     interval = workspace.option_number(workspace.parsing.process_interval_option, 30)
     if pace > interval:
         yield Hit(
             (
                 f"importing all files takes {seconds:.0f} s here, {pace:.0f} s with the "
-                f"{workspace.environment.parsing_processes} parsing processes of {class_.name}: longer than the "
+                f"{workspace.environment.spec.parsing_processes} parsing processes of {class_.name}: longer than the "
                 f"{interval:g} s between two rounds"
             ),
             path,

@@ -11,7 +11,7 @@ from mwaa_local.preflight.workspace import Workspace
 
 
 def check(workspace: Workspace) -> Iterator[Hit]:
-    if "scheduler.catchup_by_default" in workspace.environment.options:
+    if "scheduler.catchup_by_default" in workspace.environment.spec.options:
         return
     default = workspace.version.has("catchup_by_default")
     for file in workspace.dags.parsed:

@@ -15,7 +15,7 @@ from mwaa_local.preflight.workspace import Workspace
 def check(workspace: Workspace) -> Iterator[Hit]:
     version, major = workspace.version.airflow, workspace.version.series
     overridden = {row.name for row in configuration_rows(version) if row.layer == "essential"}
-    options, names = workspace.environment.options, option_names(version)
+    options, names = workspace.environment.spec.options, option_names(version)
     path = workspace.definition.path
     for option in options:
         line = workspace.definition.option_line(option)

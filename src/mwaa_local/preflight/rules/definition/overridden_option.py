@@ -25,7 +25,7 @@ _INSTEAD = {"api.base_url": "a custom domain is webserver.base_url, on every ver
 def check(workspace: Workspace) -> Iterator[Hit]:
     version = workspace.version.airflow
     names, taken = option_names(version), service_options()
-    for option in workspace.environment.options:
+    for option in workspace.environment.spec.options:
         if option in taken:
             continue
         now = names.names(option)[0]

@@ -11,7 +11,7 @@ from mwaa_local.preflight.workspace import Workspace
 
 def check(workspace: Workspace) -> Iterator[Hit]:
     reading, facts = workspace.definition, workspace.parsing
-    options = workspace.environment.options
+    options = workspace.environment.spec.options
     timeouts = ("core.dagbag_import_timeout", facts.processor_timeout_option)
     for name in (*timeouts, facts.parsing_processes_option):
         if name in options and not _is_number(options[name]):
@@ -34,7 +34,7 @@ def check(workspace: Workspace) -> Iterator[Hit]:
             fix=f"raise {facts.processor_timeout_option} above {workspace.import_timeout:g}",
         )
     name = facts.parsing_processes_option
-    limit = workspace.environment.parsing_processes
+    limit = workspace.environment.spec.parsing_processes
     if name in options and workspace.option_number(name, 0) > limit:
         yield Hit(
             (

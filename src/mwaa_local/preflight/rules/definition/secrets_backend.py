@@ -17,7 +17,7 @@ _BACKEND, _KWARGS = "secrets.backend", "secrets.backend_kwargs"
 
 
 def check(workspace: Workspace) -> Iterator[Hit]:
-    options, reading = workspace.environment.options, workspace.definition
+    options, reading = workspace.environment.spec.options, workspace.definition
     for prefix in ("secrets.", "workers.secrets_"):
         name = f"{prefix}backend_kwargs"
         text = options.get(name)

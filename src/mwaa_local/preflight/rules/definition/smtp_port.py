@@ -10,7 +10,7 @@ from mwaa_local.preflight.workspace import Workspace
 
 
 def check(workspace: Workspace) -> Iterator[Hit]:
-    if workspace.environment.options.get("smtp.smtp_port", "").strip() == "25":
+    if workspace.environment.spec.options.get("smtp.smtp_port", "").strip() == "25":
         yield Hit(
             "smtp.smtp_port is 25, which leaves no MWAA environment",
             workspace.definition.path,

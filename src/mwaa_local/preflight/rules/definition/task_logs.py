@@ -10,7 +10,7 @@ from mwaa_local.preflight.workspace import Workspace
 
 
 def check(workspace: Workspace) -> Iterator[Hit]:
-    setting = workspace.environment.logging["TaskLogs"]
+    setting = workspace.environment.spec.logging["TaskLogs"]
     reading = workspace.definition
     line = reading.line("LoggingConfiguration.TaskLogs.LogLevel")
     if not setting.enabled:

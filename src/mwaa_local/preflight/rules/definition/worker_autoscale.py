@@ -15,8 +15,8 @@ _OPTION = "celery.worker_autoscale"
 def check(workspace: Workspace) -> Iterator[Hit]:
     class_ = workspace.environment.environment_class
     path, line = workspace.definition.path, workspace.definition.option_line(_OPTION)
-    text = workspace.environment.options.get(_OPTION)
-    value = workspace.environment.worker_autoscale
+    text = workspace.environment.spec.options.get(_OPTION)
+    value = workspace.environment.spec.worker_autoscale
     match = re.fullmatch(r"\s*(\d+)\s*,\s*(\d+)\s*", value)
     if match is None:
         yield Hit(
