@@ -2,7 +2,7 @@
 
     python prepare.py PROGRAM ARGUMENT...
 
-``docker compose up`` alone has nobody else to do it: the service ``control`` starts through this file. Secrets are made
+``docker compose up`` alone has nobody else to do it: the service ``guardian`` starts through this file. Secrets are made
 once and kept in a volume (MWAA_LOCAL__SECRETS_FILE) unless MWAA__CORE__FERNET_KEY is given; queue, bucket and log groups
 are made at the AWS endpoint under the names that the components' own variables (spec/10 section 2.1) carry.
 """

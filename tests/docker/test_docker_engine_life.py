@@ -27,7 +27,7 @@ from mwaa_local.errors import MachineError, MwaaLocalError, StartupScriptError
 
 UP_SECONDS = 600.0  # machines of tests are busy; figures are the bench's
 AIRFLOW = {"scheduler", "worker", "webserver"}
-SERVICES = {*AIRFLOW, "postgres", "aws", "control"}
+SERVICES = {*AIRFLOW, "postgres", "aws", "guardian"}
 DAG = """
 import pendulum
 from airflow.sdk import dag, task

@@ -84,14 +84,14 @@ def run_dag(base: str, name: str, limit: float = 300) -> str:
 
 
 def secrets(compose: Compose) -> str:
-    return compose("exec", "-T", "control", "cat", "/usr/local/mwaa/secrets/secrets.json").stdout
+    return compose("exec", "-T", "guardian", "cat", "/usr/local/mwaa/secrets/secrets.json").stdout
 
 
 def test_compose_alone(compose: Compose, docker: Run) -> None:
     compose.up()
     services = compose.services()
     assert {name for name, item in services.items() if item["Health"] == "healthy"} == {
-        "postgres", "aws", "control", "scheduler", "worker", "webserver",
+        "postgres", "aws", "guardian", "scheduler", "worker", "webserver",
     }  # fmt: skip
     assert (services["migrate-db"]["State"], services["migrate-db"]["ExitCode"]) == ("exited", 0)
     assert all(port["URL"] in ("127.0.0.1", "") for item in services.values() for port in item["Publishers"] or [])

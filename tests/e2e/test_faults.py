@@ -181,7 +181,7 @@ def test_postgresql_killed_under_load(up: Tool) -> None:
     assert ended(client, "quick", after) == "success"
 
 
-@pytest.mark.parametrize("component", ["scheduler", "webserver", "control"])
+@pytest.mark.parametrize("component", ["scheduler", "webserver", "guardian"])
 def test_other_components_come_back(up: Tool, component: str) -> None:
     pid = up.kill(component)
     healed(up, component, pid)

@@ -44,7 +44,7 @@ def env(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory
 @pytest.mark.first_look
 def test_comes_up_from_nothing_and_runs_a_dag(env: Running) -> None:
     states = {state.name: state for state in env.engine.components()}
-    assert set(states) == {"postgres", "aws", "control", "keeper", *AIRFLOW}
+    assert set(states) == {"postgres", "aws", "guardian", "keeper", *AIRFLOW}
     assert {state.state for state in states.values()} == {"healthy"}
     total = sum(state.memory_bytes or 0 for state in states.values())
     print({name: round((state.memory_bytes or 0) / 1e6) for name, state in states.items()}, round(total / 1e6))
@@ -232,7 +232,7 @@ def test_restart_takes_one_component_only(env: Running) -> None:
         env.engine.restart("nosuch", Silent())
 
 
-@pytest.mark.parametrize("name", ["worker", "scheduler", "webserver", "aws", "control", "postgres"])
+@pytest.mark.parametrize("name", ["worker", "scheduler", "webserver", "aws", "guardian", "postgres"])
 def test_a_killed_component_heals_by_itself(env: Running, name: str) -> None:
     env.healthy()
     pid = env.component(name).pid

@@ -27,7 +27,7 @@ RUNS = {
     ("webserver", "3.0.6"): ["api-server"],
     ("webserver", "3.2.1"): ["api-server"],
     ("migrate-db", "3.2.1"): [],
-    ("control", "3.2.1"): [],
+    ("guardian", "3.2.1"): [],
 }
 
 

@@ -30,7 +30,7 @@ from mwaa_local.errors import EngineError, MachineError, StartupScriptError
 from mwaa_local.ground import processes
 from mwaa_local.model import Environment
 
-SERVICES = ("postgres", "aws", "webserver", "scheduler", "worker", "control")
+SERVICES = ("postgres", "aws", "webserver", "scheduler", "worker", "guardian")
 
 
 def status_file(**values: Any) -> bytes:
@@ -104,7 +104,7 @@ def test_first_up_starts_every_service_and_shows_no_secret(fake: FakeDocker, env
     result = up(fake, environment)
     first, second = compose_calls(fake)
     assert first[first.index("--project-name") + 1] == f"mwaa-{environment.id}"
-    assert first[-4:] == ["postgres", "aws", "control", "migrate-db"] and "--no-deps" not in first
+    assert first[-4:] == ["postgres", "aws", "guardian", "migrate-db"] and "--no-deps" not in first
     # Always without dependencies: Compose counts those into what a service is.
     assert second[-6:] == ["--no-deps", "--scale", "worker=1", "scheduler", "worker", "webserver"]
     assert {item.name for item in result.components} == set(SERVICES)
@@ -182,7 +182,7 @@ def test_a_changed_requirement_leaves_the_neighbours_alone(fake: FakeDocker, env
     assert words[-6:] == ["--no-deps", "--scale", "worker=1", "scheduler", "worker", "webserver"]
 
 
-@pytest.mark.parametrize("name", ["postgres", "aws", "control"])
+@pytest.mark.parametrize("name", ["postgres", "aws", "guardian"])
 def test_a_neighbour_that_is_gone_or_unwell_is_brought_up_too(
     fake: FakeDocker, environment: Environment, name: str
 ) -> None:
@@ -194,7 +194,7 @@ def test_a_neighbour_that_is_gone_or_unwell_is_brought_up_too(
         fake.forget()
         with pytest.raises(EngineError, match=f"{name} did not become healthy"):
             up(fake, environment, timeout_s=0)
-        assert compose_calls(fake)[0][-4:] == ["postgres", "aws", "control", "migrate-db"]
+        assert compose_calls(fake)[0][-4:] == ["postgres", "aws", "guardian", "migrate-db"]
 
 
 def test_an_up_that_was_cut_is_finished_by_the_next(fake: FakeDocker, environment: Environment) -> None:
@@ -309,7 +309,7 @@ def test_a_migration_that_fails_after_compose_was_content_fails_up_and_starts_no
 ) -> None:
     """`compose up` of the first stage ends well when the job has begun; what the job ends with is ours to see."""
     migration = container("migrate-db", Status="exited", ExitCode=3, Health=None, Pid=0)
-    show(fake, container("postgres"), container("aws"), container("control"), migration)
+    show(fake, container("postgres"), container("aws"), container("guardian"), migration)
     fake.answer("cp", code=1, err="no such file")
     with pytest.raises(EngineError, match="migrate-db ended with exit code 3") as caught:
         up(fake, environment, timeout_s=10)
@@ -367,7 +367,7 @@ def test_down_ends_tasks_first_and_keeps_volumes(fake: FakeDocker, environment: 
     stops = [words for words in fake.asked if words[0] == "stop"]
     assert stops[0] == ["stop", "--time", "77", "id-scheduler-1", "id-worker-1"]
     assert [set(words[3:]) for words in stops[1:]] == [
-        {"id-webserver-1", "id-control-1"},
+        {"id-webserver-1", "id-guardian-1"},
         {"id-postgres-1", "id-aws-1"},
     ]
     assert ["network", "rm", "net-1"] in fake.asked
@@ -547,7 +547,7 @@ def test_a_restart_stops_starts_and_waits(fake: FakeDocker, environment: Environ
         engine.restart("worker", Quiet())
     with pytest.raises(EngineError, match="no component 'nobody'") as caught:
         engine.restart("nobody", Quiet())
-    assert caught.value.why == "components: postgres, aws, webserver, scheduler, worker, control"
+    assert caught.value.why == "components: postgres, aws, webserver, scheduler, worker, guardian"
 
 
 def packed(name: str, value: Any) -> bytes:

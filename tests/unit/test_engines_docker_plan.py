@@ -106,7 +106,7 @@ def test_more_workers_leave_the_first_one_alone(tmp_path: Path) -> None:
     before, after = make(tmp_path, "MaxWorkers: 4\n"), make(tmp_path, "MinWorkers: 3\nMaxWorkers: 4\n")
     assert (before.workers, after.workers) == (1, 3)
     assert changed(before, after) == set()
-    assert after.names == ["postgres", "aws", "webserver", "scheduler", "worker", "worker-2", "worker-3", "control"]
+    assert after.names == ["postgres", "aws", "webserver", "scheduler", "worker", "worker-2", "worker-3", "guardian"]
     assert docker_plan.changes(before.plan, after.plan, set()) == ["started worker-2, worker-3"]
     assert services(after)["worker"]["hostname"] == "reset", "three workers cannot share one host name"
 
@@ -158,7 +158,7 @@ def test_another_image_takes_the_components_place_and_no_other(tmp_path: Path) -
     found = services(make(tmp_path, "Local: {Image: 'corporate/mwaa:3.2.1'}\n"))
     images = {name: service["image"] for name, service in found.items()}
     assert {images[name] for name in ("scheduler", "worker", "webserver", "migrate-db")} == {"corporate/mwaa:3.2.1"}
-    assert images["aws"] == images["control"] == "mwaa-local:3.2.1-al2023"
+    assert images["aws"] == images["guardian"] == "mwaa-local:3.2.1-al2023"
 
 
 def _volumes(made: Made) -> dict[str, dict[str, Any]]:
@@ -289,7 +289,7 @@ def test_a_dollar_in_a_path_is_not_interpolated(tmp_path: Path) -> None:
 
 
 def test_the_control_plane_is_told_what_it_makes_and_connects_to(tmp_path: Path) -> None:
-    given = services(make(tmp_path))["control"]["environment"]
+    given = services(make(tmp_path))["guardian"]["environment"]
     by_hand = {
         "AIRFLOW_VERSION": "3.2.1", "AWS_REGION": "us-east-1", "MWAA_LOCAL__AWS_ENDPOINT": "http://aws:4566",
         "MWAA_LOCAL__DATABASE_DSN": "postgresql://airflow:password-topsecret@postgres:5432/airflow",

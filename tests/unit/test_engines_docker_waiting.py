@@ -230,9 +230,9 @@ def test_what_ran_well_before_counts_only_once_compose_is_done(
 
 def test_too_late_is_said_of_the_slow_ones_with_what_they_wait_for(fake: FakeDocker, docker: Docker) -> None:
     show(fake, container("aws"), container("worker", Health=STARTING))
-    with pytest.raises(EngineError, match="worker, control did not become healthy within 0 s") as caught:
-        wait(docker, "aws", "worker", "control", timeout_s=0)
-    assert caught.value.why == "worker: no heartbeat yet; control: not started\nthe last line"
+    with pytest.raises(EngineError, match="worker, guardian did not become healthy within 0 s") as caught:
+        wait(docker, "aws", "worker", "guardian", timeout_s=0)
+    assert caught.value.why == "worker: no heartbeat yet; guardian: not started\nthe last line"
     assert caught.value.where == "container id-worker-1"
     assert "mwaa-local logs worker" in caught.value.hint
 

@@ -158,16 +158,16 @@ class Offers:
 def test_internal_ports_are_none_that_is_promised_or_chosen(monkeypatch: pytest.MonkeyPatch) -> None:
     """Another environment that comes up does not listen on its own yet: the system would offer them."""
     Offers(monkeypatch, 7001, 7002, 7002, 7003)
-    chosen, notes = choose(Wish("control", None), Wish("logs", None), reserved={7001: "/projects/b"})
-    assert chosen == {"control": 7002, "logs": 7003}
+    chosen, notes = choose(Wish("guardian", None), Wish("logs", None), reserved={7001: "/projects/b"})
+    assert chosen == {"guardian": 7002, "logs": 7003}
     assert notes == []
 
 
 def test_an_internal_port_that_was_promised_to_another_since_is_given_up(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(ports, "is_free", lambda _port: True)
     Offers(monkeypatch, 7005)
-    assert choose(Wish("control", None), before={"control": 7001}, reserved={7001: "/b"})[0] == {"control": 7005}
-    assert choose(Wish("control", None), before={"control": 7001})[0] == {"control": 7001}
+    assert choose(Wish("guardian", None), before={"guardian": 7001}, reserved={7001: "/b"})[0] == {"guardian": 7005}
+    assert choose(Wish("guardian", None), before={"guardian": 7001})[0] == {"guardian": 7001}
 
 
 def test_a_search_for_a_free_port_ends(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -35,7 +35,7 @@ def rig(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Rig:
 def test_the_first_up_starts_a_keeper_and_waits_for_every_component(rig: Rig) -> None:
     result = rig.up(timeout_s=77)
     assert rig.calls == ["base 3.2.1", "start"]
-    names = ["postgres", "aws", "migrate-db", "webserver", "scheduler", "worker", "control"]
+    names = ["postgres", "aws", "migrate-db", "webserver", "scheduler", "worker", "guardian"]
     assert rig.waits == [(names, 77)]
     assert result.changes == [], "its database was there"
     assert {"plan", "keeper", "scheduler"} <= result.seconds.keys()
@@ -54,7 +54,7 @@ def test_the_first_up_starts_a_keeper_and_waits_for_every_component(rig: Rig) ->
 def test_the_second_up_tells_the_keeper_that_runs_and_changes_nothing(rig: Rig) -> None:
     first = rig.up()
     before = rig.plan
-    rig.components = {name: {"state": "healthy"} for name in ("webserver", "aws", "postgres", "control")}
+    rig.components = {name: {"state": "healthy"} for name in ("webserver", "aws", "postgres", "guardian")}
     result = rig.up()
     assert rig.calls == ["base 3.2.1", "start", "reload"]
     assert result.changes == []
@@ -230,14 +230,14 @@ def test_the_ports_of_what_runs_are_its_own_and_those_of_a_stranger_are_not(
     rig.up()
     before = dict(rig.plan.facts["ports"])
     monkeypatch.setattr(ports, "is_free", lambda port: port not in before.values())
-    strangers = {before["control"]: (1, "nc -l"), before["aws"]: (os.getpid(), "ours")}
+    strangers = {before["guardian"]: (1, "nc -l"), before["aws"]: (os.getpid(), "ours")}
     monkeypatch.setattr(processes, "listener", lambda port: strangers.get(port))
     monkeypatch.setattr(processes, "marked", lambda _prefix: {os.getpid()})
     rig.components = {"webserver": {"state": "healthy"}, "postgres": {"state": "starting"}}
     rig.up()
     after = rig.plan.facts["ports"]
     moved = {name for name in before if before[name] != after[name]}
-    assert moved == {"control"}
+    assert moved == {"guardian"}
 
 
 # -- the other commands ------------------------------------------------------------------------------------------------

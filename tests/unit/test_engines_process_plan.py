@@ -51,7 +51,7 @@ def build(folder: Path, yaml: str = "", **more: Any) -> Plan:
 def test_every_version_has_the_same_components(tmp_path: Path, version: str) -> None:
     made = build(tmp_path, f"AirflowVersion: {version}\n")
     assert {item.name for item in made.components} == {
-        "postgres", "aws", "migrate-db", "webserver", "scheduler", "worker", "control",
+        "postgres", "aws", "migrate-db", "webserver", "scheduler", "worker", "guardian",
     }  # fmt: skip
     names = {item.name for item in made.components}
     for item in made.components:
@@ -139,7 +139,7 @@ TABLE = {
     "worker": ("service", ("postgres", "migrate-db"), "runtime", 10, 120.0, 2),
     "scheduler": ("service", ("postgres", "migrate-db"), "runtime", 10, 120.0, 3),
     "worker-2": ("service", ("postgres", "migrate-db"), "runtime", 10, 120.0, 4),
-    "control": ("service", ("postgres", "aws"), "http", 30, 10.0, 0),
+    "guardian": ("service", ("postgres", "aws"), "http", 30, 10.0, 0),
 }
 
 
@@ -170,12 +170,12 @@ def test_the_words_and_probes_of_each_component(tmp_path: Path) -> None:
         "webserver": "mwaa_local.runtime webserver",
         "scheduler": "mwaa_local.runtime scheduler",
         "worker": "mwaa_local.runtime worker",
-        "control": f"mwaa_local.controlplane.server {loopback} {port['control']} --die-with-parent",
+        "guardian": f"mwaa_local.guardian.server {loopback} {port['guardian']} --die-with-parent",
     }
     database = {"port": port["postgres"], "password": "database-secret"}
     probes = {item.name: dict(item.probe) for item in made.components}
     assert probes["postgres"] == {"kind": "postgres", **database}
-    assert probes["control"]["url"] == f"http://127.0.0.1:{port['control']}/health"
+    assert probes["guardian"]["url"] == f"http://127.0.0.1:{port['guardian']}/health"
     assert probes["worker"]["run_dir"] == made.component("worker").run_dir == f"{state}/run/worker"  # type: ignore[union-attr]
     assert probes["aws"]["url"] == f"http://127.0.0.1:{port['aws']}"
     assert probes["aws"]["region"] == "eu-west-1"
@@ -190,9 +190,9 @@ def test_the_words_and_probes_of_each_component(tmp_path: Path) -> None:
 def test_the_control_plane_is_told_where_everything_is(tmp_path: Path) -> None:
     given = parts(tmp_path, "Name: e\nLocal: {Region: eu-west-1}\n")
     aws = f"http://127.0.0.1:{given.ports['aws']}"
-    control = process_plan.build(given).component("control")
-    assert control is not None
-    assert dict(control.env) == {
+    guardian = process_plan.build(given).component("guardian")
+    assert guardian is not None
+    assert dict(guardian.env) == {
         "MWAA_LOCAL__DATABASE_DSN": f"host=127.0.0.1 port={given.ports['postgres']} dbname=AirflowMetadata "
         "user=adminuser password=database-secret",
         "MWAA_LOCAL__AWS_ENDPOINT": aws,
@@ -255,7 +255,7 @@ def test_a_component_is_told_where_everything_is(tmp_path: Path) -> None:
 def test_the_ports_that_are_wanted_and_where_each_is_set(tmp_path: Path) -> None:
     plain = process_plan.wishes(parts(tmp_path, "MinWorkers: 2\nMaxWorkers: 2\n").environment)
     assert [(wish.name, wish.port, wish.explicit) for wish in plain] == [
-        ("web", 8080, False), ("aws", 4566, False), ("postgres", None, False), ("control", None, False),
+        ("web", 8080, False), ("aws", 4566, False), ("postgres", None, False), ("guardian", None, False),
         ("triggerer-logs", None, False), ("worker-logs", None, False), ("worker-2-logs", None, False),
     ]  # fmt: skip
     yaml = "Local: {Ports: {Web: 1, Aws: 2, Postgres: 3}}\n"

@@ -27,7 +27,7 @@ def _cluster(home: Path) -> None:
     data = home / "data"
     for name in ("global", "base", "pg_wal"):
         (data / name).mkdir(parents=True)
-    (data / "global/pg_control").write_bytes(b"control")
+    (data / "global/pg_control").write_bytes(b"guardian")
     (data / "PG_VERSION").write_text("16\n")
     (home / "made").touch()
     (home / "cluster.json").write_text(json.dumps({"data": str(data), "identity": "same", "programs": None}))

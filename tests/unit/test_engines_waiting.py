@@ -153,7 +153,9 @@ def test_an_error_of_the_runtime_ends_the_wait_at_once_as_what_it_is(keeper: Kee
 
 
 def test_a_component_that_nobody_waits_for_ends_nothing(keeper: Keeper) -> None:
-    keeper.says = [lambda since: report(control=one("failed", ended(since + 1, error=ERROR)), scheduler=one("healthy"))]
+    keeper.says = [
+        lambda since: report(guardian=one("failed", ended(since + 1, error=ERROR)), scheduler=one("healthy"))
+    ]
     keeper.wait("scheduler")
 
 

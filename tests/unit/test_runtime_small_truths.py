@@ -11,9 +11,9 @@ from typing import Any
 import pytest
 from runtime_support import ENDPOINT, inputs
 
-from mwaa_local.controlplane.guardian import EndpointQueue, Guardian, OutageError, Queued
 from mwaa_local.errors import WorkflowFileError
 from mwaa_local.ground import processes
+from mwaa_local.guardian.watch import EndpointQueue, Guardian, OutageError, Queued
 from mwaa_local.runtime import airflow_options, boot, crash, environment, namespace, plugins
 from mwaa_local.runtime.status import Status
 

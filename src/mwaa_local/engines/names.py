@@ -7,10 +7,10 @@ from mwaa_local.model import Environment
 
 AIRFLOW = AIRFLOW_COMPONENTS
 # What each of Airflow's components needs beside it, and what brings the database to its schema.
-NEIGHBOURS = ("postgres", "aws", "control")
+NEIGHBOURS = ("postgres", "aws", "guardian")
 JOBS = ("migrate-db",)
 # As people are shown them.
-ORDER = ("postgres", "aws", "migrate-db", "webserver", "scheduler", "worker", "control")
+ORDER = ("postgres", "aws", "migrate-db", "webserver", "scheduler", "worker", "guardian")
 
 
 def kind(component: str) -> str:

@@ -21,7 +21,7 @@ class ComponentState:
     """One component at one moment.
 
     Attributes:
-        name: ``scheduler``, ``worker``, ``worker-2``, ``webserver``, ``postgres``, ``aws``, ``control``.
+        name: ``scheduler``, ``worker``, ``worker-2``, ``webserver``, ``postgres``, ``aws``, ``guardian``.
         state: Where it is in its life.
         pid: Its main process, ``None`` when none runs.
         started_at: Start of that process, seconds since the epoch.

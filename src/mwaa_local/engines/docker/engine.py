@@ -41,7 +41,7 @@ _CHECK_SECONDS = 2.5
 _QUICK_STOP_SECONDS = 20
 _COMPOSE_SECONDS = 30.0
 # Tasks end first; on Airflow 3 they talk to the web server until then, and all of them need queue and database.
-_STOP_ORDER = (("worker", "scheduler", "migrate-db"), ("webserver", "control"), ("aws", "postgres"))
+_STOP_ORDER = (("worker", "scheduler", "migrate-db"), ("webserver", "guardian"), ("aws", "postgres"))
 
 
 def why_unusable(environment: Environment, variables: Mapping[str, str]) -> str | None:
@@ -253,7 +253,7 @@ class DockerEngine:
         return Compose(self._docker, stages, made.variables, self._folder)
 
     def _neighbours_stay(self, made: Made, before: Plan, there: Sequence[Container]) -> bool:
-        """Whether database, endpoint and control plane run as they shall, and the schema needs no look."""
+        """Whether database, endpoint and guardian run as they shall, and the schema needs no look."""
         running = {item.name for item in there if docker_state.describe(item, None).state == "healthy"}
         same_version = before.facts.get("airflow_version") == made.plan.facts["airflow_version"]
         changed = plan.differences(before, made.plan).keys()

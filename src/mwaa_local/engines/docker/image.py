@@ -76,7 +76,7 @@ class Wanted:
     """Images of one environment.
 
     Attributes:
-        tool: Ours: Airflow's components, the AWS endpoint, the control plane.
+        tool: Ours: Airflow's components, the AWS endpoint, the guardian.
         component: Airflow's components; ``Local.Image`` where that is given.
         postgres: The database's.
         base: What ours is built on.

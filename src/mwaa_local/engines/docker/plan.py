@@ -212,7 +212,7 @@ def _services(parts: Parts) -> dict[str, dict[str, Any]]:
             "command": [*_AWS_WORDS, "--region", environment.local.region, *_asked_services(environment)],
             "ports": _Tagged("!override", [f"{HOST}:{parts.ports['aws']}:4566"]),
         },
-        "control": {"image": parts.wanted.tool, "environment": _literal(_control(parts))},
+        "guardian": {"image": parts.wanted.tool, "environment": _literal(_guardian(parts))},
     }
     if "postgres" in parts.ports:
         services["postgres"]["ports"] = [f"{HOST}:{parts.ports['postgres']}:5432"]
@@ -278,9 +278,9 @@ def variables(parts: Parts, component: str, extra: Mapping[str, str]) -> dict[st
     return {**given, **_NEUTRAL}
 
 
-def _control(parts: Parts) -> dict[str, str]:
-    """What the control plane's first process makes (queue, bucket, log groups) and what it connects to."""
-    given = variables(parts, "control", {})
+def _guardian(parts: Parts) -> dict[str, str]:
+    """What the guardian makes first (queue, bucket, log groups) and what it connects to."""
+    given = variables(parts, "guardian", {})
     wanted = ("AIRFLOW_", "AWS_", "MWAA__SQS__", "MWAA__CORE__FERNET_KEY", "MWAA__DB__", "MWAA_LOCAL__AWS")
     kept = {name: value for name, value in given.items() if name.startswith(wanted) or name.endswith("_LOG_GROUP_ARN")}
     password = parts.secrets.database_password
@@ -298,7 +298,7 @@ def _components(parts: Parts, services: Mapping[str, Mapping[str, Any]]) -> list
     """The services as :mod:`plan` compares them; values of variables are compared and never shown."""
     found = []
     workers = worker_names(parts.environment)
-    for name in ("postgres", "aws", "migrate-db", "webserver", "scheduler", *workers, "control"):
+    for name in ("postgres", "aws", "migrate-db", "webserver", "scheduler", *workers, "guardian"):
         service = services["worker" if name in workers else name]
         ports = service.get("ports")
         described = {

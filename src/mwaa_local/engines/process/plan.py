@@ -24,7 +24,7 @@ from mwaa_local.runtime.inputs import Wiring, host_variables, variables_for
 
 # The order of ending (design section 7). On Airflow 3 tasks talk to the web server until their end, so it outlives the
 # workers; all of them need the queue and the database to the last.
-RANKS = {"migrate-db": 0, "scheduler": 10, "worker": 10, "webserver": 20, "control": 30, "aws": 40, "postgres": 50}
+RANKS = {"migrate-db": 0, "scheduler": 10, "worker": 10, "webserver": 20, "guardian": 30, "aws": 40, "postgres": 50}
 # The web server takes longest to answer and uses one core only; the scheduler component ends its start with three
 # processes, which can use what the others left. In this order two cores are busy to the end.
 _START_ORDER = {"webserver": 1, "worker": 2, "scheduler": 3}
@@ -41,7 +41,7 @@ def wishes(environment: Environment) -> list[Wish]:
         Wish("aws", asked.aws, "aws" in asked.explicit, "Local.Ports.Aws"),
         Wish("postgres", asked.postgres, "postgres" in asked.explicit, "Local.Ports.Postgres"),
     ]
-    inner = ["control", "triggerer-logs", *(f"{name}-logs" for name in worker_names(environment))]
+    inner = ["guardian", "triggerer-logs", *(f"{name}-logs" for name in worker_names(environment))]
     return [*visible, *(Wish(name, None) for name in inner)]
 
 
@@ -134,7 +134,7 @@ def build(parts: Parts) -> Plan:
     environment = parts.environment
     components = [_postgres(parts), _aws(parts), _migrate(parts)]
     components += [_airflow(parts, name) for name in ("webserver", "scheduler", *worker_names(environment))]
-    components.append(_control(parts))
+    components.append(_guardian(parts))
     components = [replace(item, nonce=parts.nonces.get(item.name, 0)) for item in components]
     return Plan(
         tool=mwaa_local.__version__,
@@ -249,8 +249,8 @@ def _airflow(parts: Parts, name: str) -> Component:
     )
 
 
-def _control(parts: Parts) -> Component:
-    port = parts.ports["control"]
+def _guardian(parts: Parts) -> Component:
+    port = parts.ports["guardian"]
     dsn = " ".join(
         f"{name}={value}"
         for name, value in {
@@ -262,8 +262,8 @@ def _control(parts: Parts) -> Component:
         }.items()
     )
     return Component(
-        name="control",
-        argv=_module("mwaa_local.controlplane.server", "--host", HOST, "--port", str(port), "--die-with-parent"),
+        name="guardian",
+        argv=_module("mwaa_local.guardian.server", "--host", HOST, "--port", str(port), "--die-with-parent"),
         env={
             "MWAA_LOCAL__DATABASE_DSN": dsn,
             "MWAA_LOCAL__AWS_ENDPOINT": parts.aws,
@@ -272,7 +272,7 @@ def _control(parts: Parts) -> Component:
         },
         needs=("postgres", "aws"),
         probe={"kind": "http", "url": f"http://{HOST}:{port}/health"},
-        stop_rank=RANKS["control"],
+        stop_rank=RANKS["guardian"],
     )
 
 

@@ -1,6 +1,6 @@
-"""The control plane's process: ``python -m mwaa_local.controlplane.server --port N``.
+"""The guardian's process, with ``/health``: ``python -m mwaa_local.guardian.server --port N``.
 
-For now ``/health`` and the guardian. The guardian needs the variables ``MWAA_LOCAL__DATABASE_DSN``,
+It needs the variables ``MWAA_LOCAL__DATABASE_DSN``,
 ``MWAA_LOCAL__AWS_ENDPOINT``, ``MWAA__SQS__QUEUE_URL`` (its last part is the queue's name) and ``AWS_REGION``; without
 the first three it does not run, and ``/health`` says so.
 """
@@ -20,9 +20,9 @@ from dataclasses import dataclass
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from typing import Any
 
-from mwaa_local.controlplane.guardian import AirflowDatabase, EndpointQueue, Guardian
+from mwaa_local.guardian.watch import AirflowDatabase, EndpointQueue, Guardian
 
-log = logging.getLogger("mwaa_local.control")
+log = logging.getLogger("mwaa_local.guardian")
 
 
 @dataclass(frozen=True)
@@ -60,7 +60,7 @@ class Settings:
         return [name for name, value in needed.items() if not value]
 
 
-class ControlPlane:
+class GuardianServer:
     """The HTTP server and the guardian's thread.
 
     Args:
@@ -76,7 +76,7 @@ class ControlPlane:
             queue = EndpointQueue(settings.endpoint, settings.queue, settings.region)
             database = AirflowDatabase(settings.dsn)
             self.guardian = Guardian(database, queue, [settings.queue, "default"], older_than_s=settings.older_than_s)
-        plane = self
+        server = self
 
         class Handler(BaseHTTPRequestHandler):
             protocol_version = "HTTP/1.1"
@@ -84,7 +84,7 @@ class ControlPlane:
 
             def do_GET(self) -> None:
                 if self.path.split("?")[0] == "/health":
-                    self._answer(200, plane.health())
+                    self._answer(200, server.health())
                 else:
                     self._answer(404, {"error": "no-route"})
 
@@ -153,7 +153,7 @@ def settings_from(arguments: argparse.Namespace, environment: Mapping[str, str])
 
 def main(arguments: Sequence[str] | None = None) -> int:
     """Entry point; see the module's text."""
-    parser = argparse.ArgumentParser(prog="mwaa_local.controlplane.server", description="The control plane.")
+    parser = argparse.ArgumentParser(prog="mwaa_local.guardian.server", description="Watches one environment's queue.")
     parser.add_argument("--host", default="127.0.0.1", help="address to bind (default: %(default)s)")
     parser.add_argument("--port", type=int, required=True, help="port to bind")
     parser.add_argument("--interval", type=float, default=10.0, help="seconds between two looks (default: %(default)s)")
@@ -167,17 +167,17 @@ def main(arguments: Sequence[str] | None = None) -> int:
     given = parser.parse_args(arguments)
     logging.basicConfig(level=logging.INFO, format="%(asctime)s %(levelname)s %(name)s: %(message)s")
     try:
-        plane = ControlPlane(settings_from(given, os.environ))
+        server = GuardianServer(settings_from(given, os.environ))
     except OSError as error:
-        print(f"The control plane cannot listen on {given.host}:{given.port}: {error}", file=sys.stderr)
+        print(f"The guardian cannot listen on {given.host}:{given.port}: {error}", file=sys.stderr)
         return 1
     for number in (signal.SIGTERM, signal.SIGINT):
-        signal.signal(number, lambda _number, _frame: plane.stop())
+        signal.signal(number, lambda _number, _frame: server.stop())
     if given.die_with_parent:
         from mwaa_local.ground.lineage import watch_parent
 
-        watch_parent(plane.stop)
-    plane.serve()
+        watch_parent(server.stop)
+    server.serve()
     return 0
 
 

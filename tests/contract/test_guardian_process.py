@@ -120,7 +120,7 @@ def postgres() -> Iterator[Postgres]:
 
 
 class Environment:
-    """The endpoint with its queue, and the control plane beside it."""
+    """The endpoint with its queue, and the guardian beside it."""
 
     def __init__(self, folder: Path, postgres: Postgres) -> None:
         self._folder = folder
@@ -139,7 +139,7 @@ class Environment:
             "AWS_REGION": REGION,
         }
         arguments = ["--port", str(self.control_port), "--interval", "0.3"]
-        self._start("control", "mwaa_local.controlplane.server", arguments, environment)
+        self._start("guardian", "mwaa_local.guardian.server", arguments, environment)
         until(lambda: self.health() is not None, 10)
 
     def start_aws(self) -> None:
@@ -162,7 +162,7 @@ class Environment:
             self.end(name)
 
     def log(self) -> str:
-        return (self._folder / "control.log").read_text()
+        return (self._folder / "guardian.log").read_text()
 
     def health(self) -> dict[str, Any] | None:
         connection = http.client.HTTPConnection("127.0.0.1", self.control_port, timeout=2)
@@ -253,7 +253,7 @@ def test_without_its_variables_it_only_answers(tmp_path: Path) -> None:
     port = free_port()
     names = ("MWAA_LOCAL__DATABASE_DSN", "MWAA_LOCAL__AWS_ENDPOINT", "MWAA__SQS__QUEUE_URL")
     clean = {name: value for name, value in os.environ.items() if name not in names}
-    command = [sys.executable, "-m", "mwaa_local.controlplane.server", "--port", str(port)]
+    command = [sys.executable, "-m", "mwaa_local.guardian.server", "--port", str(port)]
     with subprocess.Popen(command, env=clean) as process:
         try:
 

@@ -10,7 +10,7 @@ from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 import psycopg2
 import pytest
 
-from mwaa_local.controlplane.guardian import AirflowDatabase, EndpointQueue, Guardian, OutageError, Queued
+from mwaa_local.guardian.watch import AirflowDatabase, EndpointQueue, Guardian, OutageError, Queued
 
 
 @dataclass
