@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import Any
 
 from mwaa_local import model
-from mwaa_local.engines.names import AIRFLOW
+from mwaa_local.engines.names import AIRFLOW, SITE
 from mwaa_local.engines.process.engine import ProcessEngine
 from mwaa_local.engines.protocol import ComponentState, UpResult
 from mwaa_local.observability.airflow_api import AirflowApi
@@ -120,7 +120,7 @@ class Running:
     def processes(self) -> set[int]:
         from mwaa_local.ground import processes
 
-        return processes.marked(f"{self.environment.state}|")
+        return processes.marked(f"{self.environment.state}|") | processes.marked(f"{self.environment.site / SITE}|")
 
 
 def wait(condition: Callable[[], bool], seconds: float, told: Callable[[], Any] = lambda: "") -> None:

@@ -118,9 +118,9 @@ def small_disk(tool: Tool, size: str) -> Iterator[Path]:
         subprocess.run(["umount", "-l", str(folder)], capture_output=True, check=False)
 
 
-def family(tool: Tool) -> list[psutil.Process]:
-    keeper = psutil.Process(int(tool.component("keeper")["pid"]))
-    return [keeper, *keeper.children(recursive=True)]
+def family(tool: Tool, *keepers: str) -> list[psutil.Process]:
+    found = [psutil.Process(int(tool.component(name)["pid"])) for name in keepers]
+    return [one for keeper in found for one in (keeper, *keeper.children(recursive=True))]
 
 
 def gone(processes: list[psutil.Process], seconds: float) -> list[psutil.Process]:
@@ -129,7 +129,7 @@ def gone(processes: list[psutil.Process], seconds: float) -> list[psutil.Process
 
 
 def test_a_killed_keeper_is_seen_and_leaves_nothing_after_seconds(up: Tool, data: Data) -> None:
-    everything = family(up)
+    everything = family(up, "keeper")
     up.kill("keeper")
     states = {item["name"]: item for item in up.json("status", code=None)["components"]}
     for name, item in states.items():  # a process that is still there is not said to be stopped
@@ -148,7 +148,7 @@ def _words(process: psutil.Process) -> list[str]:
 
 def test_everything_killed_at_once_loses_nothing_that_was_answered(up: Tool, data: Data) -> None:
     data.put()
-    for one in family(up):
+    for one in family(up, "keeper", "site-keeper"):
         with contextlib.suppress(psutil.Error):
             one.kill()
     up.json("up")
@@ -172,11 +172,15 @@ def test_up_killed_at_random_moments_is_finished_by_the_next(up: Tool, data: Dat
 
 
 DAMAGES: dict[str, tuple[str, Callable[[Path], None], bool]] = {
-    "keys gone": ("secrets.json", lambda path: path.unlink(), True),
-    "half the secrets": ("aws/services/secretsmanager.json", lambda path: _half(path), True),
-    "a database file gone": ("postgres-3/data/PG_VERSION", lambda path: path.rename(path.with_suffix(".away")), False),
-    "the database gone": ("postgres-3", lambda path: path.rename(path.with_name("away")), False),
-    "the endpoint gone": ("aws", lambda path: path.rename(path.with_name("away")), False),
+    "keys gone": ("e2e/secrets.json", lambda path: path.unlink(), True),
+    "half the secrets": ("_site/aws/services/secretsmanager.json", lambda path: _half(path), True),
+    "a database file gone": (
+        "e2e/postgres-3/data/PG_VERSION",
+        lambda path: path.rename(path.with_suffix(".away")),
+        False,
+    ),
+    "the database gone": ("e2e/postgres-3", lambda path: path.rename(path.with_name("away")), False),
+    "the endpoint gone": ("_site/aws", lambda path: path.rename(path.with_name("away")), False),
 }
 
 
@@ -185,7 +189,7 @@ def _half(path: Path) -> None:
 
 
 def test_damage_is_refused_in_seconds_and_repair_brings_the_rest_back(up: Tool, data: Data) -> None:
-    state = up.folder / ".mwaa" / "e2e"
+    state = up.folder / ".mwaa"
     up.good("down")
     for kind, (where, harm, mendable) in DAMAGES.items():
         path = state / where

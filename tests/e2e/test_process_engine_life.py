@@ -44,7 +44,7 @@ def env(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory
 @pytest.mark.first_look
 def test_comes_up_from_nothing_and_runs_a_dag(env: Running) -> None:
     states = {state.name: state for state in env.engine.components()}
-    assert set(states) == {"postgres", "aws", "guardian", "keeper", *AIRFLOW}
+    assert set(states) == {"postgres", "aws", "guardian", "keeper", "site-keeper", *AIRFLOW}
     assert {state.state for state in states.values()} == {"healthy"}
     total = sum(state.memory_bytes or 0 for state in states.values())
     print({name: round((state.memory_bytes or 0) / 1e6) for name, state in states.items()}, round(total / 1e6))
@@ -377,6 +377,44 @@ def test_two_projects_at_once_have_their_own_ports(env: Running, tmp_path: Path)
     finally:
         other.engine.reset()
     assert not other.processes()
+
+
+def test_two_environments_of_one_project_share_its_endpoint(env: Running) -> None:
+    """`mwaa-local up --name b`: its own database, queue and ports; the site ends with its last environment."""
+    if env.version != "3.2.1":
+        pytest.skip("once is enough")
+    other = Running(env.project, env.version, {"Name": "b"})
+    before = env.pids()
+    try:
+        result = other.up()
+        mine = env.engine.addresses()
+        assert mine is not None
+        assert (result.addresses.aws, mine.aws) == (mine.aws, mine.aws)
+        assert result.addresses.web != mine.web and result.addresses.bucket != mine.bucket
+        assert env.pids() == before, "the first goes on as it was"
+        run = other.run_dag("two_tasks")
+        with pytest.raises(MwaaLocalError):
+            env.api.run_state("two_tasks", run)
+        other.engine.down(timeout_s=60)
+        assert other.engine.addresses() is None
+        env.healthy()
+        env.run_dag("two_tasks")
+        assert env.pids() == before
+        other.up()
+        assert other.api.run_state("two_tasks", run) == "success"
+    finally:
+        other.engine.reset()
+    assert env.pids() == before
+
+
+def test_a_kept_site_serves_the_next_up(env: Running) -> None:
+    aws = env.component("aws").pid
+    env.engine.down(timeout_s=60, keep_site=True)
+    states = {item.name: item for item in env.engine.components()}
+    assert {item.state for item in states.values() if not item.site} == {"stopped"}
+    assert states["aws"].state == "healthy" and states["aws"].pid == aws
+    env.up()
+    assert env.component("aws").pid == aws
 
 
 def test_killed_in_the_middle_of_up_and_the_next_up_recovers(env: Running, tmp_path: Path) -> None:

@@ -59,8 +59,8 @@ class FakeEngine:
         self.runs = True
         return UpResult([], self._addresses(), self.states, {}, self.verdicts, self.warnings)
 
-    def down(self, *, timeout_s: float) -> None:
-        self._ask("down", timeout_s)
+    def down(self, *, timeout_s: float, keep_site: bool = False) -> None:
+        self._ask("down", (timeout_s, "keep_site") if keep_site else timeout_s)
         self.runs = False
 
     def reset(self) -> None:

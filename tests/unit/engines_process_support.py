@@ -11,11 +11,11 @@ from typing import Any
 import pytest
 
 from mwaa_local import model
-from mwaa_local.engines import plan, ports
+from mwaa_local.engines import names, plan, ports
 from mwaa_local.engines.layout import Layout
 from mwaa_local.engines.plan import Plan
 from mwaa_local.engines.process import engine as process
-from mwaa_local.engines.process import keeper_client, postgres
+from mwaa_local.engines.process import keeper_client, postgres, site
 from mwaa_local.engines.process.engine import ProcessEngine
 from mwaa_local.packages import base
 
@@ -40,6 +40,9 @@ class Rig:
         self.folder = folder
         self.calls: list[Any] = []
         self.running = False
+        self.site_running = False
+        self.site_calls: list[Any] = []
+        self.site_components: dict[str, Any] = {}
         self.components: dict[str, Any] = {}
         self.waits: list[tuple[list[str], float]] = []
         self.cluster: Any = postgres.Cluster(folder / "data", "same", Path("/pg/bin"))
@@ -47,16 +50,31 @@ class Rig:
             path=folder / "set", notes=("a note of the set",), python="3.12.1", seconds=7.4, installed_now=False
         )
         self.progress = Quiet()
-        say = self._say
-        monkeypatch.setattr(keeper_client, "runs", lambda _layout: self.running)
+
+        def say(layout: Layout, word: str, running: bool) -> bool:
+            if layout.state.name == names.SITE:
+                self.site_calls.append(word)
+                was, self.site_running = self.site_running, running
+                return was
+            return self._say(word, running)
+
+        def pick(layout: Layout, own: Any, shared: Any) -> Any:
+            return shared if layout.state.name == names.SITE else own
+
+        monkeypatch.setattr(keeper_client, "runs", lambda layout: pick(layout, self.running, self.site_running))
         monkeypatch.setattr(keeper_client, "pid", lambda _layout: None)
-        monkeypatch.setattr(keeper_client, "report", lambda _layout: {"components": self.components})
-        monkeypatch.setattr(keeper_client, "start", lambda _layout, _host: say("start", True))
-        monkeypatch.setattr(keeper_client, "reload", lambda _layout: say("reload", True))
-        monkeypatch.setattr(keeper_client, "stop", lambda _layout, timeout_s: say(f"stop {timeout_s:g}", False))
-        monkeypatch.setattr(keeper_client, "kill", lambda _layout: say("kill", False))
+        monkeypatch.setattr(
+            keeper_client,
+            "report",
+            lambda layout: {"components": pick(layout, self.components, self.site_components)},
+        )
+        monkeypatch.setattr(keeper_client, "start", lambda layout, _host: say(layout, "start", True))
+        monkeypatch.setattr(keeper_client, "reload", lambda layout: say(layout, "reload", True))
+        monkeypatch.setattr(keeper_client, "stop", lambda layout, timeout_s: say(layout, f"stop {timeout_s:g}", False))
+        monkeypatch.setattr(keeper_client, "kill", lambda layout: say(layout, "kill", False))
         monkeypatch.setattr(ports, "is_free", lambda _port: True)  # another environment may run on this machine
         monkeypatch.setattr(process, "until_healthy", self._wait)
+        monkeypatch.setattr(site, "until_healthy", self._wait_for_site)
         monkeypatch.setattr(postgres, "describe", self._describe)
         monkeypatch.setattr(base, "ensure_base", self._base)
         self.load()
@@ -68,9 +86,16 @@ class Rig:
         host = {"HOME": str(self.folder), "MWAA_LOCAL_CACHE_DIR": str(self.folder / "cache"), "PATH": "/usr/bin:/bin"}
         self.engine = ProcessEngine(self.environment, host)
 
-    def _say(self, word: str, running: bool) -> None:
+    def _say(self, word: str, running: bool) -> bool:
         self.calls.append(word)
-        self.running = running
+        was, self.running = self.running, running
+        return was
+
+    def _wait_for_site(self, layout: Layout, generation: str, names: list[str], *_: Any, **__: Any) -> dict[str, float]:
+        made = plan.read(layout.plan)
+        assert made is not None and made.generation == generation
+        self.site_calls.append(("wait", *names))
+        return {}
 
     def _wait(
         self, _layout: Any, generation: str, names: list[str], _progress: Any, *, timeout_s: float, **_: Any
@@ -90,6 +115,12 @@ class Rig:
 
     def up(self, timeout_s: float = 5) -> Any:
         return self.engine.up(self.environment, self.progress, timeout_s=timeout_s)
+
+    @property
+    def site_plan(self) -> Plan:
+        made = plan.read(site.layout_of(self.environment).plan)
+        assert made is not None
+        return made
 
     @property
     def plan(self) -> Plan:

@@ -13,6 +13,7 @@ from engines_process_support import Rig
 
 from mwaa_local import model
 from mwaa_local.aws import soundness, statefiles
+from mwaa_local.engines.process import site
 
 Run = Callable[..., tuple[int, str, str]]
 
@@ -23,7 +24,8 @@ def project(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Rig:
     rig = Rig(tmp_path, monkeypatch)
     rig.up()
     rig.running = False
-    services = rig.layout.aws / "services"
+    rig.site_running = False
+    services = site.layout_of(rig.environment).aws / "services"
     services.mkdir(parents=True)
     for value in (1, 2):
         statefiles.write(services, "ssm", statefiles.document(b"%d" % value, {}))
@@ -50,12 +52,12 @@ def test_sound_data(project: Rig, run: Run) -> None:
     assert "are sound" in out
     code, out, _ = run("--state", "--json")
     found: dict[str, Any] = json.loads(out)
-    assert (code, found["sound"], found["damage"], found["copy"], found["engine"]) == (0, True, [], None, "process")
+    assert (code, found["sound"], found["damage"], found["copies"], found["engine"]) == (0, True, [], [], "process")
     assert len(found["looked_at"]) == 3
 
 
 def test_damage_is_told_and_repaired_only_when_asked(project: Rig, run: Run) -> None:
-    path = project.layout.aws / "services/ssm.json"
+    path = site.layout_of(project.environment).aws / "services/ssm.json"
     path.write_bytes(b"{")
     code, out, _ = run("--state", "--json")
     (damage,) = json.loads(out)["damage"]
@@ -69,7 +71,7 @@ def test_damage_is_told_and_repaired_only_when_asked(project: Rig, run: Run) -> 
     code, out, _ = run("--state", "--repair", "--json")
     found = json.loads(out)
     assert (code, found["sound"], len(found["repaired"])) == (0, True, 1)
-    assert (Path(found["copy"]) / "aws/services/ssm.json").read_bytes() == b"{"
+    assert (Path(found["copies"][0]) / "aws/services/ssm.json").read_bytes() == b"{"
     assert json.loads(path.read_bytes())["payload"] == 1
     assert run("--state", "--repair")[0] == 0, "nothing is left to do"
 

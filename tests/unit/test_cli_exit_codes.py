@@ -119,6 +119,19 @@ def test_down(command_line: CommandLine) -> None:
     assert "the worker does not stop" in done.err
 
 
+def test_down_can_leave_the_site(command_line: CommandLine) -> None:
+    assert command_line("down", "--keep-site").code == 0
+    assert command_line.engine.asked[-1] == ("down", (100, "keep_site"))
+
+
+def test_another_environment_is_named_before_or_after_the_command(command_line: CommandLine) -> None:
+    for words in (("--name", "b", "up"), ("up", "--name", "b"), ("--name", "c", "up", "--name", "b")):
+        done = command_line(*words)
+        assert done.code == 0 and "b: Airflow" in done.err
+    done = command_line("up", "--name", "1b")
+    assert done.code == 2 and "--name" in done.err
+
+
 def test_restart(command_line: CommandLine) -> None:
     assert command_line("restart").code == 0
     assert [words for name, words in command_line.engine.asked if name == "restart"] == [

@@ -19,7 +19,7 @@ from mwaa_local.engines import ports
 from mwaa_local.engines.plan import Component, Plan
 from mwaa_local.engines.ports import Wish
 from mwaa_local.engines.process import engine as process
-from mwaa_local.engines.process import keeper_client
+from mwaa_local.engines.process import keeper_client, site
 from mwaa_local.engines.process import plan as process_plan
 from mwaa_local.engines.process.engine import ProcessEngine
 from mwaa_local.engines.process.lost_ports import Lost, LostPortError, Watch
@@ -107,12 +107,17 @@ class Starts:
         self._waits = waits
         monkeypatch.setattr(keeper_client, "runs", lambda _layout: False)
         monkeypatch.setattr(keeper_client, "report", lambda _layout: {"components": {}})
-        monkeypatch.setattr(keeper_client, "start", lambda *_: self.keeper.append("start"))
-        monkeypatch.setattr(keeper_client, "reload", lambda *_: self.keeper.append("reload"))
+        monkeypatch.setattr(keeper_client, "start", lambda layout, _host: self._say(layout, "start"))
+        monkeypatch.setattr(keeper_client, "reload", lambda layout: self._say(layout, "reload"))
         monkeypatch.setattr(process, "until_healthy", self._wait)
+        monkeypatch.setattr(site, "until_healthy", lambda *_, **__: {})
         monkeypatch.setattr(self.engine, "_base_set", lambda *_: folder)
         monkeypatch.setattr(process.postgres, "describe", lambda _home: SimpleNamespace())
         monkeypatch.setattr(process_plan, "build", self._build)
+
+    def _say(self, layout: Any, word: str) -> None:
+        if layout.state.name != "_site":
+            self.keeper.append(word)
 
     def _build(self, parts: process_plan.Parts) -> Plan:
         self.ports.append(parts.ports["web"])

@@ -41,7 +41,8 @@ def test_the_first_up_starts_a_keeper_and_waits_for_every_component(rig: Rig) ->
     assert {"plan", "keeper", "scheduler"} <= result.seconds.keys()
     assert result.addresses.airflow_version == "3.2.1"
     assert result.addresses.web == f"http://127.0.0.1:{rig.plan.facts['ports']['web']}"
-    assert result.addresses.aws == f"http://127.0.0.1:{rig.plan.facts['ports']['aws']}"
+    assert result.addresses.aws == rig.plan.facts["aws"] == rig.site_plan.facts["aws"] == "http://127.0.0.1:4566"
+    assert rig.site_calls == ["start", ("wait", "aws")]
     assert "a note of the set" in result.warnings
     assert rig.layout.secrets.exists()
     assert (rig.layout.state.parent / ".gitignore").read_text().endswith("*\n")
@@ -230,7 +231,7 @@ def test_the_ports_of_what_runs_are_its_own_and_those_of_a_stranger_are_not(
     rig.up()
     before = dict(rig.plan.facts["ports"])
     monkeypatch.setattr(ports, "is_free", lambda port: port not in before.values())
-    strangers = {before["guardian"]: (1, "nc -l"), before["aws"]: (os.getpid(), "ours")}
+    strangers = {before["guardian"]: (1, "nc -l"), before["worker-logs"]: (os.getpid(), "ours")}
     monkeypatch.setattr(processes, "listener", lambda port: strangers.get(port))
     monkeypatch.setattr(processes, "marked", lambda _prefix: {os.getpid()})
     rig.components = {"webserver": {"state": "healthy"}, "postgres": {"state": "starting"}}

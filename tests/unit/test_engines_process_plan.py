@@ -15,11 +15,12 @@ from mwaa_local.engines.layout import Layout
 from mwaa_local.engines.names import AIRFLOW, bucket_name, kind
 from mwaa_local.engines.plan import Plan
 from mwaa_local.engines.process import plan as process_plan
-from mwaa_local.engines.process import postgres
+from mwaa_local.engines.process import postgres, site
 from mwaa_local.engines.process.plan import Parts
 from mwaa_local.model.cache import cache_folder
 
 SECRETS = model.Secrets(fernet_key="f" * 44, web_secret="web-secret", database_password="database-secret")
+AWS = "http://127.0.0.1:4566"
 HOST = {"PATH": "/bin", "HOME": "/home/me", "AWS_ACCESS_KEY_ID": "AKIAREAL", "AWS_PROFILE": "work", "HTTPS_PROXY": "p"}
 
 
@@ -35,6 +36,7 @@ def parts(folder: Path, yaml: str = "", **more: Any) -> Parts:
         "base_set": Path("/base"),
         "secrets": SECRETS,
         "ports": ports,
+        "aws": AWS,
         "digests": {},
         "host": HOST,
         "nonces": {},
@@ -120,20 +122,10 @@ def test_the_cache_is_where_the_user_says() -> None:
     assert cache_folder({"HOME": "/h"}) == Path("/h/.cache/mwaa-local")
 
 
-def test_the_aws_endpoint_is_told_what_it_may_pretend(tmp_path: Path) -> None:
-    plain = build(tmp_path / "plain").component("aws").argv  # type: ignore[union-attr]
-    assert "--service" not in plain and "--containers" not in plain
-    asked = "Local: {AwsServices: [eks, ec2], AwsContainers: true}\n"
-    words = build(tmp_path / "asked", asked).component("aws").argv  # type: ignore[union-attr]
-    assert " ".join(words).endswith(
-        "--service eks --service ec2 --containers --state " + " ".join(words).split("--state ")[1]
-    )
-
-
 # By hand: who needs whom, who is asked how, who ends when and may take how long, whose start waits for a core.
 TABLE = {
     "postgres": ("service", (), "postgres", 50, 30.0, 0),
-    "aws": ("service", (), "aws", 40, 20.0, 0),
+    "aws": ("outside", (), "aws", 40, 10.0, 0),
     "migrate-db": ("job", ("postgres",), "none", 0, 60.0, 0),
     "webserver": ("service", ("postgres", "migrate-db"), "runtime", 20, 120.0, 1),
     "worker": ("service", ("postgres", "migrate-db"), "runtime", 10, 120.0, 2),
@@ -165,7 +157,7 @@ def test_the_words_and_probes_of_each_component(tmp_path: Path) -> None:
     loopback = "--host 127.0.0.1 --port"
     assert words == {
         "postgres": "",
-        "aws": f"mwaa_local.aws.server {loopback} {port['aws']} --state {state}/aws --region eu-west-1 --die-with-parent",
+        "aws": "",
         "migrate-db": "mwaa_local.runtime migrate-db",
         "webserver": "mwaa_local.runtime webserver",
         "scheduler": "mwaa_local.runtime scheduler",
@@ -177,7 +169,7 @@ def test_the_words_and_probes_of_each_component(tmp_path: Path) -> None:
     assert probes["postgres"] == {"kind": "postgres", **database}
     assert probes["guardian"]["url"] == f"http://127.0.0.1:{port['guardian']}/health"
     assert probes["worker"]["run_dir"] == made.component("worker").run_dir == f"{state}/run/worker"  # type: ignore[union-attr]
-    assert probes["aws"]["url"] == f"http://127.0.0.1:{port['aws']}"
+    assert probes["aws"]["url"] == AWS
     assert probes["aws"]["region"] == "eu-west-1"
     assert probes["aws"]["provision"]["queue"] == f"airflow-celery-{given.environment.id}"
     assert probes["aws"]["provision"]["bucket"] == made.facts["bucket"]
@@ -187,9 +179,9 @@ def test_the_words_and_probes_of_each_component(tmp_path: Path) -> None:
     assert folders == dict.fromkeys(("migrate-db", "webserver", "scheduler", "worker"), str(state))
 
 
-def test_the_control_plane_is_told_where_everything_is(tmp_path: Path) -> None:
+def test_the_guardian_is_told_where_everything_is(tmp_path: Path) -> None:
     given = parts(tmp_path, "Name: e\nLocal: {Region: eu-west-1}\n")
-    aws = f"http://127.0.0.1:{given.ports['aws']}"
+    aws = AWS
     guardian = process_plan.build(given).component("guardian")
     assert guardian is not None
     assert dict(guardian.env) == {
@@ -206,7 +198,7 @@ def test_a_component_is_told_where_everything_is(tmp_path: Path) -> None:
     made = process_plan.build(given)
     env = dict(made.component("worker").env)  # type: ignore[union-attr]
     port, state = given.ports, given.layout.state
-    web, aws = f"http://127.0.0.1:{port['web']}", f"http://127.0.0.1:{port['aws']}"
+    web, aws = f"http://127.0.0.1:{port['web']}", AWS
     by_hand = {
         "AIRFLOW_VERSION": "3.2.1", "AIRFLOW_ENV_NAME": "e", "AIRFLOW_ENV_ID": given.environment.id,
         "CUSTOMER_ACCOUNT_ID": "000000000000", "AWS_REGION": "eu-west-1", "AWS_DEFAULT_REGION": "eu-west-1",
@@ -255,11 +247,13 @@ def test_a_component_is_told_where_everything_is(tmp_path: Path) -> None:
 def test_the_ports_that_are_wanted_and_where_each_is_set(tmp_path: Path) -> None:
     plain = process_plan.wishes(parts(tmp_path, "MinWorkers: 2\nMaxWorkers: 2\n").environment)
     assert [(wish.name, wish.port, wish.explicit) for wish in plain] == [
-        ("web", 8080, False), ("aws", 4566, False), ("postgres", None, False), ("guardian", None, False),
+        ("web", 8080, False), ("postgres", None, False), ("guardian", None, False),
         ("triggerer-logs", None, False), ("worker-logs", None, False), ("worker-2-logs", None, False),
     ]  # fmt: skip
     yaml = "Local: {Ports: {Web: 1, Aws: 2, Postgres: 3}}\n"
-    asked = process_plan.wishes(parts(tmp_path, yaml).environment)[:3]
+    environment = parts(tmp_path, yaml).environment
+    web, postgres_ = process_plan.wishes(environment)[:2]
+    asked = [web, site.wish(environment), postgres_]
     assert [(wish.port, wish.explicit, wish.field) for wish in asked] == [
         (1, True, "Local.Ports.Web"), (2, True, "Local.Ports.Aws"), (3, True, "Local.Ports.Postgres"),
     ]  # fmt: skip
@@ -279,12 +273,11 @@ def test_of_the_users_variables_only_the_way_to_the_outside_passes(tmp_path: Pat
         "PYTHONPATH": "/x", "AWS_PROFILE": "work", "NO_PROXY": "",
     }  # fmt: skip
     base = {"PYTHONUNBUFFERED": "1", "SPT_NOENV": "1"}
-    assert process_plan.base_env(parts(tmp_path, host=host)) == {
+    assert process_plan.base_env(host, parts(tmp_path).environment) == {
         "PATH": "/bin", "LANG": "C", "HTTPS_PROXY": "p", "MWAA_CONSTRAINTS_DIR": "/c", **base,
     }  # fmt: skip
-    found = process_plan.base_env(
-        parts(tmp_path, "Local: {Aws: dev}\n", host={"HOME": "/home/me", "AWS_CONFIG_FILE": "/a"})
-    )
+    dev = parts(tmp_path, "Local: {Aws: dev}\n").environment
+    found = process_plan.base_env({"HOME": "/home/me", "AWS_CONFIG_FILE": "/a"}, dev)
     assert found == {
         "AWS_PROFILE": "dev", "AWS_CONFIG_FILE": "/a", "AWS_SHARED_CREDENTIALS_FILE": "/home/me/.aws/credentials", **base,
     }  # fmt: skip

@@ -27,7 +27,7 @@ def _cluster(home: Path) -> None:
     data = home / "data"
     for name in ("global", "base", "pg_wal"):
         (data / name).mkdir(parents=True)
-    (data / "global/pg_control").write_bytes(b"guardian")
+    (data / "global/pg_control").write_bytes(b"control")
     (data / "PG_VERSION").write_text("16\n")
     (home / "made").touch()
     (home / "cluster.json").write_text(json.dumps({"data": str(data), "identity": "same", "programs": None}))
@@ -59,11 +59,19 @@ def layout(rig: Rig) -> Layout:
     """The state of an environment that was up and is down."""
     rig.up()
     _cluster(rig.layout.postgres("3"))
-    _endpoint(rig.layout.aws)
+    _endpoint(_site(rig.layout).aws)
     rig.up()
-    rig.running = False
-    assert soundness.check(rig.layout) == []
+    rig.running = rig.site_running = False
+    assert _check(rig.layout) == []
     return rig.layout
+
+
+def _site(own: Layout) -> Layout:
+    return Layout(own.state.parent / "_site")
+
+
+def _check(own: Layout) -> list[soundness.Finding]:
+    return [*soundness.check(own), *soundness.check(_site(own))]
 
 
 def _contents(folder: Path) -> dict[str, bytes]:
@@ -100,8 +108,12 @@ DAMAGES: dict[str, tuple[str, Callable[[Path], None], bool]] = {
         _member(database_password="0" * 32, web_secret="other", fernet_key="A" * 43 + "="),
         True,
     ),
-    "the journals gone": ("aws/journal", _gone, True),
-    "an unreadable journal": ("aws/journal/sqs.00000001.journal", lambda path: (path.unlink(), path.mkdir()), True),
+    "the journals gone": ("../_site/aws/journal", _gone, True),
+    "an unreadable journal": (
+        "../_site/aws/journal/sqs.00000001.journal",
+        lambda path: (path.unlink(), path.mkdir()),
+        True,
+    ),
     "the database's folder gone": ("postgres-3", _gone, False),
     "the database's data gone": ("postgres-3/data", _gone, False),
     "a file of the database gone": ("postgres-3/data/PG_VERSION", _gone, False),
@@ -110,10 +122,10 @@ DAMAGES: dict[str, tuple[str, Callable[[Path], None], bool]] = {
     "the database's description gone": ("postgres-3/cluster.json", _gone, True),
     "the database's description a list": ("postgres-3/cluster.json", lambda path: path.write_text("[]"), True),
     "the database's description of other types": ("postgres-3/cluster.json", _member(data=3), True),
-    "the endpoint's folder gone": ("aws", _gone, False),
-    "half a state file": ("aws/services/ssm.json", _half, True),
-    "a state file gone": ("aws/services/ssm.json", _gone, True),
-    "half a journal": ("aws/journal/sqs.00000001.journal", _half, True),
+    "the endpoint's folder gone": ("../_site/aws", _gone, False),
+    "half a state file": ("../_site/aws/services/ssm.json", _half, True),
+    "a state file gone": ("../_site/aws/services/ssm.json", _gone, True),
+    "half a journal": ("../_site/aws/journal/sqs.00000001.journal", _half, True),
     "the list of folders damaged": ("kept.json", lambda path: path.write_text("{}"), False),
 }
 
@@ -125,19 +137,20 @@ def test_damage_is_refused_by_name_and_nothing_is_changed_or_started(
     rig: Rig,
 ) -> None:
     where, harm, mendable = DAMAGES[kind]
-    path = layout.state / where
+    path = (layout.state / where).resolve()
     harm(path)
-    before = _contents(layout.state)
+    before = _contents(layout.state.parent)
     rig.calls.clear()
+    rig.site_calls.clear()
     with pytest.raises(MachineError) as caught:
         rig.up()
     assert caught.value.where.startswith(str(path)) or str(path).startswith(caught.value.where)
     assert str(path) in caught.value.why
     assert "reset" in caught.value.hint
     assert ("--repair" in caught.value.hint) is mendable
-    assert rig.calls == [], "nothing was started"
-    assert _contents(layout.state) == before
-    found = soundness.check(layout)
+    assert rig.calls == rig.site_calls == [], "nothing was started"
+    assert _contents(layout.state.parent) == before
+    found = _check(layout)
     assert {bool(one.repair) for one in found} == {mendable}
 
 
@@ -152,10 +165,12 @@ def test_what_can_be_mended_is_mended_after_a_copy(
     secrets = json.loads(layout.secrets.read_text())
     where, harm, _mendable = DAMAGES[kind]
     harm(layout.state / where)
-    harmed = _contents(layout.state)
-    done = soundness.repair(layout)
-    assert _contents(done.copy) == harmed, "as it was"
-    assert done.copy.parent == layout.state.parent
+    shared = _site(layout)
+    harmed = [_contents(one.state) for one in (layout, shared)]
+    done = soundness.repair_whole(layout, shared)
+    (copy,) = done.copies
+    assert _contents(copy) in harmed, "as it was"
+    assert copy.parent == layout.state.parent and soundness.is_copy(copy) and not soundness.is_copy(layout.state)
     assert done.left == ()
     assert done.done
     assert json.loads(layout.secrets.read_text()) == secrets, "the very same keys"
@@ -201,7 +216,7 @@ def test_a_running_environment_is_not_judged(layout: Layout, rig: Rig) -> None:
 
 
 def test_a_look_names_what_it_read(layout: Layout, tmp_path: Path) -> None:
-    looked = soundness.look(layout)
+    looked = soundness.look_whole(layout, _site(layout))
     assert looked.engine == "process"
     assert [line.partition(":")[0] for line in looked.looked_at] == ["keys", "database", "AWS endpoint"]
     assert "cloudwatch_logs, secretsmanager, sqs, ssm" in looked.looked_at[-1]
@@ -211,12 +226,37 @@ def test_a_look_names_what_it_read(layout: Layout, tmp_path: Path) -> None:
 
 def test_a_project_of_an_earlier_version_is_taken_over(layout: Layout, rig: Rig) -> None:
     """Without the notes that this version adds."""
+    _site(layout).aws.rename(layout.aws)
+    shutil.rmtree(_site(layout).state)
     for name in ("kept.json", "postgres-3/made", "postgres-3/airflow_version.json", "aws/services/manifest.json"):
         (layout.state / name).unlink(missing_ok=True)
     (layout.aws / "journal/sqs.seal").unlink()
     rig.up()
-    assert soundness.check(layout) == []
+    assert _check(layout) == []
     assert json.loads((layout.state / "kept.json").read_text()) == {"folders": ["postgres-3", "services"]}
+    assert json.loads((_site(layout).state / "kept.json").read_text()) == {"folders": ["services"]}
+    assert not layout.aws.exists()
+
+
+def test_damage_from_before_there_were_sites_is_refused_and_not_taken_over(layout: Layout, rig: Rig) -> None:
+    _site(layout).aws.rename(layout.aws)
+    shutil.rmtree(_site(layout).state)
+    _half(layout.aws / "services/ssm.json")
+    before = _contents(layout.state.parent)
+    with pytest.raises(MachineError, match="are damaged"):
+        rig.up()
+    assert _contents(layout.state.parent) == before
+    soundness.repair_whole(layout, _site(layout))
+    rig.up()
+    assert _site(layout).aws.is_dir()
+
+
+def test_a_site_that_runs_for_another_environment_is_passed_over(layout: Layout, rig: Rig) -> None:
+    rig.site_running = True
+    _half(_site(layout).aws / "services/ssm.json")
+    looked = soundness.look_whole(layout, _site(layout))
+    assert looked.findings == () and "runs for another environment" in looked.passed_over[-1]
+    assert soundness.repair_whole(layout, _site(layout)) == soundness.Repaired((), (), ())
 
 
 DOCUMENTS = [

@@ -6,6 +6,7 @@ Everything is explicit: endpoint, region and credentials come from the caller, n
 
 from __future__ import annotations
 
+import contextlib
 import http.client
 import json
 import time
@@ -218,6 +219,30 @@ def provision(
     finally:
         provisioner.close()
     return Provisioned(url, tuple(created), time.monotonic() - begun)
+
+
+def remove(
+    endpoint: str, region: str, *, queue: str = "", bucket: str = "", log_groups: Iterable[str] = (), **_: Any
+) -> None:
+    """Take away what :func:`provision` made, with everything in it; what is not there is passed over.
+
+    Raises:
+        botocore.exceptions.ClientError: The endpoint refuses.
+    """
+    sqs, s3, logs = (client(service, endpoint, region) for service in ("sqs", "s3", "logs"))
+    if queue:
+        with contextlib.suppress(sqs.exceptions.QueueDoesNotExist):
+            sqs.delete_queue(QueueUrl=sqs.get_queue_url(QueueName=queue)["QueueUrl"])
+    for name in log_groups:
+        with contextlib.suppress(logs.exceptions.ResourceNotFoundException):
+            logs.delete_log_group(logGroupName=name)
+    if bucket and bucket in {one["Name"] for one in s3.list_buckets()["Buckets"]}:
+        for page in s3.get_paginator("list_object_versions").paginate(Bucket=bucket):
+            found = [*page.get("Versions", ()), *page.get("DeleteMarkers", ())]
+            if found:
+                rows = [{"Key": item["Key"], "VersionId": item["VersionId"]} for item in found]
+                s3.delete_objects(Bucket=bucket, Delete={"Objects": rows, "Quiet": True})
+        s3.delete_bucket(Bucket=bucket)
 
 
 def client(

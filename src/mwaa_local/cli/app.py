@@ -67,6 +67,9 @@ def _version(wanted: bool) -> None:
 def shared(
     context: typer.Context,
     project: Annotated[Path, typer.Option(help="Folder with mwaa.yaml and the workflow files.")] = Path(),
+    name: Annotated[
+        str | None, typer.Option(help="Another environment of the project; beats Name in mwaa.yaml.")
+    ] = None,
     engine: Annotated[str | None, typer.Option(help="auto, docker or process; beats mwaa.yaml.")] = None,
     debug: Annotated[bool, typer.Option("--debug", help="Show tracebacks.")] = False,
     version: Annotated[
@@ -77,7 +80,7 @@ def shared(
     del version  # already acted on
     if debug:
         output.show_tracebacks()
-    context.obj = Settings(project=project, flags={"Local.Engine": engine}, variables=dict(os.environ))
+    context.obj = Settings(project=project, flags={"Local.Engine": engine, "Name": name}, variables=dict(os.environ))
 
 
 for _group in (lifecycle, inspect, config, inside, smoke, validate, package, doctor):

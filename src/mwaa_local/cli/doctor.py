@@ -77,17 +77,18 @@ def doctor(
 def _state(chosen: Settings, *, json: bool, repair: bool) -> int:
     """Say what is damaged, and mend it if asked to; the exit code."""
     from mwaa_local.engines.layout import Layout
-    from mwaa_local.engines.process import soundness
+    from mwaa_local.engines.process import site, soundness
 
     environment = chosen.environment()
-    layout = Layout(environment.state)
-    found = soundness.look(layout)
+    layouts = Layout(environment.state), site.layout_of(environment)
+    found = soundness.look_whole(*layouts)
     looked, left = list(found.looked_at), [_damage(one) for one in found.findings]
     done: list[str] = []
-    copy: str | None = None
+    copies: list[str] = []
     if repair and any(one.repair for one in found.findings):
-        mended = soundness.repair(layout)
-        copy, done, left = str(mended.copy), list(mended.done), [_damage(one) for one in mended.left]
+        mended = soundness.repair_whole(*layouts)
+        copies, done = list(map(str, mended.copies)), list(mended.done)
+        left = [_damage(one) for one in mended.left]
     if found.engine == "docker":
         from mwaa_local.engines.docker.engine import DockerEngine
 
@@ -95,7 +96,7 @@ def _state(chosen: Settings, *, json: bool, repair: bool) -> int:
         way = soundness.ENDPOINT_REPAIR
         left += [{**one, "repair": way} for one in volume.get("damage", ())]
         done += volume.get("repaired", ())
-        copy = volume.get("copy") or copy
+        copies += [volume["copy"]] if volume.get("copy") else []
         looked += [f"AWS endpoint: its volume ({', '.join(volume['kept']) or 'nothing yet'})"] if volume else []
     if json:
         output.emit_json(
@@ -107,7 +108,7 @@ def _state(chosen: Settings, *, json: bool, repair: bool) -> int:
                 "not_looked_at": list(found.passed_over),
                 "damage": left,
                 "repaired": done,
-                "copy": copy,
+                "copies": copies,
             }
         )
         return 1 if left else 0
@@ -115,7 +116,7 @@ def _state(chosen: Settings, *, json: bool, repair: bool) -> int:
         output.out.print(f"[green]✓[/] {escape(line)}")
     for line in found.passed_over:
         output.out.print(f"[yellow]![/] {escape(line)}")
-    if copy is not None:
+    for copy in copies:
         output.out.print(f"a copy of everything as it was: {copy}", markup=False)
     for line in done:
         output.out.print(f"[green]mended[/] {escape(line)}")

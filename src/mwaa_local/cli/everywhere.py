@@ -32,13 +32,22 @@ def _engine(chosen: Settings, value: str) -> Settings:
     return replace(chosen, flags={**chosen.flags, "Local.Engine": value})
 
 
+def _name(chosen: Settings, value: str) -> Settings:
+    return replace(chosen, flags={**chosen.flags, "Name": value})
+
+
 def _debug(chosen: Settings, _value: bool) -> Settings:
     output.show_tracebacks()
     return chosen
 
 
 # Name of a shared option's parameter to what it changes.
-CHANGES: dict[str, Callable[[Settings, Any], Settings]] = {"project": _project, "engine": _engine, "debug": _debug}
+CHANGES: dict[str, Callable[[Settings, Any], Settings]] = {
+    "project": _project,
+    "name": _name,
+    "engine": _engine,
+    "debug": _debug,
+}
 
 
 def spread(group: TyperGroup) -> TyperGroup:

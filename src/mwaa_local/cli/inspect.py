@@ -94,11 +94,14 @@ def _table(environment: Environment, engine: Engine, components: list[ComponentS
     table = Table(title=title, title_justify="left", box=None, pad_edge=False, header_style="bold")
     for column in ("component", "state", "uptime", "memory", "restarts", "pid", "detail"):
         table.add_column(column, overflow="fold")
-    for component in components:
+    shared = [component for component in components if component.site]
+    for component in [*(one for one in components if not one.site), *shared]:
+        if shared and component is shared[0]:
+            table.add_section()
         color = _COLORS.get(component.state, "red")
         uptime = time.time() - component.started_at if component.started_at else None
         table.add_row(
-            component.name,
+            f"{component.name} (site)" if component.site else component.name,
             f"[{color}]{component.state}[/]",
             output.human_seconds(uptime),
             output.human_bytes(component.memory_bytes),

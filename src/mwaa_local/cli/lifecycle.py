@@ -76,6 +76,7 @@ def component_document(component: ComponentState) -> dict[str, Any]:
     """One component for ``--json`` readers."""
     return {
         "name": component.name,
+        "level": "site" if component.site else "environment",
         "state": component.state,
         "pid": component.pid,
         "started_at": component.started_at,
@@ -131,13 +132,16 @@ def _show(environment: Environment, engine: Engine, result: UpResult, seconds: f
 def down(
     context: typer.Context,
     timeout: Annotated[float, typer.Option(help="Seconds running tasks get to finish.")] = 100.0,
+    keep_site: Annotated[
+        bool, typer.Option("--keep-site", help="Leave the AWS endpoint running, which stops with its last environment.")
+    ] = False,
 ) -> None:
     """Stop the environment and keep its data."""
     chosen = settings(context)
     environment = chosen.environment()
     engine = chosen.choose(environment).engine
     with output.StepProgress().step(f"stopping {environment.name}"):
-        engine.down(timeout_s=timeout)
+        engine.down(timeout_s=timeout, keep_site=keep_site)
 
 
 def restart(

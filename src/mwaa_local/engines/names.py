@@ -9,6 +9,8 @@ AIRFLOW = AIRFLOW_COMPONENTS
 # What each of Airflow's components needs beside it, and what brings the database to its schema.
 NEIGHBOURS = ("postgres", "aws", "guardian")
 JOBS = ("migrate-db",)
+# The folder beside those of the environments, where a site keeps what they share; no environment can have that name.
+SITE = "_site"
 # As people are shown them.
 ORDER = ("postgres", "aws", "migrate-db", "webserver", "scheduler", "worker", "guardian")
 

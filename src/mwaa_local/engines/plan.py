@@ -10,14 +10,15 @@ import hashlib
 import json
 import signal
 from collections.abc import Mapping
-from dataclasses import asdict, dataclass, field
+from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
 from mwaa_local.errors import EngineError
 from mwaa_local.ground import atomic
 
-FORMAT = 1
+# 1 had the AWS endpoint among the components of each environment; its ports are still read.
+FORMAT = 2
 # Carry an address or a port that the engine chose: for people they are one thing.
 _PORTS = frozenset(
     {
@@ -48,7 +49,7 @@ class Component:
         argv: Words of the command.
         env: Its own variables, added to the plan's base.
         cwd: Working directory.
-        kind: ``service`` runs for ever, ``job`` ends once with 0.
+        kind: ``service`` runs for ever, ``job`` ends once with 0, ``outside`` is kept by another and only asked.
         needs: Names that must be healthy (a job: done) before it starts.
         probe: How to ask it; a ``kind`` and that kind's settings (see ``probes``).
         skip: For a job: a probe that says it need not run.
@@ -98,12 +99,14 @@ class Plan:
         base_env: Variables every component gets; not part of any digest.
         components: In the order in which they are started.
         facts: What ``up`` must remember between calls: version, ports, addresses.
+        format: Of the file; a keeper that was given another one is replaced.
     """
 
     tool: str
     base_env: Mapping[str, str]
     components: tuple[Component, ...]
     facts: Mapping[str, Any] = field(default_factory=dict)
+    format: int = FORMAT
 
     @property
     def generation(self) -> str:
@@ -118,8 +121,16 @@ class Plan:
     def write(self, path: Path) -> None:
         """Replace the plan file (mode 0600: it holds the environment's secrets)."""
         value = asdict(self)
-        value.update(format=FORMAT, generation=self.generation)
+        value.update(generation=self.generation)
         atomic.write_json(path, value)
+
+
+def wished_again(made: Plan, component: str) -> Plan:
+    """The plan with one component that shall run anew."""
+    wished = tuple(
+        replace(item, nonce=item.nonce + 1) if item.name == component else item for item in made.components
+    )  # fmt: skip
+    return replace(made, components=wished)
 
 
 def read(path: Path) -> Plan | None:
@@ -137,7 +148,7 @@ def read(path: Path) -> Plan | None:
                 hint="remove the file and run `make up` again",
             )
         return None
-    if value.pop("format", None) != FORMAT:
+    if value.get("format") not in (1, FORMAT):
         return None
     value.pop("generation", None)
     try:

@@ -29,6 +29,7 @@ class ComponentState:
         memory_bytes: Proportional set size of its whole process tree; ``None`` when it cannot be read.
         detail: One line for people: why it is not healthy, or its last exit.
         status: The runtime's ``status.json``; ``None`` for parts that have none.
+        site: Whether it belongs to the site, and so to all environments of the project.
     """
 
     name: str
@@ -39,6 +40,7 @@ class ComponentState:
     memory_bytes: int | None = None
     detail: str = ""
     status: Mapping[str, Any] | None = None
+    site: bool = False
 
 
 @dataclass(frozen=True)
@@ -107,8 +109,8 @@ class Engine(Protocol):
     def up(self, environment: Environment, progress: Progress, *, timeout_s: float) -> UpResult:
         """Start the environment, or apply only what changed, and wait until every component is healthy."""
 
-    def down(self, *, timeout_s: float) -> None:
-        """Stop every component and keep the data."""
+    def down(self, *, timeout_s: float, keep_site: bool = False) -> None:
+        """Stop every component and keep the data; the site stops with its last environment, unless it is to be kept."""
 
     def reset(self) -> None:
         """Stop every component and wipe the data."""

@@ -309,7 +309,7 @@ class DockerEngine:
 
     # -- down ----------------------------------------------------------------------------------------------------------
 
-    def down(self, *, timeout_s: float) -> None:
+    def down(self, *, timeout_s: float, keep_site: bool = False) -> None:
         """Stop everything and keep the data; running tasks get ``timeout_s`` seconds."""
         with self._changing():
             self._stop(docker_state.look(self._docker, self._project), timeout_s=timeout_s)

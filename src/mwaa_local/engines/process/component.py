@@ -180,6 +180,9 @@ class Kept:
 
     async def _once(self) -> bool:
         """From waiting to the end of one process; whether that was all."""
+        if self.plan.kind == "outside":
+            await self._look()
+            return True
         await self._needs()
         if await self._need_not_run():
             return True
@@ -277,23 +280,35 @@ class Kept:
                 said = await self._ask(memory)
                 if exited.done() or self._stopping:
                     break  # what it answers while it ends is no news of its health
-                if not said:
-                    failures = 0
-                    self.healthy_at = self.healthy_at or time.time()
-                    self._give_back()
-                    self._set("healthy", "")
-                elif self.healthy_at is None:
-                    self._set(self.state, said)
-                else:
-                    failures += 1
-                    if failures >= FAILURES_TO_UNHEALTHY:
-                        self._set("unhealthy", said)
+                failures = self._judge(said, failures)
             slow = self.plan.kind == "job" or (self.state == "healthy" and not failures)
             await asyncio.wait([exited], timeout=PROBE_SLOW if slow else PROBE_FAST if not failures else PROBE_AGAIN)
         code = await exited
         if not self._stopping:
             self._ended(code)
         return code
+
+    async def _look(self) -> None:
+        """Ask something that another keeper keeps, for as long as it is needed."""
+        memory, failures = probes.Memory(0, time.time()), 0
+        while not self._stopping:
+            failures = self._judge(await self._ask(memory), failures)
+            healthy = self.state == "healthy" and not failures
+            await asyncio.sleep(PROBE_SLOW if healthy else PROBE_AGAIN if failures else PROBE_FAST)
+
+    def _judge(self, said: str, failures: int) -> int:
+        """Take an answer of its probe; returns how many in a row were bad since it was well."""
+        if not said:
+            self.healthy_at = self.healthy_at or time.time()
+            self._give_back()
+            self._set("healthy", "")
+            return 0
+        if self.healthy_at is None:
+            self._set(self.state, said)
+            return 0
+        if failures + 1 >= FAILURES_TO_UNHEALTHY:
+            self._set("unhealthy", said)
+        return failures + 1
 
     async def _ask(self, memory: probes.Memory) -> str:
         if self.plan.probe.get("kind", "none") in probes.QUICK:

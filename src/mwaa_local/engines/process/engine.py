@@ -19,16 +19,17 @@ from mwaa_local.engines.databases import SWITCH_SECONDS, Databases, major, switc
 from mwaa_local.engines.layout import Layout
 from mwaa_local.engines.names import AIRFLOW, kind
 from mwaa_local.engines.plan import Plan
-from mwaa_local.engines.process import keeper_client, postgres, soundness, template
+from mwaa_local.engines.process import keeper_client, lost_ports, postgres, site, soundness, template
 from mwaa_local.engines.process import plan as process_plan
 from mwaa_local.engines.process import view as process_view
 from mwaa_local.engines.process.lost_ports import Lost, LostPortError, Watch
 from mwaa_local.engines.process.plan import Parts
+from mwaa_local.engines.process.site import Site
 from mwaa_local.engines.process.waiting import until_healthy
 from mwaa_local.engines.protocol import Addresses, ComponentState, Progress, UpResult
 from mwaa_local.engines.verdicts import crashes, verdicts, warnings
 from mwaa_local.errors import EngineError, MachineError, MwaaLocalError
-from mwaa_local.ground import atomic, locks, processes
+from mwaa_local.ground import atomic, locks
 from mwaa_local.model import Environment
 from mwaa_local.model import secrets as keys
 from mwaa_local.model.cache import cache_folder
@@ -57,6 +58,8 @@ class ProcessEngine:
         self._layout = Layout(environment.state)
         self._databases = Databases(environment.state)
         self._cache = cache_folder(variables)
+        self._registry = ports.Registry(self._cache / "ports.json")
+        self._site = Site(environment, self._host, self._registry)
         self._base: tuple[str, Path, tuple[str, ...]] | None = None
 
     # -- up ------------------------------------------------------------------------------------------------------------
@@ -100,6 +103,7 @@ class ProcessEngine:
             before = self._plan()
             if not keeper_client.runs(self._layout):
                 soundness.refuse_damage(self._layout)
+                self._site.refuse_damage()
                 soundness.note_kept(self._layout)
             healed = self._databases.heal(version_of(before))
             self._databases.refuse_older(environment)
@@ -107,8 +111,10 @@ class ProcessEngine:
             notes = [*healed, *notes]
             latest, lost = before, None
             for choice in range(1, _PORT_CHOICES + 1):
+                begun = self._site.begin(process_plan.base_env(self._host, environment), lost)
+                notes += begun.notes
                 with _timed(seconds, "plan"):
-                    parts, more = self._parts(environment, progress, latest, seconds, lost)
+                    parts, more = self._parts(environment, progress, latest, seconds, lost, begun.aws)
                     notes += more
                     made = process_plan.build(parts)
                 made.write(self._layout.plan)
@@ -118,10 +124,12 @@ class ProcessEngine:
                         keeper_client.reload(self._layout)
                     else:
                         keeper_client.start(self._layout, self._host)
-                lost = self._wait(made, parts.ports, progress, seconds, timeout_s)
+                # The environment's components begin meanwhile; what needs the endpoint waits for it.
+                lost = self._site.settle(begun, progress, timeout_s=timeout_s)
+                lost = lost or self._wait(made, parts.ports, progress, seconds, timeout_s)
                 if lost is None:
                     break
-                wishes = process_plan.wishes(environment)
+                wishes = [*process_plan.wishes(environment), site.wish(environment)]
                 if choice == _PORT_CHOICES or any(wish.explicit and wish.name == lost.name for wish in wishes):
                     raise lost.error(wishes)
                 notes.append(lost.note())
@@ -198,7 +206,7 @@ class ProcessEngine:
             shutil.rmtree(self._layout.homes, ignore_errors=True)
         if not keeper_client.runs(self._layout):
             return False, []
-        if before is not None and before.tool == mwaa_local.__version__:
+        if before is not None and before.tool == mwaa_local.__version__ and before.format == plan.FORMAT:
             return True, []
         keeper_client.stop(self._layout, timeout_s=60.0)
         return False, [f"mwaa-local {mwaa_local.__version__} took over: restarted everything"]
@@ -210,6 +218,7 @@ class ProcessEngine:
         before: Plan | None,
         seconds: dict[str, float],
         lost: Lost | None,
+        aws: str,
     ) -> tuple[Parts, list[str]]:
         base_set = self._base_set(environment, progress)
         home = self._database(environment)
@@ -222,6 +231,7 @@ class ProcessEngine:
             base_set=base_set,
             secrets=secrets,
             ports=chosen,
+            aws=aws,
             digests=workflow.workflow_digests(environment, self._layout.digests),
             host=self._host,
             nonces={item.name: item.nonce for item in before.components} if before else {},
@@ -237,9 +247,9 @@ class ProcessEngine:
     def _ports(
         self, environment: Environment, before: Plan | None, lost: Lost | None
     ) -> tuple[dict[str, int], list[str]]:
-        registry = ports.Registry(self._cache / "ports.json")
+        registry = self._registry
         known: dict[str, int] = dict(before.facts.get("ports", {})) if before else {}
-        own = self._own_ports(known) - ({lost.port} if lost else set())
+        own = lost_ports.own(self._layout, known) - ({lost.port} if lost else set())
         with locks.lock(registry.lock(), seconds=30.0, busy="another environment is choosing its ports"):
             chosen, notes = ports.choose(
                 process_plan.wishes(environment), before=known, own=own, reserved=registry.others(self._layout.state)
@@ -247,20 +257,6 @@ class ProcessEngine:
             registry.promise(self._layout.state, chosen.values())
         moved = {name for name, port in chosen.items() if known.get(name) != port}
         return chosen, [note for note in notes if note.partition(" ")[0] in moved]
-
-    def _own_ports(self, known: Mapping[str, int]) -> set[int]:
-        """Ports that our own components hold; one that a stranger took meanwhile is not among them."""
-        if not keeper_client.runs(self._layout):
-            return set()
-        states = keeper_client.report(self._layout)["components"]
-        holders = {"web": "webserver"}
-        sure = {name for name in known if states.get(holders.get(name, name), {}).get("state") == "healthy"}
-        unsure = {name for name in known.keys() - sure if not ports.is_free(known[name])}
-        if unsure:
-            ours = processes.marked(f"{self._layout.state}|")
-            found = {name: processes.listener(known[name]) for name in unsure}
-            sure |= {name for name, holder in found.items() if holder is None or holder[0] in ours}
-        return {known[name] for name in sure}
 
     def _base_set(self, environment: Environment, progress: Progress) -> Path:
         """The version's packages; found in milliseconds, or installed once for all environments of this machine."""
@@ -284,7 +280,7 @@ class ProcessEngine:
 
         def migrate(port: int, password: str) -> tuple[list[str], Mapping[str, str], str]:
             wiring = parts.wiring("migrate-db", port=port, password=password)
-            variables = {**process_plan.base_env(parts), **parts.variables("migrate-db", wiring)}
+            variables = {**process_plan.base_env(self._host, environment), **parts.variables("migrate-db", wiring)}
             return process_plan.migrate_words(), variables, str(self._layout.state)
 
         options = process_plan.migration_options(environment)
@@ -306,12 +302,17 @@ class ProcessEngine:
 
     # -- down ----------------------------------------------------------------------------------------------------------
 
-    def down(self, *, timeout_s: float) -> None:
-        """Stop everything and keep the data; running tasks get ``timeout_s`` seconds."""
+    def down(self, *, timeout_s: float, keep_site: bool = False) -> None:
+        """Stop everything and keep the data; running tasks get ``timeout_s`` seconds.
+
+        The site stops with its last environment, unless ``keep_site``.
+        """
         if not self._layout.state.exists():
             return
         with locks.lock(self._layout.up_lock, seconds=_LOCK_SECONDS, busy=_BUSY):
             keeper_client.stop(self._layout, timeout_s=timeout_s)
+            if not keep_site:
+                self._site.release()
 
     def reset(self) -> None:
         """Stop everything at once and wipe the data.
@@ -325,6 +326,8 @@ class ProcessEngine:
             keeper_client.kill(self._layout)
             for home in self._layout.state.glob(self._layout.postgres("*").name):
                 postgres.destroy(home)
+            base_env = process_plan.base_env(self._host, self._environment)
+            self._site.forget(base_env, process_plan.resources(self._environment))
             owner.wipe(self._layout, self.name)
 
     def restart(self, component: str, progress: Progress) -> None:
@@ -337,13 +340,14 @@ class ProcessEngine:
             before = self._plan()
             if before is None or not keeper_client.runs(self._layout):
                 raise EngineError("the environment does not run", where=str(self._layout.state), hint="make up")
-            if before.component(component) is None:
+            item = before.component(component)
+            if item is None:
                 known = ", ".join(item.name for item in before.components)
                 raise EngineError(f"no component {component!r}", why=f"components: {known}", hint="name one of them")
-            wished = tuple(
-                replace(item, nonce=item.nonce + 1) if item.name == component else item for item in before.components
-            )
-            made = replace(before, components=wished)
+            if item.kind == "outside":
+                self._site.restart(component, progress)
+                return
+            made = plan.wished_again(before, component)
             made.write(self._layout.plan)
             keeper_client.reload(self._layout)
             until_healthy(self._layout, made.generation, [component], progress, timeout_s=300.0)
@@ -351,8 +355,13 @@ class ProcessEngine:
     # -- looking -------------------------------------------------------------------------------------------------------
 
     def components(self) -> list[ComponentState]:
-        """State of every component."""
-        return process_view.states(self._layout, self._plan())
+        """State of every component, the site's included."""
+        own = process_view.states(self._layout, self._plan())
+        if not own:
+            return []
+        shared = process_view.states(self._site.layout, self._site.plan(), site=True)
+        asked = keeper_client.report(self._layout)["components"]
+        return process_view.with_site(own, shared, asked)
 
     def addresses(self) -> Addresses | None:
         """Where the environment answers; ``None`` when it does not run."""
@@ -373,7 +382,12 @@ class ProcessEngine:
         Raises:
             EngineError: There is no such component.
         """
-        return process_view.lines(self._layout, self._plan(), component, follow=follow, lines=lines)
+        made, shared = self._plan(), self._site.plan()
+        if made is not None and shared is not None and component == process_view.SITE_KEEPER:
+            return process_view.lines(self._site.layout, shared, process_view.KEEPER, follow=follow, lines=lines)
+        if made is not None and shared is not None and shared.component(component) is not None:
+            return process_view.lines(self._site.layout, shared, component, follow=follow, lines=lines)
+        return process_view.lines(self._layout, made, component, follow=follow, lines=lines)
 
     def run(
         self, component: str, argv: Sequence[str], *, interactive: bool, stdin: IO[bytes] | Path | None = None

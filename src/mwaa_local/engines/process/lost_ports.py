@@ -8,7 +8,10 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from mwaa_local.engines.ports import Wish, is_free
+from mwaa_local.engines import ports
+from mwaa_local.engines.layout import Layout
+from mwaa_local.engines.ports import Wish
+from mwaa_local.engines.process import keeper_client
 from mwaa_local.errors import MachineError
 from mwaa_local.ground import processes
 
@@ -56,6 +59,25 @@ class LostPortError(Exception):
         self.lost = lost
 
 
+def own(layout: Layout, known: Mapping[str, int]) -> set[int]:
+    """Ports that a keeper's components hold; one that a stranger took meanwhile is not among them.
+
+    Args:
+        layout: Whose keeper.
+        known: Wish to port, as they were given out.
+    """
+    if not keeper_client.runs(layout):
+        return set()
+    states = keeper_client.report(layout)["components"]
+    sure = {name for name in known if states.get(_LISTENERS.get(name, name), {}).get("state") == "healthy"}
+    unsure = {name for name in known.keys() - sure if not ports.is_free(known[name])}
+    if unsure:
+        ours = processes.marked(f"{layout.state}|")
+        found = {name: processes.listener(known[name]) for name in unsure}
+        sure |= {name for name, holder in found.items() if holder is None or holder[0] in ours}
+    return {known[name] for name in sure}
+
+
 class Watch:
     """Looks now and then, while components start, whether somebody else listens on one of their ports.
 
@@ -101,7 +123,7 @@ class Watch:
                 continue
             if not failed and (port in self._before or (busy is not None and port not in busy)):
                 continue
-            if failed and is_free(port):
+            if failed and ports.is_free(port):
                 continue
             holder = processes.listener(port)
             ours = processes.marked(f"{self._state}|") if ours is None else ours

@@ -7,6 +7,7 @@ import signal
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
+from typing import Any
 
 import mwaa_local
 from mwaa_local.aws.client import HEALTH_PATH, queue_url
@@ -34,11 +35,10 @@ _PASSED = ("MWAA_CONSTRAINTS_DIR",)
 
 
 def wishes(environment: Environment) -> list[Wish]:
-    """Every port the environment needs."""
+    """Every port the environment needs for itself."""
     asked = environment.local.ports
     visible = [
         Wish("web", asked.web, "web" in asked.explicit, "Local.Ports.Web"),
-        Wish("aws", asked.aws, "aws" in asked.explicit, "Local.Ports.Aws"),
         Wish("postgres", asked.postgres, "postgres" in asked.explicit, "Local.Ports.Postgres"),
     ]
     inner = ["guardian", "triggerer-logs", *(f"{name}-logs" for name in worker_names(environment))]
@@ -51,6 +51,7 @@ class Parts:
 
     Attributes:
         ports: Name of a wish to its port.
+        aws: URL of the site's AWS endpoint.
         digests: Label to digest of each workflow file.
         host: The caller's variables.
         nonces: Component to the number of its wished restarts.
@@ -63,6 +64,7 @@ class Parts:
     base_set: Path
     secrets: Secrets
     ports: Mapping[str, int]
+    aws: str
     digests: Mapping[str, str]
     host: Mapping[str, str]
     nonces: Mapping[str, int]
@@ -74,14 +76,9 @@ class Parts:
         return f"http://{HOST}:{self.ports['web']}"
 
     @property
-    def aws(self) -> str:
-        """URL of the AWS endpoint."""
-        return f"http://{HOST}:{self.ports['aws']}"
-
-    @property
     def queue(self) -> str:
         """Name of the Celery queue."""
-        return limits().queue_prefix + self.environment.id
+        return queue_name(self.environment)
 
     def wiring(self, component: str, *, port: int | None = None, password: str | None = None) -> Wiring:
         """How one component reaches the others; another database can be named for making a template."""
@@ -138,7 +135,7 @@ def build(parts: Parts) -> Plan:
     components = [replace(item, nonce=parts.nonces.get(item.name, 0)) for item in components]
     return Plan(
         tool=mwaa_local.__version__,
-        base_env=base_env(parts),
+        base_env=base_env(parts.host, environment),
         components=tuple(components),
         facts={
             "airflow_version": environment.version.airflow,
@@ -150,12 +147,12 @@ def build(parts: Parts) -> Plan:
     )
 
 
-def base_env(parts: Parts) -> dict[str, str]:
+def base_env(host: Mapping[str, str], environment: Environment) -> dict[str, str]:
     """What every process gets of the caller's variables: proxies, trust, locale; no credentials."""
-    passed = {name: parts.host[name] for name in _PASSED if parts.host.get(name)}
+    passed = {name: host[name] for name in _PASSED if host.get(name)}
     # gunicorn and Celery write their titles over the variables that mark whose process it is, unless told not to.
     ours = {"PYTHONUNBUFFERED": "1", "SPT_NOENV": "1"}
-    return {**host_variables(parts.host, parts.environment.local.aws), **passed, **ours}
+    return {**host_variables(host, environment.local.aws), **passed, **ours}
 
 
 def migrate_words() -> list[str]:
@@ -187,29 +184,36 @@ def _postgres(parts: Parts) -> Component:
     )
 
 
+def resources(environment: Environment) -> dict[str, Any]:
+    """What an environment needs of the AWS endpoint, as :func:`mwaa_local.aws.client.provision` takes it."""
+    return {
+        "queue": queue_name(environment),
+        "visibility_timeout_s": limits().visibility_timeout_seconds,
+        "bucket": bucket_name(environment),
+        "log_groups": [
+            kind.group(environment.name) for kind in log_types() if environment.spec.logging[kind.key].enabled
+        ],
+    }
+
+
+def queue_name(environment: Environment) -> str:
+    """The Celery queue's."""
+    return limits().queue_prefix + environment.id
+
+
 def _aws(parts: Parts) -> Component:
-    environment = parts.environment
-    enabled = [kind.group(environment.name) for kind in log_types() if environment.spec.logging[kind.key].enabled]
-    region = environment.local.region
-    words = ["mwaa_local.aws.server", "--host", HOST, "--port", str(parts.ports["aws"])]
-    words += [word for name in environment.local.aws_services for word in ("--service", name)]
-    words += ["--containers"] if environment.local.aws_containers else []
+    """The site's endpoint: asked, and given what this environment needs whenever it begins anew."""
     return Component(
         name="aws",
-        argv=_module(*words, "--state", str(parts.layout.aws), "--region", region, "--die-with-parent"),
+        argv=(),
+        kind="outside",
         probe={
             "kind": "aws",
             "url": parts.aws,
             "path": HEALTH_PATH,
-            "region": region,
-            "provision": {
-                "queue": parts.queue,
-                "visibility_timeout_s": limits().visibility_timeout_seconds,
-                "bucket": bucket_name(environment),
-                "log_groups": enabled,
-            },
+            "region": parts.environment.local.region,
+            "provision": resources(parts.environment),
         },
-        stop_seconds=20.0,
         stop_rank=RANKS["aws"],
     )
 

@@ -9,7 +9,7 @@ kind           settings                                               well means
 ``postgres``   ``port``, ``password``                                 a query was answered
 ``http``       ``url``                                                status 200
 ``runtime``    ``run_dir``                                            the runtime says so in ``status.json``
-``aws``        ``url``, ``region``, ``provision``                     it answers, and holds what was asked for
+``aws``        ``url``, ``path``, ``region``, ``provision``           it answers, and holds what was asked for
 ``schema``     ``port``, ``password``, ``heads``                      every table stands at its head
 ``file``       ``path``, ``max_age``                                  touched since the start, and lately
 =============  =====================================================  =========================================
@@ -42,7 +42,7 @@ class Memory:
     Attributes:
         pid: The component's process.
         started_at: Its start, seconds since the epoch.
-        provisioned: What this process of the AWS endpoint was given last.
+        provisioned: Which process of the AWS endpoint was given what last.
         seen: Which state of a status file was read last (inode, time).
         answer: What it meant.
     """
@@ -82,29 +82,38 @@ def _schema(probe: Mapping[str, Any], _memory: Memory) -> str:
 
 
 def _http(probe: Mapping[str, Any], _memory: Memory) -> str:
-    parts = urlsplit(str(probe["url"]))
+    return _get(str(probe["url"]))[0]
+
+
+def _get(url: str) -> tuple[str, bytes]:
+    """What is wrong with an address, and what it answered."""
+    parts = urlsplit(url)
     connection = http.client.HTTPConnection(parts.hostname or "127.0.0.1", parts.port, timeout=_SECONDS)
     try:
         connection.request("GET", parts.path or "/")
         response = connection.getresponse()
         body = response.read(65536)
         if response.status == 200:
-            return ""
-        return _problem(body) or f"HTTP {response.status} from {probe['url']}"
+            return "", body
+        return _problem(body) or f"HTTP {response.status} from {url}", body
     except http.client.HTTPException as error:
-        return f"{type(error).__name__} from {probe['url']}"
+        return f"{type(error).__name__} from {url}", b""
     finally:
         connection.close()
 
 
 def _problem(body: bytes) -> str:
     """What an answer says is wrong, in its own words; empty if it has none."""
+    problem = _member(body, "problem")
+    return problem if isinstance(problem, str) else ""
+
+
+def _member(body: bytes, name: str) -> Any:
     try:
         document = json.loads(body)
     except ValueError:
-        return ""
-    problem = document.get("problem") if isinstance(document, dict) else None
-    return problem if isinstance(problem, str) else ""
+        return None
+    return document.get(name) if isinstance(document, dict) else None
 
 
 def _aws(probe: Mapping[str, Any], memory: Memory) -> str:
@@ -112,13 +121,14 @@ def _aws(probe: Mapping[str, Any], memory: Memory) -> str:
 
     After a crash its checkpoint may be older than the queue, so this belongs to being ready, not to ``up``.
     """
-    said = _http({"url": str(probe["url"]).rstrip("/") + str(probe["path"])}, memory)
-    if said or memory.provisioned == probe["provision"]:
+    said, body = _get(str(probe["url"]).rstrip("/") + str(probe["path"]))
+    wanted = (_member(body, "started_at"), probe["provision"])
+    if said or memory.provisioned == wanted:
         return said
     from mwaa_local.aws import client
 
     client.provision(str(probe["url"]), str(probe["region"]), **dict(probe["provision"]))
-    memory.provisioned = probe["provision"]
+    memory.provisioned = wanted
     return ""
 
 

@@ -7,8 +7,9 @@ by itself (see :meth:`Databases.heal`); the rest by ``doctor --state --repair``,
 from __future__ import annotations
 
 import json
+import re
 import time
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -16,6 +17,7 @@ from mwaa_local.aws import soundness as aws
 from mwaa_local.engines import plan
 from mwaa_local.engines.databases import Databases
 from mwaa_local.engines.layout import Layout
+from mwaa_local.engines.names import SITE
 from mwaa_local.engines.process import keeper_client, postgres
 from mwaa_local.errors import EngineError, MachineError
 from mwaa_local.ground import atomic
@@ -23,6 +25,7 @@ from mwaa_local.ground.damage import Damage
 from mwaa_local.model import secrets as keys
 
 _KEPT = "kept.json"
+_COPY = re.compile(r"-damaged-\d{8}-\d{6}$")
 ENDPOINT_REPAIR = "takes the last whole state, and leaves out what cannot be read"
 
 
@@ -44,12 +47,12 @@ class Repaired:
     """What a repair did.
 
     Attributes:
-        copy: Where the state lies as it was.
+        copies: Where the state lies as it was.
         done: One sentence for each part.
         left: What is still damaged.
     """
 
-    copy: Path
+    copies: tuple[Path, ...]
     done: tuple[str, ...]
     left: tuple[Finding, ...]
 
@@ -69,6 +72,11 @@ class Looked:
     looked_at: tuple[str, ...]
     passed_over: tuple[str, ...]
     findings: tuple[Finding, ...]
+
+
+def is_copy(folder: Path) -> bool:
+    """Whether a folder beside the environments' is what :func:`repair` copied."""
+    return _COPY.search(folder.name) is not None
 
 
 def look(layout: Layout) -> Looked:
@@ -95,6 +103,40 @@ def look(layout: Layout) -> Looked:
     over = [volumes] if (layout.state / "docker").is_dir() else []
     engine = "process" if there else "docker" if over else ""
     return Looked(engine, tuple(looked), tuple(over), tuple(check(layout)))
+
+
+def look_whole(own: Layout, shared: Layout) -> Looked:
+    """:func:`look` at an environment and at its site; a site that runs for others is passed over.
+
+    Raises:
+        EngineError: The environment runs.
+    """
+    found = look(own)
+    if keeper_client.runs(shared):
+        line = f"AWS endpoint: {shared.aws}, which runs for another environment, and what it writes cannot be judged"
+        return replace(found, passed_over=(*found.passed_over, line))
+    beside = look(shared)
+    return Looked(
+        found.engine or beside.engine,
+        (*found.looked_at, *beside.looked_at),
+        found.passed_over,
+        (*found.findings, *beside.findings),
+    )
+
+
+def repair_whole(own: Layout, shared: Layout) -> Repaired:
+    """:func:`repair` of an environment and of its site, each only where something of it can be mended.
+
+    Raises:
+        MachineError: The disk is full, or something cannot be read.
+    """
+    layouts = [own] if keeper_client.runs(shared) else [own, shared]
+    done = [repair(one) for one in layouts if any(finding.repair for finding in check(one))]
+    return Repaired(
+        tuple(copy for one in done for copy in one.copies),
+        tuple(sentence for one in done for sentence in one.done),
+        tuple(finding for one in layouts for finding in check(one)),
+    )
 
 
 def check(layout: Layout) -> list[Finding]:
@@ -150,7 +192,7 @@ def repair(layout: Layout) -> Repaired:
             done += [f"aws/{sentence}" for sentence in aws.repair(layout.aws)]
     except OSError as error:
         raise atomic.disk_error(error, layout.state) from error
-    return Repaired(copy, tuple(done), tuple(check(layout)))
+    return Repaired((copy,), tuple(done), tuple(check(layout)))
 
 
 def _data(layout: Layout) -> list[Path]:
@@ -168,7 +210,9 @@ def _lost(layout: Layout) -> list[Finding]:
         found = [Finding(Damage(path, "is not the list of data folders that was written"))]
     else:
         found = []
-    places = {"services": layout.aws / "services"}
+    # Up to 0.1 the endpoint's data lay with the environment.
+    endpoints = [layout.aws / "services", layout.state.parent / SITE / layout.aws.name / "services"]
+    places = {"services": next((path for path in endpoints if path.is_dir()), endpoints[0])}
     noted = {f"postgres-{series}" for series in Databases(layout.state).majors()} if layout.plan.exists() else set()
     for name in sorted(_kept(layout) | noted):
         place = places.get(name, layout.state / name)

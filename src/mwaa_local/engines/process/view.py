@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -15,11 +16,17 @@ from mwaa_local.ground import atomic, processes
 from mwaa_local.runtime.files import ENVIRONMENT_FILE
 from mwaa_local.runtime.status import FILE_NAME
 
-KEEPER = "keeper"
+KEEPER, SITE_KEEPER = "keeper", "site-keeper"
 
 
-def states(layout: Layout, made: Plan | None) -> list[ComponentState]:
-    """State of every component, and of the keeper while it runs: what it takes belongs to the environment too."""
+def states(layout: Layout, made: Plan | None, *, site: bool = False) -> list[ComponentState]:
+    """State of every component, and of the keeper while it runs: what it takes belongs to the environment too.
+
+    Args:
+        layout: Whose.
+        made: What its keeper was told.
+        site: Whether that is the site, and not one environment.
+    """
     if made is None:
         return []
     keeper = keeper_client.pid(layout)
@@ -31,8 +38,27 @@ def states(layout: Layout, made: Plan | None) -> list[ComponentState]:
     ]
     if keeper is not None:
         memory = processes.own_pss(keeper)
-        found.append(ComponentState(KEEPER, "healthy", keeper, report.get("started_at"), memory_bytes=memory))
-    return found
+        name = SITE_KEEPER if site else KEEPER
+        found.append(ComponentState(name, "healthy", keeper, report.get("started_at"), memory_bytes=memory))
+    return [replace(one, site=True) for one in found] if site else found
+
+
+def with_site(own: list[ComponentState], site: list[ComponentState], asked: Mapping[str, Any]) -> list[ComponentState]:
+    """The components of both levels; what an environment finds wrong with the site's counts too.
+
+    Args:
+        own: Of the environment.
+        site: Of its site.
+        asked: What the environment's keeper says of what it only asks, by name.
+    """
+    seen = []
+    for one in site:
+        said = asked.get(one.name)
+        if one.state == "healthy" and said and said["state"] != "healthy":
+            seen.append(replace(one, state=said["state"], detail=str(said["detail"])))
+        else:
+            seen.append(one)
+    return [*own, *seen]
 
 
 def _left(layout: Layout) -> dict[str, int]:
