@@ -16,8 +16,8 @@ from mwaa_local.aws import client
 from mwaa_local.engines import ports
 from mwaa_local.engines.names import bucket_name
 from mwaa_local.engines.process import keeper_client, soundness
-from mwaa_local.engines.process import plan as process_plan
 from mwaa_local.engines.process.site import Begun, Site
+from mwaa_local.engines.resources import resources
 from mwaa_local.ground import processes
 
 pytestmark = [pytest.mark.contract, pytest.mark.skipif(not processes.LINUX, reason="keepers need Linux")]
@@ -73,20 +73,20 @@ def test_two_environments_use_one_endpoint_and_one_leaves_without_the_others_thi
     assert _up(second).aws == begun.aws
     environments = [model.load(project, flags={"Name": name}, variables={}) for name in ("mine", "b")]
     for environment in environments:
-        client.provision(begun.aws, "us-east-1", **process_plan.resources(environment))
+        client.provision(begun.aws, "us-east-1", **resources(environment))
     s3, sqs, logs = (client.client(name, begun.aws, "us-east-1") for name in ("s3", "sqs", "logs"))
     mine, other = map(bucket_name, environments)
     for number in range(3):  # versions, and a marker of deletion
         s3.put_object(Bucket=other, Key="a/key", Body=b"%d" % number)
     s3.delete_object(Bucket=other, Key="a/key")
-    second.forget({}, process_plan.resources(environments[1]))
+    second.forget({}, resources(environments[1]))
     assert {one["Name"] for one in s3.list_buckets()["Buckets"]} == {mine, BUCKET}
     queues = [url.rpartition("/")[2] for url in sqs.list_queues(QueueNamePrefix="airflow-celery")["QueueUrls"]]
     assert f"airflow-celery-{environments[0].id}" in queues and f"airflow-celery-{environments[1].id}" not in queues
     groups = [one["logGroupName"] for one in logs.describe_log_groups()["logGroups"]]
     assert [name for name in groups if name.startswith("airflow-b-")] == []
     assert "airflow-mine-Task" in groups
-    second.forget({}, process_plan.resources(environments[1]))
+    second.forget({}, resources(environments[1]))
     assert second.runs, "what is not there is passed over, and what ran goes on"
 
 
@@ -98,7 +98,7 @@ def test_a_killed_endpoint_comes_back_with_what_its_environment_needs(project: P
 
     probe = {
         "kind": "aws", "url": begun.aws, "path": client.HEALTH_PATH, "region": "us-east-1",
-        "provision": process_plan.resources(environment),
+        "provision": resources(environment),
     }  # fmt: skip
     memory = probes.Memory(0, 0.0)
     assert probes.ask(probe, memory) == ""

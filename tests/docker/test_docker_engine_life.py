@@ -19,6 +19,7 @@ from patience import Stopwatch, until
 
 from mwaa_local import model
 from mwaa_local.engines.docker import image as docker_image
+from mwaa_local.engines.docker import site as docker_site
 from mwaa_local.engines.docker.engine import DockerEngine, why_unusable
 from mwaa_local.engines.docker.plan import project_name
 from mwaa_local.engines.ports import any_free
@@ -76,10 +77,17 @@ class Project:
         return engine.up(environment, Quiet(), timeout_s=UP_SECONDS)
 
     def containers(self) -> dict[str, str]:
-        """Component name to container id, of those that run."""
+        """Component name to container id, of those that run, the site's included."""
         form = '{{.Label "com.docker.compose.service"}} {{.ID}}'
-        words = ["ps", "--filter", f"label=com.docker.compose.project={self.name}", "--format", form]
-        return dict(line.split() for line in self.docker(*words).stdout.splitlines())
+        found: dict[str, str] = {}
+        for project in (self.name, docker_site.project_of(self.environment)):
+            words = ["ps", "--filter", f"label=com.docker.compose.project={project}", "--format", form]
+            found |= dict(line.split() for line in self.docker(*words).stdout.splitlines())
+        return found
+
+    @property
+    def environment(self) -> model.Environment:
+        return model.load(self.folder, flags={}, variables={})
 
     def states(self) -> dict[str, str]:
         return {item.name: item.state for item in self.engine.components()}
@@ -130,7 +138,7 @@ def test_docker_compose_ps_shows_them_healthy(running: Project) -> None:
             check=True,
         )
         shown = dict(line.split() for line in done.stdout.splitlines())
-        assert shown == dict.fromkeys(SERVICES, "healthy")
+        assert shown == dict.fromkeys(SERVICES - {"aws"}, "healthy"), "the endpoint is the site's"
 
 
 @pytest.mark.first_look
@@ -244,11 +252,73 @@ def test_down_and_up_keep_the_data(running: Project, capfd: pytest.CaptureFixtur
 
 
 @pytest.mark.timeout(1800)
+def test_a_second_environment_of_the_project_shares_the_endpoint(running: Project) -> None:
+    """`mwaa-local up --name other`: its own database, queue and names on the site's network."""
+    environment = model.load(
+        running.folder, flags={"Name": "other", "Local.Ports.Web": any_free([running.web])}, variables={}
+    )
+    engine = DockerEngine(environment, running.engine._host)
+    before = running.containers()
+    try:
+        engine.prepare(environment, Quiet())
+        result = engine.up(environment, Quiet(), timeout_s=UP_SECONDS)
+        mine = running.engine.addresses()
+        assert mine is not None
+        assert result.addresses.aws == mine.aws and result.addresses.bucket != mine.bucket
+        assert running.containers() == before, "the first goes on as it was"
+        assert {item.state for item in result.components} == {"healthy"}
+        assert [item.name for item in result.components if item.site] == ["aws"]
+        for one, name in ((engine, "theirs"), (running.engine, "ours")):
+            assert one.run("scheduler", ["airflow", "variables", "set", "whose", name], interactive=False) == 0
+        shown = subprocess.run(
+            ["docker", "exec", running.containers()["postgres"], "psql", "-U", "airflow", "-d", "airflow", "-tAc",
+             "select count(*) from variable where key = 'whose'"],
+            capture_output=True, text=True, timeout=60, check=True,
+        )  # fmt: skip
+        assert shown.stdout.strip() == "1"
+        engine.down(timeout_s=60)
+        assert running.containers() == before, "the site stays while one environment runs"
+    finally:
+        engine.reset()
+    assert set(running.states().values()) == {"healthy"}
+    listed = running.docker("volume", "ls", "--quiet").stdout.split()
+    assert not [name for name in listed if name.startswith(project_name(environment))]
+
+
+@pytest.mark.timeout(1800)
+def test_the_volume_of_an_environment_of_0_1_becomes_the_sites(running: Project) -> None:
+    """Then each environment had the endpoint among its services, and its volume bore the environment's name."""
+    engine = running.engine
+    engine.down(timeout_s=60)
+    image = docker_image.wanted(running.environment).tool
+    old, new = f"{running.name}_aws", f"{docker_site.project_of(running.environment)}_aws"
+    copy = ["run", "--rm", "--volume", f"{new}:/new", "--volume", f"{old}:/old", "--entrypoint", "/bin/sh", image]
+    label = f"com.docker.compose.project={running.name}"
+    running.docker("volume", "create", "--label", label, "--label", "com.docker.compose.volume=aws", old)
+    running.docker(*copy, "-c", "cp -a /new/. /old/")
+    running.docker("volume", "rm", new)
+    (running.environment.site / "_site/docker/kept.json").unlink()
+    result = running.up()
+    assert f"the AWS data of this environment are its site's now: volume {old}" in result.changes
+    assert new not in running.docker("volume", "ls", "--quiet").stdout.split()
+    keys = {"aws_access_key_id": "test", "aws_secret_access_key": "test", "region_name": "us-east-1"}
+    store = boto3.client("s3", endpoint_url=result.addresses.aws, **keys)
+    assert store.get_object(Bucket=result.addresses.bucket, Key="kept")["Body"].read() == b"yes"
+    assert running.up().changes == []
+    running.engine.down(timeout_s=60)
+    running.docker("volume", "create", new)
+    running.docker(*copy, "-c", "cp -a /old/. /new/")
+    running.docker("volume", "rm", old)
+    (running.environment.site / "_site/docker/kept.json").unlink()
+    running.up()
+
+
+@pytest.mark.timeout(1800)
 def test_damage_in_the_endpoints_volume_is_named_and_repaired(running: Project) -> None:
     engine = running.engine
     engine.down(timeout_s=60)
     image = docker_image.wanted(model.load(running.folder, flags={}, variables={})).tool
-    volume = f"{running.name}_aws:/usr/local/mwaa/aws"
+    volume = f"{docker_site.project_of(running.environment)}_aws:/usr/local/mwaa/aws"
 
     def shell(script: str) -> None:
         running.docker("run", "--rm", "--volume", volume, "--entrypoint", "/bin/sh", image, "-c", script)

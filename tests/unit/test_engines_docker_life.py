@@ -21,6 +21,7 @@ from mwaa_local import model
 from mwaa_local.engines.databases import Databases
 from mwaa_local.engines.docker import image as docker_image
 from mwaa_local.engines.docker import plan as docker_plan
+from mwaa_local.engines.docker import site as docker_site
 from mwaa_local.engines.docker import state as docker_state
 from mwaa_local.engines.docker import waiting as docker_waiting
 from mwaa_local.engines.docker.client import Docker
@@ -45,9 +46,27 @@ def status_file(**values: Any) -> bytes:
 
 
 def show(fake: FakeDocker, *containers: dict[str, Any]) -> None:
-    """Let these containers be what there is."""
-    fake.answer("ps --all", "\n".join(item["Id"] for item in containers))
-    fake.answer("inspect", json.dumps(containers))
+    """Let these containers be what there is; the AWS endpoint's is the site's."""
+    is_shared = [item["Config"]["Labels"]["com.docker.compose.service"] == "aws" for item in containers]
+    own = [item for item, shared in zip(containers, is_shared, strict=True) if not shared]
+    shared = [item for item, shared in zip(containers, is_shared, strict=True) if shared]
+    fake.answer("ps --all", "\n".join(item["Id"] for item in own))
+    fake.answer("inspect", json.dumps(own))
+    words = f"ps --all --quiet --no-trunc --filter label=com.docker.compose.project={docker_site.project_of(project_of(fake))}"
+    fake.answer(words, "\n".join(item["Id"] for item in shared))
+    if shared:
+        fake.answer(" ".join(["inspect --type container", *(item["Id"] for item in shared)]), json.dumps(shared))
+
+
+def volumes(fake: FakeDocker, listed: str = "", *, shared: bool = True) -> None:
+    """Let these volumes of the environment be there, and the site's."""
+    fake.answer("volume ls", listed)
+    name = f"{docker_site.project_of(project_of(fake))}_aws"
+    fake.answer(f"volume ls --quiet --filter name=^{name}$", name if shared else "")
+
+
+def project_of(fake: FakeDocker) -> Environment:
+    return model.load(fake.folder.parent / "project", flags={}, variables={})
 
 
 @cache
@@ -74,7 +93,7 @@ def fake(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> FakeDocker:
     assert context is not None
     digest = docker_image.context_digest(context, docker_image.build_arguments(environment))
     fake.answer("image inspect", json.dumps([image(names.tool, digest), image(names.postgres), image(names.base)]))
-    fake.answer("volume ls")
+    volumes(fake)
     fake.answer("network ls")
     fake.answer("ps --quiet", "id-worker-1")
     fake.answer("stats")
@@ -97,6 +116,15 @@ def up(fake: FakeDocker, environment: Environment, timeout_s: float = 30) -> Any
 
 
 def compose_calls(fake: FakeDocker) -> list[list[str]]:
+    """Of the environment; the site has a Compose project of its own."""
+    return [words for words in _composed(fake) if not words[4].startswith("mwaa-site-")]
+
+
+def site_calls(fake: FakeDocker) -> list[list[str]]:
+    return [words for words in _composed(fake) if words[4].startswith("mwaa-site-")]
+
+
+def _composed(fake: FakeDocker) -> list[list[str]]:
     return [words for words in fake.asked if words[:2] == ["compose", "--progress"]]
 
 
@@ -104,7 +132,12 @@ def test_first_up_starts_every_service_and_shows_no_secret(fake: FakeDocker, env
     result = up(fake, environment)
     first, second = compose_calls(fake)
     assert first[first.index("--project-name") + 1] == f"mwaa-{environment.id}"
-    assert first[-4:] == ["postgres", "aws", "guardian", "migrate-db"] and "--no-deps" not in first
+    assert (
+        first[-7:] == ["up", "--detach", "--no-build", "--remove-orphans", "postgres", "guardian", "migrate-db"]
+        and "--no-deps" not in first
+    )
+    (shared,) = site_calls(fake)
+    assert shared[-5:] == ["up", "--detach", "--no-build", "--no-deps", "aws"]
     # Always without dependencies: Compose counts those into what a service is.
     assert second[-6:] == ["--no-deps", "--scale", "worker=1", "scheduler", "worker", "webserver"]
     assert {item.name for item in result.components} == set(SERVICES)
@@ -120,7 +153,7 @@ def test_first_up_starts_every_service_and_shows_no_secret(fake: FakeDocker, env
 
 def test_second_up_changes_nothing_and_asks_compose_nothing(fake: FakeDocker, environment: Environment) -> None:
     up(fake, environment)
-    fake.answer("volume ls", f"mwaa-{environment.id}_database-3\n")
+    volumes(fake, f"mwaa-{environment.id}_database-3\n")
     fake.forget()
     result = up(fake, environment)
     assert result.changes == []
@@ -131,9 +164,9 @@ def test_a_database_that_is_gone_is_said_and_none_is_made_in_its_place(
     fake: FakeDocker, environment: Environment
 ) -> None:
     up(fake, environment)
-    fake.answer("volume ls", f"mwaa-{environment.id}_database-3\n")
+    volumes(fake, f"mwaa-{environment.id}_database-3\n")
     up(fake, environment)
-    fake.answer("volume ls")
+    volumes(fake)
     fake.forget()
     (environment.state / "docker" / "kept.json").unlink()  # as an earlier version left it
     with pytest.raises(EngineError, match=r"is gone \(Airflow 3\.2\.1 used it\)") as caught:
@@ -142,14 +175,14 @@ def test_a_database_that_is_gone_is_said_and_none_is_made_in_its_place(
     assert compose_calls(fake) == []
 
 
-@pytest.mark.parametrize("name", ["aws", "database-3", "database-2"])
+@pytest.mark.parametrize("name", ["database-3", "database-2"])
 def test_a_volume_with_data_that_is_gone_is_named(fake: FakeDocker, environment: Environment, name: str) -> None:
     project = f"mwaa-{environment.id}"
-    names = ["aws", "database-2", "database-3", "packages", "secrets"]
+    names = ["database-2", "database-3", "packages", "secrets"]
     up(fake, environment)
-    fake.answer("volume ls", "".join(f"{project}_{one}\n" for one in names))
+    volumes(fake, "".join(f"{project}_{one}\n" for one in names))
     up(fake, environment)
-    fake.answer("volume ls", "".join(f"{project}_{one}\n" for one in names if one not in (name, "packages")))
+    volumes(fake, "".join(f"{project}_{one}\n" for one in names if one not in (name, "packages")))
     fake.forget()
     with pytest.raises(EngineError, match="data are gone") as caught:
         up(fake, environment)
@@ -166,7 +199,7 @@ def test_an_up_that_was_cut_before_there_was_a_database_is_no_loss(fake: FakeDoc
 @pytest.mark.parametrize("text", ["{}", "[]", "3", '{"3": 3}', "{half"])
 def test_a_damaged_note_of_the_databases_is_written_anew(text: str, fake: FakeDocker, environment: Environment) -> None:
     up(fake, environment)
-    fake.answer("volume ls", f"mwaa-{environment.id}_database-3\n")
+    volumes(fake, f"mwaa-{environment.id}_database-3\n")
     (environment.state / "databases.json").write_text(text)
     result = up(fake, environment)
     assert result.changes == ["databases.json: written anew from what the databases say (Airflow 3.2.1)"]
@@ -182,7 +215,7 @@ def test_a_changed_requirement_leaves_the_neighbours_alone(fake: FakeDocker, env
     assert words[-6:] == ["--no-deps", "--scale", "worker=1", "scheduler", "worker", "webserver"]
 
 
-@pytest.mark.parametrize("name", ["postgres", "aws", "guardian"])
+@pytest.mark.parametrize("name", ["postgres", "guardian"])
 def test_a_neighbour_that_is_gone_or_unwell_is_brought_up_too(
     fake: FakeDocker, environment: Environment, name: str
 ) -> None:
@@ -194,7 +227,15 @@ def test_a_neighbour_that_is_gone_or_unwell_is_brought_up_too(
         fake.forget()
         with pytest.raises(EngineError, match=f"{name} did not become healthy"):
             up(fake, environment, timeout_s=0)
-        assert compose_calls(fake)[0][-4:] == ["postgres", "aws", "guardian", "migrate-db"]
+        assert compose_calls(fake)[0][-7:] == [
+            "up",
+            "--detach",
+            "--no-build",
+            "--remove-orphans",
+            "postgres",
+            "guardian",
+            "migrate-db",
+        ]
 
 
 def test_an_up_that_was_cut_is_finished_by_the_next(fake: FakeDocker, environment: Environment) -> None:
@@ -299,7 +340,8 @@ def test_a_failed_migration_is_told_in_its_own_words(fake: FakeDocker, environme
     show(fake, container("postgres"), migration)
     error = {"id": "engine", "what": "the migration failed", "where": "", "why": "relation exists", "hint": "h"}
     fake.answer("cp", status_file(state="failed", error=error))
-    fake.answer("compose --progress", "service migrate-db didn't complete successfully: exit 1", code=1)
+    own = f"compose --progress plain --project-name mwaa-{environment.id}"
+    fake.answer(own, "service migrate-db didn't complete successfully: exit 1", code=1)
     with pytest.raises(EngineError, match="migrate-db: the migration failed"):
         up(fake, environment)
 
@@ -328,7 +370,7 @@ def test_a_taken_port_names_the_container_that_has_it(fake: FakeDocker, environm
 
 
 def test_a_database_whose_keys_are_gone_is_not_silently_locked_out(fake: FakeDocker, environment: Environment) -> None:
-    fake.answer("volume ls", f"mwaa-{environment.id}_database-2\n")
+    volumes(fake, f"mwaa-{environment.id}_database-2\n")
     with pytest.raises(EngineError, match="its keys are gone") as caught:
         up(fake, environment)
     assert "reset" in caught.value.hint
@@ -368,7 +410,8 @@ def test_down_ends_tasks_first_and_keeps_volumes(fake: FakeDocker, environment: 
     assert stops[0] == ["stop", "--time", "77", "id-scheduler-1", "id-worker-1"]
     assert [set(words[3:]) for words in stops[1:]] == [
         {"id-webserver-1", "id-guardian-1"},
-        {"id-postgres-1", "id-aws-1"},
+        {"id-postgres-1"},
+        {"id-aws-1"},
     ]
     assert ["network", "rm", "net-1"] in fake.asked
     assert not [words for words in fake.asked if words[:2] == ["volume", "rm"]]
@@ -378,7 +421,8 @@ def test_reset_removes_volumes_and_state(fake: FakeDocker, environment: Environm
     up(fake, environment)
     for words in ("rm", "volume rm"):
         fake.answer(words)
-    fake.answer("volume ls", "v1\nv2\n")
+    volumes(fake, "v1\nv2\n")
+    fake.answer("network ls")
     DockerEngine(environment, fake.variables).reset()
     assert ["volume", "rm", "v1", "v2"] in fake.asked
     assert not (environment.state / "secrets.json").exists()
@@ -432,10 +476,10 @@ def test_words_of_an_earlier_boot_do_not_count(fake: FakeDocker) -> None:
 
 
 def test_memory_is_dockers_figure_where_processes_are_elsewhere(fake: FakeDocker) -> None:
-    fake.answer("stats", "id-worker-1 512.5MiB / 2GiB\nid-aws-1 1.5GiB / 2GiB\n")
+    fake.answer("stats", "id-worker-1 512.5MiB / 2GiB\nid-postgres-1 1.5GiB / 2GiB\n")
     docker = Docker.find(fake.variables)
     found = docker_state.memory(docker, docker_state.look(docker, "x"))
-    assert found == {"worker": int(512.5 * 2**20), "aws": int(1.5 * 2**30)}
+    assert found == {"worker": int(512.5 * 2**20), "postgres": int(1.5 * 2**30)}
 
 
 def test_run_keeps_the_exit_code_and_names_who_cannot(fake: FakeDocker, environment: Environment) -> None:
@@ -473,11 +517,11 @@ def test_no_process_of_the_old_version_meets_the_new_ones_migration(
     newer = project(tmp_path / "project", "AirflowVersion: 2.11.0\n")
     up_of(fake, newer)
     said = [words[0] for words in fake.asked if words[0] in ("stop", "rm", "compose") and words[1:2] != ["version"]]
-    assert said == ["stop", "stop", "stop", "rm", "compose", "compose"]
+    assert said == ["stop", "stop", "stop", "rm", "compose", "compose", "compose"]
     (first, *_) = [words for words in fake.asked if words[0] == "stop"]
     assert first == ["stop", "--time", "100", "id-scheduler-1", "id-worker-1"]
     (removed,) = [words for words in fake.asked if words[0] == "rm"]
-    assert removed[1:3] == ["--force", "--volumes"] and len(removed) == 3 + len(SERVICES)
+    assert removed[1:3] == ["--force", "--volumes"] and len(removed) == 3 + len(SERVICES) - 1
 
 
 def up_of(fake: FakeDocker, environment: Environment) -> Any:
@@ -493,7 +537,11 @@ def test_down_is_bounded_by_the_time_it_is_told(fake: FakeDocker, environment: E
     up(fake, environment)
     for words in ("stop", "rm"):
         fake.answer(words)
-    for timeout_s, expected in ((0.2, ["1", "0", "0"]), (7, ["7", "7", "7"]), (77, ["77", "20", "20"])):
+    for timeout_s, expected in (
+        (0.2, ["1", "0", "0", "20"]),
+        (7, ["7", "7", "7", "20"]),
+        (77, ["77", "20", "20", "20"]),
+    ):
         fake.forget()
         DockerEngine(environment, fake.variables).down(timeout_s=timeout_s)
         times = [words[2] for words in fake.asked if words[0] == "stop"]
@@ -525,12 +573,18 @@ def test_reset_wipes_all_but_its_lock(fake: FakeDocker, environment: Environment
     outside = tmp_path / "outside"
     outside.mkdir()
     (environment.state / "link").symlink_to(outside)
+    fake.answer("volume rm")
+    label = f"label=com.docker.compose.project={docker_site.project_of(environment)}"
+    fake.answer(f"volume ls --quiet --filter {label}", "mwaa-site-packages")
     fake.forget()
     DockerEngine(environment, fake.variables).reset()
     assert [path.name for path in environment.state.iterdir()] == ["up.lock"]
     assert outside.exists()
     assert not [words for words in fake.asked if words[0] == "stop"], "it asks nobody to end"
-    assert not [words for words in fake.asked if words[:2] == ["volume", "rm"]], "there was none"
+    site = docker_site.project_of(environment)
+    removed = [words[2:] for words in fake.asked if words[:2] == ["volume", "rm"]]
+    assert removed == [[f"{site}_aws", "mwaa-site-packages"]], "the last environment takes the site with it"
+    assert not (environment.site / "_site/docker").exists()
 
 
 def test_a_restart_stops_starts_and_waits(fake: FakeDocker, environment: Environment) -> None:
@@ -547,7 +601,7 @@ def test_a_restart_stops_starts_and_waits(fake: FakeDocker, environment: Environ
         engine.restart("worker", Quiet())
     with pytest.raises(EngineError, match="no component 'nobody'") as caught:
         engine.restart("nobody", Quiet())
-    assert caught.value.why == "components: postgres, aws, webserver, scheduler, worker, guardian"
+    assert caught.value.why == "components: postgres, webserver, scheduler, worker, guardian, aws"
 
 
 def packed(name: str, value: Any) -> bytes:
@@ -654,7 +708,7 @@ def test_the_endpoints_volume_is_looked_at_by_a_container_without_a_network(
         engine.endpoint_state(repair=False)
     show(fake)
     assert engine.endpoint_state(repair=True) == {}, "there is no volume yet"
-    fake.answer("volume ls", f"mwaa-{environment.id}_aws\n")
+    volumes(fake, f"mwaa-{environment.id}_aws\n")
     fake.answer("run --rm", 'a line of something else\n{"damage": [], "kept": ["s3"]}\n')
     assert engine.endpoint_state(repair=True) == {"damage": [], "kept": ["s3"]}
     (words,) = [words for words in fake.asked if words[0] == "run"]
@@ -680,10 +734,10 @@ def test_a_worker_too_many_is_removed_and_compose_is_always_closed(
     monkeypatch.setattr(docker_waiting.Compose, "close", noting)
     up(fake, environment)
     assert all("--remove-orphans" in words for words in compose_calls(fake))
-    assert closed == [0.0]
+    assert closed == [0.0, 0.0], "the site's, the environment's"
     environment.workflow.requirements.write_text("humanize==4.9.0\n")
     show(fake, *(container(name) for name in SERVICES if name != "worker"))
     with pytest.raises(EngineError, match="worker did not become healthy"):
         up(fake, environment, timeout_s=0)
-    assert len(closed) == 2
-    assert closed[1] >= 10, "it may be between stopping a container and making the next"
+    assert len(closed) == 3
+    assert closed[2] >= 10, "it may be between stopping a container and making the next"

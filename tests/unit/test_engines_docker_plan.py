@@ -15,6 +15,7 @@ from mwaa_local.engines import inputs as workflow
 from mwaa_local.engines.docker import image as docker_image
 from mwaa_local.engines.docker import mounts as docker_mounts
 from mwaa_local.engines.docker import plan as docker_plan
+from mwaa_local.engines.docker import site as docker_site
 from mwaa_local.engines.docker.plan import Made, Parts
 from mwaa_local.errors import DefinitionError
 from mwaa_local.model import Secrets
@@ -26,7 +27,12 @@ class _Loader(yaml.SafeLoader):
     """Reads Compose's tags as plain values."""
 
 
-_Loader.add_constructor("!override", lambda loader, node: loader.construct_sequence(node, deep=True))
+def _override(loader: Any, node: yaml.Node) -> Any:
+    is_list = isinstance(node, yaml.SequenceNode)
+    return loader.construct_sequence(node, deep=True) if is_list else loader.construct_mapping(node, deep=True)
+
+
+_Loader.add_constructor("!override", _override)
 _Loader.add_constructor("!reset", lambda loader, node: "reset")
 
 
@@ -40,7 +46,10 @@ def make(folder: Path, text: str = "", *, host: dict[str, str] | None = None, cp
             wanted=names,
             images={names.tool: "sha256:1", names.postgres: "sha256:2"},
             secrets=SECRETS,
-            ports={"web": 18080, "aws": 14566, **ports},
+            ports={"web": 18080, **ports},
+            aws="http://127.0.0.1:14566",
+            network="net",
+            shared="mwaa-site-1_aws",
             digests=workflow.workflow_digests(environment, environment.state / "digests.json"),
             cpus=cpus,
             host=host or {},
@@ -106,7 +115,7 @@ def test_more_workers_leave_the_first_one_alone(tmp_path: Path) -> None:
     before, after = make(tmp_path, "MaxWorkers: 4\n"), make(tmp_path, "MinWorkers: 3\nMaxWorkers: 4\n")
     assert (before.workers, after.workers) == (1, 3)
     assert changed(before, after) == set()
-    assert after.names == ["postgres", "aws", "webserver", "scheduler", "worker", "worker-2", "worker-3", "guardian"]
+    assert after.names == ["postgres", "webserver", "scheduler", "worker", "worker-2", "worker-3", "guardian"]
     assert docker_plan.changes(before.plan, after.plan, set()) == ["started worker-2, worker-3"]
     assert services(after)["worker"]["hostname"] == "reset", "three workers cannot share one host name"
 
@@ -135,7 +144,6 @@ def test_ports_are_loopback_only(tmp_path: Path) -> None:
     published = {name: service["ports"] for name, service in found.items() if "ports" in service}
     assert published == {
         "webserver": ["127.0.0.1:18080:8080"],
-        "aws": ["127.0.0.1:14566:4566"],
         "postgres": ["127.0.0.1:15432:5432"],
     }
     assert "ports" not in services(make(tmp_path))["postgres"]
@@ -158,7 +166,7 @@ def test_another_image_takes_the_components_place_and_no_other(tmp_path: Path) -
     found = services(make(tmp_path, "Local: {Image: 'corporate/mwaa:3.2.1'}\n"))
     images = {name: service["image"] for name, service in found.items()}
     assert {images[name] for name in ("scheduler", "worker", "webserver", "migrate-db")} == {"corporate/mwaa:3.2.1"}
-    assert images["aws"] == images["guardian"] == "mwaa-local:3.2.1-al2023"
+    assert images["guardian"] == "mwaa-local:3.2.1-al2023"
 
 
 def _volumes(made: Made) -> dict[str, dict[str, Any]]:
@@ -201,13 +209,14 @@ def test_proxies_and_indexes_pass_where_a_container_can_reach_them() -> None:
             "PIP_INDEX_URL": "https://index.example/simple",
             "PIP_FIND_LINKS": "/opt/wheels",
             "AWS_SECRET_ACCESS_KEY": "never",
-        }
+        },
+        ["aws", "postgres", "webserver"],
     )
     assert found["HTTPS_PROXY"] == "http://proxy.example:3128"
     assert found["PIP_INDEX_URL"] == "https://index.example/simple"
     assert {".corp.example", "aws", "postgres", "webserver"} <= set(found["NO_PROXY"].split(","))
     assert not {"http_proxy", "PIP_FIND_LINKS", "AWS_SECRET_ACCESS_KEY"} & found.keys()
-    assert docker_mounts.outside({}) == {}
+    assert docker_mounts.outside({}, []) == {}
 
 
 def test_aws_files_enter_only_when_a_profile_is_named(tmp_path: Path) -> None:
@@ -236,14 +245,13 @@ def test_a_foreign_image_gets_what_mwaas_service_would_inject(tmp_path: Path) ->
     }
     assert {name: theirs[name] for name in wanted} == wanted
     assert not wanted.keys() & ours.keys(), "our own runtime works them out"
-    assert given["aws"]["image"].startswith("mwaa-local:")
+    assert given["guardian"]["image"].startswith("mwaa-local:")
 
 
 def test_the_aws_endpoint_is_told_what_it_may_pretend(tmp_path: Path) -> None:
-    words = services(make(tmp_path, "Local: {AwsServices: [eks]}\n"))["aws"]["command"]
-    assert words[-2:] == ["--service", "eks"]
+    assert docker_site.asked_services(project(tmp_path, "Local: {AwsServices: [eks]}\n")) == ["--service", "eks"]
     with pytest.raises(DefinitionError, match="AwsContainers needs the process engine"):
-        make(tmp_path, "Local: {AwsContainers: true}\n")
+        docker_site.asked_services(project(tmp_path, "Local: {AwsContainers: true}\n"))
 
 
 def test_an_archive_of_plugins_is_mounted_for_the_runtime_to_unpack(tmp_path: Path) -> None:
@@ -288,14 +296,15 @@ def test_a_dollar_in_a_path_is_not_interpolated(tmp_path: Path) -> None:
     assert found["/usr/local/airflow/dags"]["source"] == str(tmp_path / "a$$b" / "dags")
 
 
-def test_the_control_plane_is_told_what_it_makes_and_connects_to(tmp_path: Path) -> None:
+def test_the_guardian_is_told_what_it_makes_and_connects_to(tmp_path: Path) -> None:
     given = services(make(tmp_path))["guardian"]["environment"]
+    postgres = f"postgres-{model.load(tmp_path, flags={}, variables={}).id[-8:]}"
     by_hand = {
         "AIRFLOW_VERSION": "3.2.1", "AWS_REGION": "us-east-1", "MWAA_LOCAL__AWS_ENDPOINT": "http://aws:4566",
-        "MWAA_LOCAL__DATABASE_DSN": "postgresql://airflow:password-topsecret@postgres:5432/airflow",
+        "MWAA_LOCAL__DATABASE_DSN": f"postgresql://airflow:password-topsecret@{postgres}:5432/airflow",
         "MWAA__CORE__FERNET_KEY": '{"FernetKey": "fernet-topsecret"}',
         "MWAA__LOGGING__AIRFLOW_TASK_LOG_GROUP_ARN": "arn:aws:logs:us-east-1:000000000000:log-group:airflow-fake-Task",
-        "MWAA__DB__POSTGRES_HOST": "postgres",
+        "MWAA__DB__POSTGRES_HOST": postgres,
     }  # fmt: skip
     assert {name: given.get(name) for name in by_hand} == by_hand
     assert given["MWAA__SQS__QUEUE_URL"].startswith("http://aws:4566/000000000000/airflow-celery-fake-")
@@ -307,10 +316,12 @@ def test_the_control_plane_is_told_what_it_makes_and_connects_to(tmp_path: Path)
 
 def test_a_component_is_told_where_everything_is(tmp_path: Path) -> None:
     given = services(make(tmp_path))["worker"]["environment"]
+    digits = model.load(tmp_path, flags={}, variables={}).id[-8:]
+    postgres = f"postgres-{digits}"
     by_hand = {
-        "MWAA__DB__POSTGRES_HOST": "postgres", "MWAA__DB__POSTGRES_PORT": "5432", "MWAA__DB__POSTGRES_DB": "airflow",
+        "MWAA__DB__POSTGRES_HOST": postgres, "MWAA__DB__POSTGRES_PORT": "5432", "MWAA__DB__POSTGRES_DB": "airflow",
         "MWAA__DB__CREDENTIALS": '{"username": "airflow", "password": "password-topsecret"}',
-        "MWAA__SQS__CUSTOM_ENDPOINT": "http://aws:4566", "MWAA__CORE__API_SERVER_URL": "http://webserver:8080",
+        "MWAA__SQS__CUSTOM_ENDPOINT": "http://aws:4566", "MWAA__CORE__API_SERVER_URL": f"http://webserver-{digits}:8080",
         "MWAA_LOCAL__WEB_URL": "http://127.0.0.1:18080", "MWAA_LOCAL__WEB_PORT": "8080",
         "MWAA_LOCAL__HOME": "/usr/local/airflow", "MWAA_LOCAL__RUN_DIR": "/usr/local/mwaa/run",
         "MWAA_LOCAL__CACHE_DIR": "/usr/local/mwaa/cache", "MWAA_LOCAL__BASE_SET": "/opt/mwaa/base",
@@ -329,8 +340,7 @@ def test_services_carry_what_makes_them_anew(tmp_path: Path) -> None:
     assert len(inputs) == 1
     assert "labels" not in found["migrate-db"]
     assert {found[name]["pull_policy"] for name in ("scheduler", "worker", "webserver", "migrate-db")} == {"never"}
-    words = "--host 0.0.0.0 --port 4566 --state /usr/local/mwaa/aws --region eu-west-1"
-    assert " ".join(found["aws"]["command"]) == words
+    assert "aws" not in found, "that is the site's"
     assert found["worker"]["networks"] == "reset"
 
 
@@ -346,8 +356,10 @@ def test_a_ca_bundle_adds_the_file_that_trust_needs(tmp_path: Path) -> None:
 
 def test_the_ports_that_are_wanted(tmp_path: Path) -> None:
     plain = docker_plan.wishes(project(tmp_path / "a"))
-    assert [(wish.name, wish.port, wish.explicit) for wish in plain] == [("web", 8080, False), ("aws", 4566, False)]
-    asked = docker_plan.wishes(project(tmp_path / "b", "Local: {Ports: {Web: 1, Aws: 2, Postgres: 3}}\n"))
+    assert [(wish.name, wish.port, wish.explicit) for wish in plain] == [("web", 8080, False)]
+    given = project(tmp_path / "b", "Local: {Ports: {Web: 1, Aws: 2, Postgres: 3}}\n")
+    web, database = docker_plan.wishes(given)
+    asked = [web, docker_site.wish(given), database]
     assert [(wish.name, wish.port, wish.explicit, wish.field) for wish in asked] == [
         ("web", 1, True, "Local.Ports.Web"), ("aws", 2, True, "Local.Ports.Aws"), ("postgres", 3, True, "Local.Ports.Postgres"),
     ]  # fmt: skip
@@ -368,3 +380,33 @@ def test_an_image_made_anew_is_a_change(tmp_path: Path) -> None:
     assert second.digest != first.digest
     names = set(first.names)
     assert [line.partition(":")[0] for line in docker_plan.changes(first.plan, second.plan, names)] == ["image changed"]
+
+
+def test_environments_of_one_site_are_on_its_network_under_names_of_their_own(tmp_path: Path) -> None:
+    made = [make(tmp_path / name) for name in ("a", "b")]
+    for one in made:
+        assert yaml.load(one.overlay, Loader=_Loader)["networks"] == {"default": {"name": "net", "external": True}}
+    names: list[set[str]] = []
+    for one in made:
+        found = services(one)
+        hosts = {found[name]["hostname"] for name in ("scheduler", "webserver")}
+        aliases = {
+            alias
+            for name in ("scheduler", "webserver", "postgres")
+            for alias in found[name]["networks"]["default"]["aliases"]
+        }
+        assert hosts <= aliases and len(aliases) == 5
+        told = found["worker"]["environment"]
+        assert told["MWAA__DB__POSTGRES_HOST"] in aliases
+        assert told["MWAA__CORE__API_SERVER_URL"].removeprefix("http://").removesuffix(":8080") in aliases
+        names.append(aliases)
+    assert names[0].isdisjoint(names[1])
+
+
+def test_no_proxy_stands_between_the_components(tmp_path: Path) -> None:
+    made = make(tmp_path, host={"HTTPS_PROXY": "http://proxy.example:3128"})
+    told = services(made)["worker"]["environment"]
+    direct = told["NO_PROXY"].split(",")
+    for address in (told["MWAA__DB__POSTGRES_HOST"], told["MWAA__CORE__API_SERVER_URL"][7:-5], "aws"):
+        assert address in direct
+    assert services(made)["scheduler"]["hostname"] in direct, "its log server"

@@ -6,8 +6,7 @@ from mwaa_local.catalog import AIRFLOW_COMPONENTS
 from mwaa_local.model import Environment
 
 AIRFLOW = AIRFLOW_COMPONENTS
-# What each of Airflow's components needs beside it, and what brings the database to its schema.
-NEIGHBOURS = ("postgres", "aws", "guardian")
+# What brings the database to its schema.
 JOBS = ("migrate-db",)
 # The folder beside those of the environments, where a site keeps what they share; no environment can have that name.
 SITE = "_site"

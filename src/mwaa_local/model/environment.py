@@ -120,8 +120,7 @@ class Environment:
     @property
     def id(self) -> str:
         """A short id, the same for as long as name and project folder are: ``local-1a2b3c4d``."""
-        digest = hashlib.sha256(f"{self.name}\0{self.project}".encode()).hexdigest()
-        return f"{self.name}-{digest[:8]}"
+        return id_of(self.name, self.project)
 
     @property
     def site(self) -> Path:
@@ -132,3 +131,9 @@ class Environment:
     def state(self) -> Path:
         """Folder of everything this environment keeps."""
         return self.site / self.name
+
+
+def id_of(name: str, project: Path) -> str:
+    """The id of the environment of that name in a project folder."""
+    digest = hashlib.sha256(f"{name}\0{project}".encode()).hexdigest()
+    return f"{name}-{digest[:8]}"

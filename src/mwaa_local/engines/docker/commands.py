@@ -69,10 +69,10 @@ def execute(
     return code if code >= 0 else 128 - code
 
 
-def logs(docker: Docker, project: str, item: Container, *, follow: bool, lines: int) -> Iterator[str]:
+def logs(docker: Docker, item: Container, *, follow: bool, lines: int) -> Iterator[str]:
     """A component's console output, oldest line first."""
     if follow:
-        return _follow(docker, project, item, lines)
+        return _follow(docker, item, lines)
     done = subprocess.run(
         [docker.program, "logs", "--tail", str(lines), item.id],
         env=dict(docker.variables),
@@ -86,14 +86,14 @@ def logs(docker: Docker, project: str, item: Container, *, follow: bool, lines: 
     return iter(done.stdout.decode(errors="replace").splitlines())
 
 
-def _follow(docker: Docker, project: str, item: Container, lines: int) -> Iterator[str]:
+def _follow(docker: Docker, item: Container, lines: int) -> Iterator[str]:
     """Lines as they come, across restarts, until the component is taken down."""
     begin = ["--tail", str(lines)]
     current: Container | None = item
     while current is not None:
         yield from _lines(docker, ["logs", "--follow", *begin, current.id])
         ended, before = time.time(), current.id
-        current = _again(docker, project, item.name)
+        current = _again(docker, item.project, item.name)
         # A new container has no old lines; one that was started again has those already shown.
         begin = ["--since", f"{ended:.3f}"] if current and current.id == before else ["--tail", "all"]
 

@@ -13,19 +13,21 @@ from typing import IO, Any
 from mwaa_local.engines import inputs as workflow
 from mwaa_local.engines import owner, plan, ports
 from mwaa_local.engines.databases import SWITCH_SECONDS, Databases, major, switch_notes, version_of
-from mwaa_local.engines.docker import commands
+from mwaa_local.engines.docker import commands, site
 from mwaa_local.engines.docker import image as docker_image
 from mwaa_local.engines.docker import plan as docker_plan
 from mwaa_local.engines.docker import state as docker_state
 from mwaa_local.engines.docker.client import Docker, translate
 from mwaa_local.engines.docker.plan import Made, Parts, project_name
+from mwaa_local.engines.docker.site import Site
 from mwaa_local.engines.docker.state import PROJECT_LABEL, Container
 from mwaa_local.engines.docker.volumes import Volumes, majors
 from mwaa_local.engines.docker.waiting import Compose, named, until_healthy
 from mwaa_local.engines.layout import Layout
-from mwaa_local.engines.names import AIRFLOW, JOBS, NEIGHBOURS
+from mwaa_local.engines.names import AIRFLOW, JOBS
 from mwaa_local.engines.plan import Plan
 from mwaa_local.engines.protocol import Addresses, ComponentState, Progress, UpResult
+from mwaa_local.engines.resources import resources
 from mwaa_local.engines.verdicts import crashes, verdicts, warnings
 from mwaa_local.errors import EngineError, MwaaLocalError
 from mwaa_local.ground import atomic, locks
@@ -39,9 +41,11 @@ _LOCK_SECONDS = 900.0
 _BUSY = "another command is changing this environment"
 _CHECK_SECONDS = 2.5
 _QUICK_STOP_SECONDS = 20
+# What each of Airflow's components needs beside it in its own Compose project.
+_NEIGHBOURS = ("postgres", "guardian")
 _COMPOSE_SECONDS = 30.0
 # Tasks end first; on Airflow 3 they talk to the web server until then, and all of them need queue and database.
-_STOP_ORDER = (("worker", "scheduler", "migrate-db"), ("webserver", "guardian"), ("aws", "postgres"))
+_STOP_ORDER = (("worker", "scheduler", "migrate-db"), ("webserver", "guardian", "control"), ("aws", "postgres"))
 
 
 def why_unusable(environment: Environment, variables: Mapping[str, str]) -> str | None:
@@ -76,6 +80,7 @@ class DockerEngine:
         self._folder = environment.state / "docker"
         self._project = project_name(environment)
         self._databases = Databases(environment.state)
+        self._registry = ports.Registry(cache_folder(variables) / "ports.json")
         self._found: Docker | None = None
         self._cpus: int | None = None
         self._images: dict[str, str] | None = None
@@ -89,6 +94,10 @@ class DockerEngine:
     @property
     def _volumes(self) -> Volumes:
         return Volumes(self._docker, self._project, self._folder)
+
+    @property
+    def _site(self) -> Site:
+        return Site(self._environment, self._docker, self._registry)
 
     # -- up ------------------------------------------------------------------------------------------------------------
 
@@ -148,8 +157,12 @@ class DockerEngine:
             with progress.step(f"stopping Airflow {was}"):
                 self._stop(there, timeout_s=SWITCH_SECONDS)
             there = []
+        with _timed(seconds, "site"):
+            begun = self._site.begin(images, there, progress)
+        there = [item for item in there if item.service != "aws"]
         with _timed(seconds, "plan"):
-            made, notes = self._make(environment, images, before, there, fresh=fresh)
+            made, notes = self._make(environment, images, before, there, begun, fresh=fresh)
+        notes = [*begun.notes, *notes]
         applied = atomic.read_json(self._applied) or {}
         living = {item.name: item.id for item in there if item.lives}
         wanted = made.names
@@ -165,6 +178,7 @@ class DockerEngine:
             took, containers, statuses = until_healthy(
                 self._docker, self._project, wanted, progress, compose=compose, timeout_s=timeout_s
             )
+            shared = self._site.settle(progress, timeout_s=timeout_s)
         except MwaaLocalError:
             patience = _COMPOSE_SECONDS
             raise
@@ -182,6 +196,7 @@ class DockerEngine:
         touched = {name for name in living if name in now and now[name] != living[name]}
         changes = docker_plan.changes(before, made.plan, touched) if before is not None and living else []
         states = [docker_state.describe(item, statuses.get(item.name)) for item in containers if item.name in wanted]
+        states += [docker_state.of_site(docker_state.describe(item, None)) for item in shared]
         allowed = environment.local.allow_failed_requirements
         found = verdicts(states)
         loops, once = crashes(states, began)
@@ -200,6 +215,7 @@ class DockerEngine:
         images: Mapping[str, str],
         before: Plan | None,
         there: Sequence[Container],
+        begun: site.Begun,
         *,
         fresh: bool,
     ) -> tuple[Made, list[str]]:
@@ -217,6 +233,9 @@ class DockerEngine:
             images=images,
             secrets=secrets,
             ports=chosen,
+            aws=begun.aws,
+            network=site.network_of(environment),
+            shared=begun.volume,
             digests=workflow.workflow_digests(environment, self._layout.digests),
             cpus=self._cpus or 1,
             host=self._host,
@@ -227,7 +246,7 @@ class DockerEngine:
     def _ports(
         self, environment: Environment, before: Plan | None, there: Sequence[Container]
     ) -> tuple[dict[str, int], list[str]]:
-        registry = ports.Registry(cache_folder(self._host) / "ports.json")
+        registry = self._registry
         known: dict[str, int] = dict(before.facts.get("ports", {})) if before else {}
         own = {port for item in there if item.lives for port in item.ports}
         with locks.lock(registry.lock(), seconds=30.0, busy="another environment is choosing its ports"):
@@ -249,7 +268,7 @@ class DockerEngine:
             words += ["--file", str(file)]
         words += ["up", "--detach", "--no-build", "--remove-orphans"]
         airflow = [*words, "--no-deps", "--scale", f"worker={made.workers}", *AIRFLOW]
-        stages = [airflow] if airflow_only else [[*words, *NEIGHBOURS, *JOBS], airflow]
+        stages = [airflow] if airflow_only else [[*words, *_NEIGHBOURS, *JOBS], airflow]
         return Compose(self._docker, stages, made.variables, self._folder)
 
     def _neighbours_stay(self, made: Made, before: Plan, there: Sequence[Container]) -> bool:
@@ -257,7 +276,7 @@ class DockerEngine:
         running = {item.name for item in there if docker_state.describe(item, None).state == "healthy"}
         same_version = before.facts.get("airflow_version") == made.plan.facts["airflow_version"]
         changed = plan.differences(before, made.plan).keys()
-        return same_version and running.issuperset(NEIGHBOURS) and changed.isdisjoint(NEIGHBOURS)
+        return same_version and running.issuperset(_NEIGHBOURS) and changed.isdisjoint(_NEIGHBOURS)
 
     def _write(self, made: Made) -> None:
         atomic.replace(made.files[-1], made.overlay.encode())
@@ -274,7 +293,7 @@ class DockerEngine:
             return None  # it is written anew; the daemon tells what runs
 
     def endpoint_state(self, *, repair: bool) -> dict[str, Any]:
-        """Have the AWS endpoint's volume looked at; see :meth:`Volumes.look_into_endpoint`.
+        """Have the AWS endpoint's volume looked at; see :func:`mwaa_local.engines.docker.volumes.look_into_endpoint`.
 
         Raises:
             EngineError: The environment runs, or the look failed.
@@ -285,7 +304,7 @@ class DockerEngine:
                 where=f"Docker project {self._project}",
                 hint="mwaa-local down, then this again",
             )
-        return self._volumes.look_into_endpoint(docker_image.wanted(self._environment).tool, repair=repair)
+        return self._site.endpoint_state(repair=repair)
 
     def _refuse_lost_database(self, environment: Environment) -> None:
         used = self._databases.version(environment.version.airflow)
@@ -310,9 +329,14 @@ class DockerEngine:
     # -- down ----------------------------------------------------------------------------------------------------------
 
     def down(self, *, timeout_s: float, keep_site: bool = False) -> None:
-        """Stop everything and keep the data; running tasks get ``timeout_s`` seconds."""
+        """Stop everything and keep the data; running tasks get ``timeout_s`` seconds.
+
+        The site stops with its last environment, unless ``keep_site``.
+        """
         with self._changing():
             self._stop(docker_state.look(self._docker, self._project), timeout_s=timeout_s)
+            if not keep_site:
+                self._site.release()
 
     def _stop(self, there: Sequence[Container], *, timeout_s: float) -> None:
         for number, services in enumerate(_STOP_ORDER):
@@ -348,6 +372,7 @@ class DockerEngine:
         """
         with self._changing():
             self._remove(docker_state.look(self._docker, self._project))
+            self._site.forget(resources(self._environment))
             volumes = self._labelled("volume")
             if volumes:
                 self._docker.output("volume", "rm", *volumes, timeout_s=120.0)
@@ -377,7 +402,7 @@ class DockerEngine:
             done = self._docker.call("start", item.id, timeout_s=60.0)
             if done.returncode:
                 raise named(self._docker, translate(done.stderr.decode(errors="replace"), f"docker start {component}"))
-            until_healthy(self._docker, self._project, [component], progress, compose=None, timeout_s=300.0)
+            until_healthy(self._docker, item.project, [component], progress, compose=None, timeout_s=300.0)
 
     # -- looking -------------------------------------------------------------------------------------------------------
 
@@ -395,7 +420,8 @@ class DockerEngine:
             if item.service not in JOBS
         }
         planned = [item.name for item in made.components if item.kind == "service"] if made else []
-        return [states.get(name) or ComponentState(name, "stopped") for name in dict.fromkeys([*planned, *states])]
+        own = [states.get(name) or ComponentState(name, "stopped") for name in dict.fromkeys([*planned, *states])]
+        return [*own, *self._site.states()] if own else []
 
     def addresses(self) -> Addresses | None:
         """Where the environment answers; ``None`` when it does not run."""
@@ -417,7 +443,7 @@ class DockerEngine:
         Raises:
             EngineError: There is none.
         """
-        there = docker_state.look(self._docker, self._project)
+        there = [*docker_state.look(self._docker, self._project), *self._site.containers()]
         for item in there:
             if item.name == component and (jobs or item.service not in JOBS):
                 return item
@@ -431,7 +457,7 @@ class DockerEngine:
             EngineError: There is no such component.
         """
         item = self._container(component, jobs=True)
-        return commands.logs(self._docker, self._project, item, follow=follow, lines=lines)
+        return commands.logs(self._docker, item, follow=follow, lines=lines)
 
     def run(
         self, component: str, argv: Sequence[str], *, interactive: bool, stdin: IO[bytes] | Path | None = None

@@ -71,6 +71,16 @@ def assets(package: Path | None = None) -> Assets:
     )
 
 
+def compose_files(variables: Mapping[str, str]) -> list[Path]:
+    """compose.yaml, and what is laid over it where this machine's trust has to reach the containers.
+
+    Raises:
+        EngineError: This installation has none.
+    """
+    found = assets()
+    return [found.compose, *([found.trust] if ca_bundle(variables) else [])]
+
+
 @dataclass(frozen=True)
 class Wanted:
     """Images of one environment.

@@ -4,13 +4,13 @@ from __future__ import annotations
 
 import re
 import shutil
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 from urllib.parse import urlsplit
 
 from mwaa_local.catalog import limits
-from mwaa_local.engines.names import ORDER
+from mwaa_local.engines.docker.hosts import peers
 from mwaa_local.model import Environment
 from mwaa_local.runtime.inputs import host_variables
 
@@ -53,7 +53,7 @@ def mounts(
         extra[name] = str(_PLACE / "aws-files" / path.name)
     if environment.local.aws != "local":
         extra["AWS_PROFILE"] = environment.local.aws
-    return found, {**outside(host), **extra}
+    return found, {**outside(host, peers(environment)), **extra}
 
 
 def _mount(source: Path, target: str) -> dict[str, Any]:
@@ -88,7 +88,7 @@ def _aws_files(environment: Environment, host: Mapping[str, str]) -> dict[str, P
     return {name: Path(given[name]) for name in names if name in given and Path(given[name]).is_file()}
 
 
-def outside(host: Mapping[str, str]) -> dict[str, str]:
+def outside(host: Mapping[str, str], peers: Sequence[str]) -> dict[str, str]:
     """The caller's proxies and package indexes, where a container can reach them; its own peers need no proxy."""
     found: dict[str, str] = {}
     for name, value in host.items():
@@ -96,7 +96,7 @@ def outside(host: Mapping[str, str]) -> dict[str, str]:
             found[name] = value
     if any(_PROXIES.fullmatch(name) for name in found):
         given = host.get("NO_PROXY") or host.get("no_proxy") or ""
-        names = [*(part for part in given.split(",") if part), *ORDER, *_LOOPBACK]
+        names = [*(part for part in given.split(",") if part), *peers, *_LOOPBACK]
         found["NO_PROXY"] = found["no_proxy"] = ",".join(dict.fromkeys(names))
     return found
 

@@ -14,52 +14,32 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-import yaml
-
 import mwaa_local
 from mwaa_local.aws.client import queue_url
 from mwaa_local.catalog import ContainerSize, limits
 from mwaa_local.engines import plan
 from mwaa_local.engines.databases import major
-from mwaa_local.engines.docker.image import Assets, Wanted, ca_bundle
+from mwaa_local.engines.docker.hosts import address_of, host_of
+from mwaa_local.engines.docker.image import Assets, Wanted, ca_bundle, compose_files
 from mwaa_local.engines.docker.mounts import mounts
+from mwaa_local.engines.docker.overlay import Tagged, dump
+from mwaa_local.engines.docker.volumes import AWS as AWS_VOLUME
 from mwaa_local.engines.docker.volumes import DATABASE
 from mwaa_local.engines.names import AIRFLOW, bucket_name
 from mwaa_local.engines.plan import Component, Plan
 from mwaa_local.engines.ports import HOST, Wish
-from mwaa_local.errors import DefinitionError
+from mwaa_local.engines.resources import queue_name
 from mwaa_local.model import Environment, Secrets
 from mwaa_local.runtime.environment import service_variables
 from mwaa_local.runtime.inputs import Wiring, variables_for
 from mwaa_local.runtime.reading import read_inputs
 
-AWS, WEB = "http://aws:4566", "http://webserver:8080"
+AWS = "http://aws:4566"
 INPUTS_LABEL = "io.mwaa-local.inputs"
 DATABASE_LABEL = "io.mwaa-local.database"
 _PLACE = Path("/usr/local/mwaa")
-_AWS_WORDS = ("--host", "0.0.0.0", "--port", "4566", "--state", str(_PLACE / "aws"))
 # Only the verdict's meaning changes with it, so the containers always get the same.
 _NEUTRAL = dict.fromkeys(plan.NEUTRAL, "false")
-
-
-class _Tagged:
-    """A value with one of Compose's own YAML tags."""
-
-    def __init__(self, tag: str, value: Any) -> None:
-        self.tag, self.value = tag, value
-
-
-class _Dumper(yaml.SafeDumper):
-    """Writes :class:`_Tagged` values; long lines stay whole."""
-
-
-def _tagged(dumper: yaml.SafeDumper, item: _Tagged) -> yaml.Node:
-    if item.value is None:
-        return dumper.represent_scalar(item.tag, "null")
-    return dumper.represent_sequence(item.tag, item.value)
-
-
-_Dumper.add_representer(_Tagged, _tagged)
 
 
 @dataclass(frozen=True)
@@ -97,7 +77,10 @@ class Parts:
     """What ``up`` has found out before it can write.
 
     Attributes:
-        ports: ``web``, ``aws``, perhaps ``postgres``, to the ports on this machine.
+        ports: ``web``, perhaps ``postgres``, to the ports on this machine.
+        aws: URL of the site's AWS endpoint on this machine.
+        network: The site's.
+        shared: The volume with the site's data.
         digests: Label to digest of each workflow file.
         images: Image name to id.
         cpus: CPUs of the daemon's machine; a limit above that is refused by Docker.
@@ -111,6 +94,9 @@ class Parts:
     images: Mapping[str, str]
     secrets: Secrets
     ports: Mapping[str, int]
+    aws: str
+    network: str
+    shared: str
     digests: Mapping[str, str]
     cpus: int
     host: Mapping[str, str]
@@ -132,7 +118,6 @@ def wishes(environment: Environment) -> list[Wish]:
     asked = environment.local.ports
     found = [
         Wish("web", asked.web, "web" in asked.explicit, "Local.Ports.Web"),
-        Wish("aws", asked.aws, "aws" in asked.explicit, "Local.Ports.Aws"),
     ]
     if asked.postgres is not None:
         found.append(Wish("postgres", asked.postgres, "postgres" in asked.explicit, "Local.Ports.Postgres"))
@@ -147,9 +132,19 @@ def worker_names(environment: Environment) -> list[str]:
 def build(parts: Parts) -> Made:
     """The whole plan; makes the folders that it mounts."""
     services = _services(parts)
-    overlay = _dump({"services": services, "volumes": {"database": {"name": database_volume(parts.environment)}}})
+    overlay = dump(
+        {
+            "services": services,
+            "volumes": {
+                "database": {"name": database_volume(parts.environment)},
+                AWS_VOLUME: {"name": parts.shared, "external": True},  # or Compose would make an empty one
+            },
+            # All environments of a site are on its network, each under names of its own.
+            "networks": {"default": {"name": parts.network, "external": True}},
+        }
+    )
     bundle = ca_bundle(parts.host)
-    files = [parts.assets.compose, *([parts.assets.trust] if bundle else [])]
+    files = compose_files(parts.host)
     base = "\0".join(file.read_text(encoding="utf-8") for file in files)
     text = "\0".join([base, overlay, json.dumps(dict(parts.images))])
     made = Plan(
@@ -160,7 +155,7 @@ def build(parts: Parts) -> Made:
             "airflow_version": parts.environment.version.airflow,
             "ports": dict(parts.ports),
             "web": f"http://{HOST}:{parts.ports['web']}",
-            "aws": f"http://{HOST}:{parts.ports['aws']}",
+            "aws": parts.aws,
             "bucket": bucket_name(parts.environment),
         },
     )
@@ -176,23 +171,7 @@ def build(parts: Parts) -> Made:
     )
 
 
-def _dump(document: Mapping[str, Any]) -> str:
-    head = "# Written by mwaa-local up; laid over compose.yaml. Holds secrets.\n"
-    return head + yaml.dump(document, Dumper=_Dumper, sort_keys=True, width=10**6, allow_unicode=True)
-
-
 # -- services ----------------------------------------------------------------------------------------------------------
-
-
-def _asked_services(environment: Environment) -> list[str]:
-    if environment.local.aws_containers:
-        raise DefinitionError(
-            "Local.AwsContainers needs the process engine",
-            where="mwaa.yaml: Local.AwsContainers",
-            why="the endpoint's container has no access to this machine's Docker, and gets none",
-            hint="use --engine process, or leave AwsContainers out: the services of AwsServices then keep records only",
-        )
-    return [word for name in environment.local.aws_services for word in ("--service", name)]
 
 
 def _services(parts: Parts) -> dict[str, dict[str, Any]]:
@@ -206,11 +185,6 @@ def _services(parts: Parts) -> dict[str, dict[str, Any]]:
             # Compose makes a container anew when its service changed, not when a volume's name did.
             "labels": {DATABASE_LABEL: database_volume(environment)},
             **_limits(sizes.database, factor, parts.cpus),
-        },
-        "aws": {
-            "image": parts.wanted.tool,
-            "command": [*_AWS_WORDS, "--region", environment.local.region, *_asked_services(environment)],
-            "ports": _Tagged("!override", [f"{HOST}:{parts.ports['aws']}:4566"]),
         },
         "guardian": {"image": parts.wanted.tool, "environment": _literal(_guardian(parts))},
     }
@@ -227,10 +201,18 @@ def _services(parts: Parts) -> dict[str, dict[str, Any]]:
     for name in AIRFLOW:
         services[name] |= _limits(getattr(sizes, name), factor, parts.cpus)
         services[name]["labels"] = {INPUTS_LABEL: _join(parts.digests)}
-    services["webserver"]["ports"] = _Tagged("!override", [f"{HOST}:{parts.ports['web']}:8080"])
+    services["webserver"]["ports"] = Tagged("!override", [f"{HOST}:{parts.ports['web']}:8080"])
+    services["postgres"]["networks"] = _aliases(host_of(environment, "postgres"))
+    for name in ("scheduler", "webserver"):
+        address = address_of(environment, name)
+        services[name] |= {"hostname": address, "networks": _aliases(address, host_of(environment, name))}
     # Several workers cannot share one host name; without one each has its container's.
-    services["worker"] |= {"hostname": _Tagged("!reset", None), "networks": _Tagged("!reset", None)}
+    services["worker"] |= {"hostname": Tagged("!reset", None), "networks": Tagged("!reset", None)}
     return services
+
+
+def _aliases(*names: str) -> Tagged:
+    return Tagged("!override", {"default": {"aliases": list(names)}})
 
 
 def _literal(values: Mapping[str, str]) -> dict[str, str]:
@@ -250,16 +232,15 @@ def _limits(size: ContainerSize, factor: float, cpus: int) -> dict[str, Any]:
 
 def variables(parts: Parts, component: str, extra: Mapping[str, str]) -> dict[str, str]:
     """The variables of one component: what the process engine would give, at the containers' addresses."""
-    queue = limits().queue_prefix + parts.environment.id
     wiring = Wiring(
-        database_host="postgres",
+        database_host=host_of(parts.environment, "postgres"),
         database_port=5432,
         database_name="airflow",
         database_user="airflow",
         secrets=parts.secrets,
         aws_endpoint=AWS,
-        queue_url=queue_url(AWS, limits().account_id, queue),
-        api_server_url=WEB,
+        queue_url=queue_url(AWS, limits().account_id, queue_name(parts.environment)),
+        api_server_url="http://" + host_of(parts.environment, "webserver") + ":8080",
         web_url=f"http://{HOST}:{parts.ports['web']}",
         web_port=8080,
         hostname="",
@@ -283,11 +264,11 @@ def _guardian(parts: Parts) -> dict[str, str]:
     given = variables(parts, "guardian", {})
     wanted = ("AIRFLOW_", "AWS_", "MWAA__SQS__", "MWAA__CORE__FERNET_KEY", "MWAA__DB__", "MWAA_LOCAL__AWS")
     kept = {name: value for name, value in given.items() if name.startswith(wanted) or name.endswith("_LOG_GROUP_ARN")}
-    password = parts.secrets.database_password
+    password, database = parts.secrets.database_password, host_of(parts.environment, "postgres")
     return {
         **kept,
         "MWAA_LOCAL__BUCKET": bucket_name(parts.environment),
-        "MWAA_LOCAL__DATABASE_DSN": f"postgresql://airflow:{password}@postgres:5432/airflow",
+        "MWAA_LOCAL__DATABASE_DSN": f"postgresql://airflow:{password}@{database}:5432/airflow",
     }
 
 
@@ -298,14 +279,14 @@ def _components(parts: Parts, services: Mapping[str, Mapping[str, Any]]) -> list
     """The services as :mod:`plan` compares them; values of variables are compared and never shown."""
     found = []
     workers = worker_names(parts.environment)
-    for name in ("postgres", "aws", "migrate-db", "webserver", "scheduler", *workers, "guardian"):
+    for name in ("postgres", "migrate-db", "webserver", "scheduler", *workers, "guardian"):
         service = services["worker" if name in workers else name]
         ports = service.get("ports")
         described = {
             "image": parts.images.get(service["image"], service["image"]),
             "memory limit": str(service.get("mem_limit", "")),
             "CPU limit": str(service.get("cpus", "")),
-            "ports": json.dumps(ports.value if isinstance(ports, _Tagged) else ports),
+            "ports": json.dumps(ports.value if isinstance(ports, Tagged) else ports),
             "mounted folders": json.dumps(service.get("volumes")),
             **(parts.digests if name in AIRFLOW or name in workers else {}),
         }

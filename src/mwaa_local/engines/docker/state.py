@@ -8,7 +8,7 @@ import json
 import tarfile
 from collections.abc import Iterable, Mapping
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from datetime import datetime
 from pathlib import Path
 from typing import Any
@@ -36,6 +36,7 @@ class Container:
 
     Attributes:
         name: The component's: ``worker``, ``worker-2``.
+        project: The Compose project.
         status: Docker's word: ``running``, ``restarting``, ``exited``, ``created``, ``paused``, ``dead``.
         health: Docker's word, empty for a container without a health check.
         said: Last line of its health check.
@@ -60,6 +61,7 @@ class Container:
     error: str = ""
     ports: frozenset[int] = field(default_factory=frozenset)
     memory_limit: int = 0
+    project: str = ""
 
     @property
     def lives(self) -> bool:
@@ -111,6 +113,7 @@ def _container(document: Mapping[str, Any]) -> Container | None:
         error=str(state.get("Error") or ""),
         ports=frozenset(int(row["HostPort"]) for rows in bindings for row in rows or () if row.get("HostPort")),
         memory_limit=int(host.get("Memory") or 0),
+        project=str(labels.get(PROJECT_LABEL, "")),
     )
 
 
@@ -173,6 +176,11 @@ def describe(container: Container, status: Mapping[str, Any] | None, *, memory: 
         detail=_detail(container, state, status),
         status=status,
     )
+
+
+def of_site(state: ComponentState) -> ComponentState:
+    """The same as a component of the site."""
+    return replace(state, site=True)
 
 
 def _state(container: Container) -> State:

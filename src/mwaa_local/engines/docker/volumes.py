@@ -1,4 +1,4 @@
-"""The volumes of one environment: which there are, which there were, and a look into the AWS endpoint's."""
+"""The volumes of one environment: which there are, which there were; and a look into the AWS endpoint's."""
 
 from __future__ import annotations
 
@@ -42,7 +42,7 @@ class Volumes:
         Raises:
             EngineError: A volume with data is gone.
         """
-        lost = set(self._noted()) - there
+        lost = set(self._noted()) - there - {AWS}  # up to 0.1 the endpoint's was among them; it is the site's affair
         if lost:
             raise EngineError(
                 "some of this environment's data are gone",
@@ -53,27 +53,9 @@ class Volumes:
 
     def note(self, there: set[str]) -> None:
         """Write down which hold data now."""
-        data = sorted(name for name in there if name == AWS or name.startswith(DATABASE))
+        data = sorted(name for name in there if name.startswith(DATABASE))
         if data != self._noted():
             atomic.write_json(self._note, {"volumes": data}, durable=True)
-
-    def look_into_endpoint(self, image: str, *, repair: bool) -> dict[str, Any]:
-        """Have the AWS endpoint's volume looked at, and mended if asked to, by a container without a network.
-
-        Returns:
-            What ``python -m mwaa_local.aws.soundness`` prints; empty where there is no such volume.
-
-        Raises:
-            EngineError: The look failed.
-        """
-        if AWS not in self.there():
-            return {}
-        words = ["run", "--rm", "--network", "none", "--volume", f"{self._project}_{AWS}:{_PLACE}"]
-        words += ["--entrypoint", "/opt/mwaa/tool/bin/python", image, "-m", "mwaa_local.aws.soundness"]
-        words += ["--state", _PLACE, *(["--repair"] if repair else [])]
-        text = self._docker.output(*words, timeout_s=600.0)
-        found: dict[str, Any] = json.loads(text.splitlines()[-1])
-        return found
 
     def _noted(self) -> list[str]:
         kept = (atomic.read_json(self._note) or {}).get("volumes")
@@ -83,3 +65,20 @@ class Volumes:
 def majors(there: set[str]) -> set[str]:
     """The majors of Airflow whose database is there."""
     return {name.removeprefix(DATABASE) for name in there if name.startswith(DATABASE)}
+
+
+def look_into_endpoint(docker: Docker, volume: str, image: str, *, repair: bool) -> dict[str, Any]:
+    """Have the AWS endpoint's volume looked at, and mended if asked to, by a container without a network.
+
+    Returns:
+        What ``python -m mwaa_local.aws.soundness`` prints.
+
+    Raises:
+        EngineError: The look failed.
+    """
+    words = ["run", "--rm", "--network", "none", "--volume", f"{volume}:{_PLACE}"]
+    words += ["--entrypoint", "/opt/mwaa/tool/bin/python", image, "-m", "mwaa_local.aws.soundness"]
+    words += ["--state", _PLACE, *(["--repair"] if repair else [])]
+    text = docker.output(*words, timeout_s=600.0)
+    found: dict[str, Any] = json.loads(text.splitlines()[-1])
+    return found

@@ -81,6 +81,27 @@ class Compose:
             self._between = False
             self._child = self._start()
 
+    def finish(self, *, timeout_s: float) -> None:
+        """Wait for its end.
+
+        Raises:
+            MwaaLocalError: It failed, or the time is over.
+        """
+        end = time.monotonic() + timeout_s
+        try:
+            while (code := self.code()) is None:
+                if time.monotonic() > end:
+                    raise EngineError(
+                        f"docker compose did not end within {timeout_s:.0f} s",
+                        why=tail(self.said(), _TAIL),
+                        hint="is the daemon busy? `make up` again tries anew",
+                    )
+                time.sleep(LOOK_SECONDS / 3)
+            if code:
+                raise named(self._docker, translate(self.said(), "docker compose up"))
+        finally:
+            self.close(patience_s=0.0)
+
     def said(self) -> str:
         """What it printed so far."""
         self._said.seek(0)

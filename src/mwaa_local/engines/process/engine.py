@@ -27,6 +27,7 @@ from mwaa_local.engines.process.plan import Parts
 from mwaa_local.engines.process.site import Site
 from mwaa_local.engines.process.waiting import until_healthy
 from mwaa_local.engines.protocol import Addresses, ComponentState, Progress, UpResult
+from mwaa_local.engines.resources import resources
 from mwaa_local.engines.verdicts import crashes, verdicts, warnings
 from mwaa_local.errors import EngineError, MachineError, MwaaLocalError
 from mwaa_local.ground import atomic, locks
@@ -327,7 +328,7 @@ class ProcessEngine:
             for home in self._layout.state.glob(self._layout.postgres("*").name):
                 postgres.destroy(home)
             base_env = process_plan.base_env(self._host, self._environment)
-            self._site.forget(base_env, process_plan.resources(self._environment))
+            self._site.forget(base_env, resources(self._environment))
             owner.wipe(self._layout, self.name)
 
     def restart(self, component: str, progress: Progress) -> None:

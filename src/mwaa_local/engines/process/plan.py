@@ -7,17 +7,17 @@ import signal
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Any
 
 import mwaa_local
 from mwaa_local.aws.client import HEALTH_PATH, queue_url
-from mwaa_local.catalog import limits, log_types, migrate_db_options
+from mwaa_local.catalog import limits, migrate_db_options
 from mwaa_local.engines import inputs
 from mwaa_local.engines.layout import Layout
 from mwaa_local.engines.names import bucket_name, kind, worker_names
 from mwaa_local.engines.plan import Component, Plan
 from mwaa_local.engines.ports import HOST, Wish
 from mwaa_local.engines.process import postgres
+from mwaa_local.engines.resources import queue_name, resources
 from mwaa_local.model import Environment, Secrets
 from mwaa_local.packages import child
 from mwaa_local.runtime import namespace
@@ -182,23 +182,6 @@ def _postgres(parts: Parts) -> Component:
         stop_seconds=30.0,
         stop_rank=RANKS["postgres"],
     )
-
-
-def resources(environment: Environment) -> dict[str, Any]:
-    """What an environment needs of the AWS endpoint, as :func:`mwaa_local.aws.client.provision` takes it."""
-    return {
-        "queue": queue_name(environment),
-        "visibility_timeout_s": limits().visibility_timeout_seconds,
-        "bucket": bucket_name(environment),
-        "log_groups": [
-            kind.group(environment.name) for kind in log_types() if environment.spec.logging[kind.key].enabled
-        ],
-    }
-
-
-def queue_name(environment: Environment) -> str:
-    """The Celery queue's."""
-    return limits().queue_prefix + environment.id
 
 
 def _aws(parts: Parts) -> Component:
