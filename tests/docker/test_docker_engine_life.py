@@ -24,7 +24,7 @@ from mwaa_local.engines.docker.engine import DockerEngine, why_unusable
 from mwaa_local.engines.docker.plan import project_name
 from mwaa_local.engines.ports import any_free
 from mwaa_local.engines.protocol import UpResult
-from mwaa_local.errors import MachineError, MwaaLocalError, StartupScriptError
+from mwaa_local.errors import MachineError, MwaaLocalError, RequirementsError, StartupScriptError
 
 UP_SECONDS = 600.0  # machines of tests are busy; figures are the bench's
 AIRFLOW = {"scheduler", "worker", "webserver"}
@@ -177,6 +177,14 @@ def test_a_requirement_restarts_airflow_alone(running: Project, capfd: pytest.Ca
     assert {name for name in SERVICES if before[name] != after[name]} == AIRFLOW
     assert result.changes == ["requirements.txt changed: restarted webserver, scheduler, worker"]
     assert not result.verdicts
+    told = [(item.status or {}).get("requirements") for item in result.components if item.name in AIRFLOW]
+    assert [(one["verdict"], one["installed"]) for one in told if one] == [("ok", False)] * 3, "made ahead, found made"
+    (running.folder / "requirements" / "requirements.txt").write_text("cowsay==6.1\ncowsay==6.0\n")
+    with pytest.raises(RequirementsError, match="cowsay") as caught:
+        running.up()
+    assert "what runs goes on" in caught.value.why and running.containers() == after
+    (running.folder / "requirements" / "requirements.txt").write_text("cowsay==6.1\n")
+    assert running.up().changes == []
     capfd.readouterr()
     words = ["python3", "-c", "import cowsay; print(cowsay.__version__)"]
     assert running.engine.run("worker", words, interactive=False) == 0
@@ -292,7 +300,19 @@ def test_the_volume_of_an_environment_of_0_1_becomes_the_sites(running: Project)
     engine.down(timeout_s=60)
     image = docker_image.wanted(running.environment).tool
     old, new = f"{running.name}_aws", f"{docker_site.project_of(running.environment)}_aws"
-    copy = ["run", "--rm", "--volume", f"{new}:/new", "--volume", f"{old}:/old", "--entrypoint", "/bin/sh", image]
+    copy = [
+        "run",
+        "--rm",
+        "--user",
+        "root",
+        "--volume",
+        f"{new}:/new",
+        "--volume",
+        f"{old}:/old",
+        "--entrypoint",
+        "/bin/sh",
+        image,
+    ]
     label = f"com.docker.compose.project={running.name}"
     running.docker("volume", "create", "--label", label, "--label", "com.docker.compose.volume=aws", old)
     running.docker(*copy, "-c", "cp -a /new/. /old/")

@@ -23,7 +23,7 @@ from mwaa_local.cli.config import as_started, not_applied, planned
 from mwaa_local.cli.context import Settings
 from mwaa_local.engines.layout import Layout
 from mwaa_local.engines.process import console, keeper_client, postgres
-from mwaa_local.errors import EngineError, MachineError, MwaaLocalError, StartupScriptError
+from mwaa_local.errors import EngineError, MachineError, MwaaLocalError, RequirementsError, StartupScriptError
 from mwaa_local.ground import processes
 from mwaa_local.model import secrets
 from mwaa_local.runtime.airflow_options import as_airflow_reads
@@ -340,23 +340,45 @@ def test_a_fatal_startup_script_fails_quickly_with_its_lines(env: Running) -> No
     assert env.up().changes == ["startup script removed: restarted webserver, scheduler, worker"]
 
 
-def test_conflicting_requirements_end_with_a_verdict_and_a_running_environment(env: Running) -> None:
+def test_conflicting_requirements_leave_what_runs_until_they_are_allowed(env: Running) -> None:
     file = env.project / "requirements" / "requirements.txt"
+    before = env.pids()
     file.write_text("six==1.0.0\nsix==1.16.0\n")
     try:
+        with pytest.raises(RequirementsError, match="six") as caught:
+            env.up()
+        assert "what runs goes on with the packages it has" in caught.value.why
+        assert env.pids() == before, "nothing was stopped for a set that cannot be had"
+        env.flags["Local.AllowFailedRequirements"] = True
+        allowed = env.up()
+        assert {state.state for state in allowed.components} == {"healthy"}
+        assert allowed.verdicts == [] and allowed.warnings
+        assert allowed.changes == ["requirements.txt added: restarted webserver, scheduler, worker"]
+        env.flags.pop("Local.AllowFailedRequirements")
         result = env.up()
-        assert {state.state for state in result.components} == {"healthy"}
+        assert result.changes == []
         assert len(result.verdicts) == 1, "three components, one verdict"
         assert result.verdicts[0].id == "requirements"
         assert "six" in str(result.verdicts[0])
-        env.flags["Local.AllowFailedRequirements"] = True
-        allowed = env.up()
-        assert allowed.verdicts == [] and allowed.changes == []
-        assert allowed.warnings
     finally:
         env.flags.pop("Local.AllowFailedRequirements", None)
         file.unlink()
         assert env.up().verdicts == []
+
+
+def test_a_new_requirement_is_installed_before_anything_is_stopped(env: Running) -> None:
+    if env.version != "3.2.1":
+        pytest.skip("once is enough")
+    file = env.project / "requirements" / "requirements.txt"
+    file.write_text("cowsay==6.1\n")
+    try:
+        assert env.up().changes == ["requirements.txt added: restarted webserver, scheduler, worker"]
+        for name in ("scheduler", "worker"):
+            told = (env.component(name).status or {})["requirements"]
+            assert (told["verdict"], told["installed"]) == ("ok", False), "the boot found it made"
+    finally:
+        file.unlink()
+        env.up()
 
 
 def test_two_projects_at_once_have_their_own_ports(env: Running, tmp_path: Path) -> None:

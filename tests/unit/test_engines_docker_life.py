@@ -27,7 +27,7 @@ from mwaa_local.engines.docker import waiting as docker_waiting
 from mwaa_local.engines.docker.client import Docker
 from mwaa_local.engines.docker.engine import DockerEngine
 from mwaa_local.engines.ports import any_free
-from mwaa_local.errors import EngineError, MachineError, StartupScriptError
+from mwaa_local.errors import EngineError, MachineError, RequirementsError, StartupScriptError
 from mwaa_local.ground import processes
 from mwaa_local.model import Environment
 
@@ -98,7 +98,7 @@ def fake(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> FakeDocker:
     fake.answer("ps --quiet", "id-worker-1")
     fake.answer("stats")
     fake.answer("logs", "the last line")
-    fake.answer("compose --progress")
+    fake.answer("compose --progress", '{"verdict": "ok"}')
     fake.answer("cp", status_file())
     show(fake, *(container(name) for name in SERVICES))
     return fake
@@ -125,7 +125,7 @@ def site_calls(fake: FakeDocker) -> list[list[str]]:
 
 
 def _composed(fake: FakeDocker) -> list[list[str]]:
-    return [words for words in fake.asked if words[:2] == ["compose", "--progress"]]
+    return [words for words in fake.asked if words[:2] == ["compose", "--progress"] and "run" not in words]
 
 
 def test_first_up_starts_every_service_and_shows_no_secret(fake: FakeDocker, environment: Environment) -> None:
@@ -517,7 +517,7 @@ def test_no_process_of_the_old_version_meets_the_new_ones_migration(
     newer = project(tmp_path / "project", "AirflowVersion: 2.11.0\n")
     up_of(fake, newer)
     said = [words[0] for words in fake.asked if words[0] in ("stop", "rm", "compose") and words[1:2] != ["version"]]
-    assert said == ["stop", "stop", "stop", "rm", "compose", "compose", "compose"]
+    assert said == ["compose", "stop", "stop", "stop", "rm", "compose", "compose"], "the site, the old, the new"
     (first, *_) = [words for words in fake.asked if words[0] == "stop"]
     assert first == ["stop", "--time", "100", "id-scheduler-1", "id-worker-1"]
     (removed,) = [words for words in fake.asked if words[0] == "rm"]
@@ -741,3 +741,53 @@ def test_a_worker_too_many_is_removed_and_compose_is_always_closed(
         up(fake, environment, timeout_s=0)
     assert len(closed) == 3
     assert closed[2] >= 10, "it may be between stopping a container and making the next"
+
+
+def runs(fake: FakeDocker) -> list[list[str]]:
+    """Containers that made a package set ahead."""
+    return [words for words in fake.asked if words[:1] == ["compose"] and "run" in words]
+
+
+def test_changed_requirements_are_installed_before_anything_is_stopped(
+    fake: FakeDocker, environment: Environment
+) -> None:
+    up(fake, environment)
+    assert runs(fake) == [], "nothing ran: the boot tells"
+    environment.workflow.requirements.write_text("humanize==4.9.0\n")
+    fake.forget()
+    up(fake, environment)
+    (words,) = runs(fake)
+    assert words[words.index("run") :] == [
+        "run", "--rm", "--no-deps", "--no-TTY", "--name", f"mwaa-{environment.id}-packages", "--env", "MWAA_LOCAL__EXPORTS",
+        "--entrypoint", "/opt/mwaa/tool/bin/python", "worker", "-m", "mwaa_local.runtime", "packages", "worker",
+    ]  # fmt: skip
+    composed = [words for words in fake.asked if words[:2] == ["compose", "--progress"]]
+    assert ["run" in words for words in composed] == [True, False], "then Airflow's components are made anew"
+    assert not (environment.state / "docker/compose.ahead.yaml").exists()
+
+
+def test_requirements_that_cannot_be_had_leave_what_runs(fake: FakeDocker, environment: Environment) -> None:
+    up(fake, environment)
+    folder = environment.state / "docker"
+    before = {name: (folder / name).read_bytes() for name in ("plan.json", "applied.json", "compose.overlay.yaml")}
+    environment.workflow.requirements.write_text("six==1.0.0\nsix==2\n")
+    failed = {"verdict": "failed", "error": {"what": "six cannot be resolved", "why": "two of it"}}
+    fake.answer("compose --progress", json.dumps(failed))
+    fake.forget()
+    with pytest.raises(RequirementsError, match="six cannot be resolved") as caught:
+        up(fake, environment)
+    assert "what runs goes on" in caught.value.why
+    assert compose_calls(fake) == [] and not [words for words in fake.asked if words[0] in ("stop", "rm")]
+    assert {name: (folder / name).read_bytes() for name in before} == before
+    allowed = model.load(environment.project, flags={"Local.AllowFailedRequirements": True}, variables={})
+    up(fake, allowed)
+    assert compose_calls(fake)
+
+
+def test_a_container_that_could_not_run_is_an_error_of_its_own(fake: FakeDocker, environment: Environment) -> None:
+    up(fake, environment)
+    environment.workflow.requirements.write_text("humanize==4.9.0\n")
+    fake.answer("compose --progress", err="no space left on device", code=1)
+    with pytest.raises(MachineError, match="disk of the Docker daemon is full"):
+        up(fake, environment)
+    assert not (environment.state / "docker/compose.ahead.yaml").exists()

@@ -22,6 +22,7 @@ from mwaa_local.engines.process import plan as process_plan
 from mwaa_local.engines.process.engine import ProcessEngine
 from mwaa_local.errors import EngineError, MachineError
 from mwaa_local.ground import processes
+from mwaa_local.runtime import ahead as made_ahead
 
 BUILD = process_plan.build
 pytestmark = pytest.mark.skipif(not processes.LINUX, reason="reads /proc")
@@ -63,7 +64,8 @@ def test_the_second_up_tells_the_keeper_that_runs_and_changes_nothing(rig: Rig) 
     assert rig.plan == before
 
 
-def test_what_changed_is_said_with_whom_it_restarted(rig: Rig) -> None:
+def test_what_changed_is_said_with_whom_it_restarted(rig: Rig, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(made_ahead, "verdict", lambda *_: {"verdict": "ok"})
     rig.up()
     rig.load("MinWorkers: 2\n")
     (rig.folder / "requirements").mkdir()

@@ -72,13 +72,23 @@ def crashes(states: Iterable[ComponentState], since: float) -> tuple[list[MwaaLo
     return loops, once
 
 
+def refused(told: Mapping[str, Any]) -> MwaaLocalError:
+    """Failed requirements that were found before anything was stopped for them."""
+    return _requirements(told, f"{_text(told)}\nnothing was changed: what runs goes on with the packages it has")
+
+
 def _verdict(text: str, names: list[str], told: Mapping[str, Any]) -> MwaaLocalError:
+    who = ", ".join(names)
+    return _requirements(told, f"{text}\n{who}: Airflow runs without these packages, as it would on MWAA")
+
+
+def _requirements(told: Mapping[str, Any], why: str) -> MwaaLocalError:
     error = told.get("error") or {}
     hint = str(error.get("hint") or "correct the lines named above")
     return RequirementsError(
         str(error.get("what") or "requirements.txt could not be installed"),
         where=str(error.get("where") or "requirements.txt"),
-        why=f"{text}\n{', '.join(names)}: Airflow runs without these packages, as it would on MWAA",
+        why=why,
         hint=f"{hint}; then `make up` again, or accept it with --allow-failed-requirements",
     )
 

@@ -61,8 +61,32 @@ def prepare(
     file = inputs.home / "requirements" / "requirements.txt"
     if inputs.requirements_path is not None and not str(inputs.requirements_path).startswith(limits().home):
         file = inputs.requirements_path
-    if inputs.requirements_path is None or not _asks_for_something(file):
+    if inputs.requirements_path is None or not asks_for_something(file):
         return start
+    found = make(inputs, variables, emit, start, file, {limits().home: inputs.home})
+    if found.verdict["verdict"] == OK:
+        place(inputs, found.folder)
+    return found
+
+
+def make(
+    inputs: RuntimeInputs,
+    variables: Mapping[str, str],
+    emit: Callable[[str], None],
+    start: InstalledSet,
+    file: Path,
+    path_map: Mapping[str, Path],
+) -> InstalledSet:
+    """The set for a requirements file, found or installed, and linked nowhere; the base set where it cannot be.
+
+    Args:
+        inputs: The component's inputs.
+        variables: What pip sees.
+        emit: Takes the installer's lines.
+        start: The base set.
+        file: The requirements file.
+        path_map: Folders of MWAA's that its lines may name, to where they are.
+    """
     # Only now: an environment without requirements need not import the resolver's half of the tool.
     from mwaa_local.packages import sets
 
@@ -80,7 +104,7 @@ def prepare(
             base=sets.load(start.folder),
             cache=inputs.cache_dir,
             environment=variables,
-            path_map={limits().home: inputs.home},
+            path_map=path_map,
             constraints_dir=Path(constraints) if constraints else None,
             resolver=inputs.resolver,
             emit=line,
@@ -97,7 +121,6 @@ def prepare(
                 "installed": False,
             },
         )
-    place(inputs, found.path)
     return InstalledSet(
         found.path,
         {
@@ -156,7 +179,7 @@ def _register(inputs: RuntimeInputs, folder: Path) -> None:
         Store(inputs.cache_dir / "package-sets").register(link)
 
 
-def _asks_for_something(file: Path) -> bool:
+def asks_for_something(file: Path) -> bool:
     """Whether a requirements file has a line that is neither blank nor a comment."""
     try:
         data = file.read_bytes()

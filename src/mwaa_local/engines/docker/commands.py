@@ -5,16 +5,18 @@ from __future__ import annotations
 import os
 import signal
 import subprocess
+import threading
 import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import IO
 
 from mwaa_local.engines.docker import state as docker_state
-from mwaa_local.engines.docker.client import Docker
+from mwaa_local.engines.docker.client import Docker, translate
 from mwaa_local.engines.docker.state import Container
 
-_PYTHON = "/opt/mwaa/tool/bin/python"
+#: The tool's own in our images.
+PYTHON = "/opt/mwaa/tool/bin/python"
 _LOG_SECONDS = 60.0
 
 
@@ -25,7 +27,7 @@ def execute_words(component: str, argv: Sequence[str], *, ours: bool) -> list[st
     section 2.2).
     """
     if ours:
-        return [_PYTHON, "-m", "mwaa_local.runtime", "exec", component, "--", *argv]
+        return [PYTHON, "-m", "mwaa_local.runtime", "exec", component, "--", *argv]
     return ["bash", "-c", '. ~/.bashrc; exec "$@"', "bash", *argv]
 
 
@@ -128,3 +130,53 @@ def _again(docker: Docker, project: str, name: str) -> Container | None:
         if found.status == "running":
             return found
         time.sleep(0.5)
+
+
+def told(
+    docker: Docker, words: Sequence[str], variables: Mapping[str, str], note: Callable[[str], None], *, timeout_s: float
+) -> str:
+    """What a command prints, while each line of its stderr is shown.
+
+    Args:
+        docker: The program.
+        words: The command.
+        variables: Added to the caller's own.
+        note: Takes lines.
+        timeout_s: Limit in seconds.
+
+    Raises:
+        MwaaLocalError: It failed, or did not end in time.
+    """
+    child = subprocess.Popen(
+        [docker.program, *words],
+        env={**docker.variables, **variables},
+        cwd="/",
+        stdin=subprocess.DEVNULL,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        text=True,
+        errors="replace",
+    )
+    assert child.stdout is not None and child.stderr is not None
+    said: list[str] = []
+    printed: list[str] = []
+    reader = threading.Thread(target=lambda: printed.append(child.stdout.read()), daemon=True)  # type: ignore[union-attr]
+    reader.start()
+    watch = threading.Timer(timeout_s, child.kill)
+    watch.start()
+    try:
+        for line in child.stderr:
+            said.append(line.rstrip())
+            note(line.rstrip())
+        child.wait()
+        reader.join()
+    finally:
+        watch.cancel()
+        if child.poll() is None:
+            child.kill()
+            child.wait()
+        child.stderr.close()
+        child.stdout.close()
+    if child.returncode:
+        raise translate("\n".join(said), f"docker {words[0]}")
+    return "".join(printed)

@@ -10,10 +10,10 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import IO, Any
 
+from mwaa_local.engines import ahead, owner, plan, ports
 from mwaa_local.engines import inputs as workflow
-from mwaa_local.engines import owner, plan, ports
 from mwaa_local.engines.databases import SWITCH_SECONDS, Databases, major, switch_notes, version_of
-from mwaa_local.engines.docker import commands, site
+from mwaa_local.engines.docker import commands, packages, site
 from mwaa_local.engines.docker import image as docker_image
 from mwaa_local.engines.docker import plan as docker_plan
 from mwaa_local.engines.docker import state as docker_state
@@ -22,7 +22,7 @@ from mwaa_local.engines.docker.plan import Made, Parts, project_name
 from mwaa_local.engines.docker.site import Site
 from mwaa_local.engines.docker.state import PROJECT_LABEL, Container
 from mwaa_local.engines.docker.volumes import Volumes, majors
-from mwaa_local.engines.docker.waiting import Compose, named, until_healthy
+from mwaa_local.engines.docker.waiting import Compose, compose_words, named, until_healthy
 from mwaa_local.engines.layout import Layout
 from mwaa_local.engines.names import AIRFLOW, JOBS
 from mwaa_local.engines.plan import Plan
@@ -151,18 +151,19 @@ class DockerEngine:
         if fresh:
             self._refuse_lost_database(environment)
         there = docker_state.look(self._docker, self._project)
-        was = version_of(before)
-        if was is not None and was != environment.version.airflow and any(item.lives for item in there):
-            # No process of the old version may meet the new one's database, queue or API.
-            with progress.step(f"stopping Airflow {was}"):
-                self._stop(there, timeout_s=SWITCH_SECONDS)
-            there = []
         with _timed(seconds, "site"):
             begun = self._site.begin(images, there, progress)
         there = [item for item in there if item.service != "aws"]
         with _timed(seconds, "plan"):
             made, notes = self._make(environment, images, before, there, begun, fresh=fresh)
         notes = [*begun.notes, *notes]
+        self._packages_ahead(before, made, there, environment, progress)
+        was = version_of(before)
+        if was is not None and was != environment.version.airflow and any(item.lives for item in there):
+            # No process of the old version may meet the new one's database, queue or API.
+            with progress.step(f"stopping Airflow {was}"):
+                self._stop(there, timeout_s=SWITCH_SECONDS)
+            there = []
         applied = atomic.read_json(self._applied) or {}
         living = {item.name: item.id for item in there if item.lives}
         wanted = made.names
@@ -208,6 +209,31 @@ class DockerEngine:
             verdicts=[*loops, *([] if allowed else found)],
             warnings=[*once, *(error.what for error in found if allowed), *warnings(states)],
         )
+
+    def _packages_ahead(
+        self,
+        before: Plan | None,
+        made: Made,
+        there: Sequence[Container],
+        environment: Environment,
+        progress: Progress,
+    ) -> None:
+        """Have the package set of changed requirements before anything is stopped for them.
+
+        Raises:
+            RequirementsError: It cannot be had, and that is not allowed; what runs goes on.
+        """
+        running = any(item.lives and item.name == ahead.COMPONENT for item in there)
+        worker = made.plan.component(ahead.COMPONENT)
+        assert worker is not None, "every environment has one"
+        if environment.local.image is not None or not running:
+            return  # an image that is not ours installs in each container
+        if not ahead.wanted(before, worker.inputs, environment.version.airflow):
+            return
+        exports = self.exports(ahead.COMPONENT) or {}
+        found = packages.make(self._docker, made, self._folder, exports, progress)
+        if not environment.local.allow_failed_requirements:
+            ahead.refuse(found)
 
     def _make(
         self,
@@ -262,10 +288,7 @@ class DockerEngine:
         Airflow's are always brought up without their dependencies: Compose counts those into what a service is, and
         would make them all anew whenever the one kind of call follows the other.
         """
-        words = ["compose", "--progress", "plain", "--project-name", made.project]
-        words += ["--project-directory", str(made.files[0].parent)]
-        for file in made.files:
-            words += ["--file", str(file)]
+        words = compose_words(made.project, made.files)
         words += ["up", "--detach", "--no-build", "--remove-orphans"]
         airflow = [*words, "--no-deps", "--scale", f"worker={made.workers}", *AIRFLOW]
         stages = [airflow] if airflow_only else [[*words, *_NEIGHBOURS, *JOBS], airflow]

@@ -22,7 +22,7 @@ from mwaa_local.engines.docker.client import Docker
 from mwaa_local.engines.docker.overlay import Tagged, dump
 from mwaa_local.engines.docker.state import PROJECT_LABEL, Container
 from mwaa_local.engines.docker.volumes import AWS, look_into_endpoint
-from mwaa_local.engines.docker.waiting import Compose, until_healthy
+from mwaa_local.engines.docker.waiting import Compose, compose_words, until_healthy
 from mwaa_local.engines.plan import Component, Plan
 from mwaa_local.engines.ports import HOST, Wish
 from mwaa_local.engines.protocol import ComponentState, Progress
@@ -161,11 +161,7 @@ class Site:
         return containers
 
     def _compose(self, files: list[Path], progress: Progress) -> None:
-        words = ["compose", "--progress", "plain", "--project-name", self.project]
-        words += ["--project-directory", str(files[0].parent)]
-        for file in files:
-            words += ["--file", str(file)]
-        stage = [*words, "up", "--detach", "--no-build", "--no-deps", *_SERVICES]
+        stage = [*compose_words(self.project, files), "up", "--detach", "--no-build", "--no-deps", *_SERVICES]
         bundle = docker_image.ca_bundle(self._docker.variables)
         variables = {"MWAA_LOCAL_CA_BUNDLE": str(bundle)} if bundle else {}
         with progress.step("site"):

@@ -27,6 +27,12 @@ _HOPELESS_RESTARTS = 3
 _TAIL = 15
 
 
+def compose_words(project: str, files: Sequence[Path]) -> list[str]:
+    """The beginning of every call of Compose: its project, and the files in order."""
+    words = ["compose", "--progress", "plain", "--project-name", project, "--project-directory", str(files[0].parent)]
+    return words + [word for file in files for word in ("--file", str(file))]
+
+
 class Compose:
     """One ``docker compose up`` after the other, each when the one before and its job are done.
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import shutil
 import signal
 import subprocess
@@ -13,8 +14,8 @@ from pathlib import Path
 from typing import IO
 
 import mwaa_local
+from mwaa_local.engines import ahead, owner, plan, ports
 from mwaa_local.engines import inputs as workflow
-from mwaa_local.engines import owner, plan, ports
 from mwaa_local.engines.databases import SWITCH_SECONDS, Databases, major, switch_notes, version_of
 from mwaa_local.engines.layout import Layout
 from mwaa_local.engines.names import AIRFLOW, kind
@@ -34,6 +35,7 @@ from mwaa_local.ground import atomic, locks
 from mwaa_local.model import Environment
 from mwaa_local.model import secrets as keys
 from mwaa_local.model.cache import cache_folder
+from mwaa_local.runtime import ahead as made_ahead
 from mwaa_local.runtime.execute import TERMINAL
 
 _MIGRATION_SECONDS = 180.0
@@ -108,6 +110,7 @@ class ProcessEngine:
                 soundness.note_kept(self._layout)
             healed = self._databases.heal(version_of(before))
             self._databases.refuse_older(environment)
+            self._packages_ahead(before, environment, progress)
             running, notes = self._adopt(before, environment, progress)
             notes = [*healed, *notes]
             latest, lost = before, None
@@ -155,6 +158,39 @@ class ProcessEngine:
                 *warnings(states),
             ],
         )
+
+    def _packages_ahead(self, before: Plan | None, environment: Environment, progress: Progress) -> None:
+        """Have the package set of changed requirements before anything is stopped for them.
+
+        Raises:
+            RequirementsError: It cannot be had, and that is not allowed; what runs goes on.
+        """
+        digests = workflow.workflow_digests(environment, self._layout.digests)
+        if not keeper_client.runs(self._layout) or not ahead.wanted(before, digests, environment.version.airflow):
+            return
+        assert before is not None, "ahead.wanted said so"
+        parts = Parts(
+            environment=environment,
+            layout=self._layout,
+            cache=self._cache,
+            base_set=self._base_set(environment, progress),
+            secrets=keys.load_or_create(self._layout.secrets),
+            ports=before.facts["ports"],
+            aws=before.facts["aws"],
+            digests=digests,
+            host=self._host,
+            nonces={},
+        )
+        exports = self.exports(ahead.COMPONENT) or {}
+        variables = {
+            **process_plan.base_env(self._host, environment),
+            **parts.variables(ahead.COMPONENT),
+            made_ahead.EXPORTS: json.dumps(exports),
+        }
+        with progress.step(ahead.STEP) as step:
+            found = made_ahead.verdict(ahead.COMPONENT, variables, step.note)
+        if not environment.local.allow_failed_requirements:
+            ahead.refuse(found)
 
     def _wait(
         self,
@@ -422,10 +458,10 @@ class ProcessEngine:
         # Ctrl-C is for the command: it decides whether to end, and its exit code is the answer.
         before = signal.signal(signal.SIGINT, signal.SIG_IGN) if interactive else None
         try:
-            child = subprocess.Popen(
+            command = subprocess.Popen(
                 words, env={**made.base_env, **item.env, **terminal}, cwd=str(self._layout.state), stdin=source
             )
-            code = child.wait()
+            code = command.wait()
         finally:
             if interactive:
                 signal.signal(signal.SIGINT, before)

@@ -1,0 +1,48 @@
+"""A package set made in a container of its own, with the worker's variables and folders, while the worker runs on."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+from mwaa_local.engines import ahead
+from mwaa_local.engines.docker import commands
+from mwaa_local.engines.docker.client import Docker
+from mwaa_local.engines.docker.plan import Made
+from mwaa_local.engines.docker.waiting import compose_words
+from mwaa_local.engines.protocol import Progress
+from mwaa_local.ground import atomic
+from mwaa_local.runtime.ahead import EXPORTS
+
+
+def make(docker: Docker, made: Made, folder: Path, exports: Mapping[str, str], progress: Progress) -> Mapping[str, Any]:
+    """Have the worker's package set made, or found made, in the volume that all components use.
+
+    Args:
+        docker: The client.
+        made: What the components shall be; none of it is written where the next ``up`` would take it for applied.
+        folder: For the file that Compose needs meanwhile.
+        exports: What the startup script exported in the worker that runs.
+        progress: Shows the installer's lines.
+
+    Returns:
+        The member ``requirements`` of ``status.json`` that a boot would write.
+
+    Raises:
+        MwaaLocalError: The container could not be run.
+    """
+    overlay = folder / "compose.ahead.yaml"
+    words = compose_words(made.project, [*made.files[:-1], overlay])
+    words += ["run", "--rm", "--no-deps", "--no-TTY", "--name", f"{made.project}-packages"]
+    # Of the variable only the name stands on the command line.
+    words += ["--env", EXPORTS, "--entrypoint", commands.PYTHON, ahead.COMPONENT]
+    words += ["-m", "mwaa_local.runtime", "packages", ahead.COMPONENT]
+    variables = {**made.variables, EXPORTS: json.dumps(dict(exports))}
+    try:
+        atomic.replace(overlay, made.overlay.encode())
+        with progress.step(ahead.STEP) as step:
+            return ahead.read(commands.told(docker, words, variables, step.note, timeout_s=ahead.SECONDS))
+    finally:
+        overlay.unlink(missing_ok=True)
