@@ -14,12 +14,12 @@ PROGRAM = '''
 import asyncio, copy, json, random, sys, time
 from pathlib import Path
 folder, seed = Path(sys.argv[1]), int(sys.argv[2])
-from mwaa_local.aws import host as hosts
+from mwaa_local.aws.server import host as hosts
 hosts.configure(folder, region="us-east-1", port=4566)
-from mwaa_local.aws.host import Host
-from mwaa_local.aws.journal import Journal
-from mwaa_local.aws.queues import Queues
-from mwaa_local.aws.sent import SentRecord
+from mwaa_local.aws.server.host import Host
+from mwaa_local.aws.server.journal import Journal
+from mwaa_local.aws.server.queues import Queues
+from mwaa_local.aws.server.sent import SentRecord
 
 draw = random.Random(seed)
 marked = []
@@ -126,11 +126,11 @@ GONE = """
 import asyncio, json, sys
 from pathlib import Path
 folder = Path(sys.argv[1])
-from mwaa_local.aws import host as hosts
+from mwaa_local.aws.server import host as hosts
 hosts.configure(folder, region="us-east-1", port=4566)
-from mwaa_local.aws.journal import Journal
-from mwaa_local.aws.queues import Queues
-from mwaa_local.aws.sent import SentRecord
+from mwaa_local.aws.server.journal import Journal
+from mwaa_local.aws.server.queues import Queues
+from mwaa_local.aws.server.sent import SentRecord
 host = hosts.Host(lambda _service: None)
 sqs = host.module("sqs")
 host.in_scope("000000000000", "us-east-1")

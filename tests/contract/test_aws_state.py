@@ -18,7 +18,7 @@ from aws_endpoint_support import REGION, Endpoint, free_port
 from botocore.exceptions import ClientError
 from patience import until
 
-from mwaa_local.aws import soundness
+from mwaa_local.aws.server import soundness
 from mwaa_local.engines.process import probes
 
 pytestmark = pytest.mark.contract

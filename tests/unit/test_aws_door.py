@@ -9,8 +9,8 @@ from typing import Any
 
 import pytest
 
-from mwaa_local.aws import asgi
-from mwaa_local.aws.host import REQUEST
+from mwaa_local.aws.server import asgi
+from mwaa_local.aws.server.host import REQUEST
 
 
 class Door:

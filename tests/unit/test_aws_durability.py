@@ -13,9 +13,9 @@ from typing import Any
 import pytest
 from faulty_disk_support import BROKEN, FULL, Disk
 
-from mwaa_local.aws import statefiles
-from mwaa_local.aws.checkpoint import SMALL, Checkpoints
-from mwaa_local.aws.journal import Journal, read_journal
+from mwaa_local.aws.server import statefiles
+from mwaa_local.aws.server.checkpoint import SMALL, Checkpoints
+from mwaa_local.aws.server.journal import Journal, read_journal
 from mwaa_local.ground import disk
 
 # -- the journal -------------------------------------------------------------------------------------------------------

@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 from faulty_disk_support import FULL, Disk
 
-from mwaa_local.aws.journal import Journal, Replayed
+from mwaa_local.aws.server.journal import Journal, Replayed
 from mwaa_local.ground import disk
 from mwaa_local.ground.damage import DamagedError
 

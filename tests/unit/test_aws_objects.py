@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from mwaa_local.aws import objects, statefiles
+from mwaa_local.aws.server import objects, statefiles
 
 ACCOUNT = "000000000000"
 

@@ -9,9 +9,9 @@ from typing import Any
 
 import pytest
 
-from mwaa_local.aws import asgi
-from mwaa_local.aws.asgi import Application, Request
-from mwaa_local.aws.host import REQUEST, action_of, error_response
+from mwaa_local.aws.server import asgi
+from mwaa_local.aws.server.asgi import Application, Request
+from mwaa_local.aws.server.host import REQUEST, action_of, error_response
 
 
 async def nothing() -> None:

@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from mwaa_local.aws.sent import SentRecord, celery_id
+from mwaa_local.aws.server.sent import SentRecord, celery_id
 
 
 def envelope(task_id: str) -> dict[str, object]:

@@ -12,7 +12,7 @@ from cli_support import CommandLine, FakeEngine
 from engines_process_support import Rig
 
 from mwaa_local import model
-from mwaa_local.aws import soundness, statefiles
+from mwaa_local.aws.server import soundness, statefiles
 from mwaa_local.engines.process import site
 
 Run = Callable[..., tuple[int, str, str]]

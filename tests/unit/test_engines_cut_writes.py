@@ -12,10 +12,10 @@ import pytest
 from engines_process_support import Rig
 from faulty_disk_support import Cut, CutError
 
-from mwaa_local.aws import soundness as aws
-from mwaa_local.aws import statefiles
-from mwaa_local.aws.checkpoint import Checkpoints
-from mwaa_local.aws.journal import Journal, read_journal
+from mwaa_local.aws.server import soundness as aws
+from mwaa_local.aws.server import statefiles
+from mwaa_local.aws.server.checkpoint import Checkpoints
+from mwaa_local.aws.server.journal import Journal, read_journal
 from mwaa_local.engines.process import soundness
 from mwaa_local.ground import disk
 

@@ -72,7 +72,7 @@ def test_rooms_left_out_of_the_digest_run_in_no_container() -> None:
     """Else a changed room would go on running in its old form."""
     program = (
         "import sys, pkgutil, importlib, runpy\n"
-        "import mwaa_local.runtime, mwaa_local.aws.server, mwaa_local.guardian.server, mwaa_local.packages.install_base\n"
+        "import mwaa_local.runtime, mwaa_local.aws.server.endpoint, mwaa_local.guardian.server, mwaa_local.packages.install_base\n"
         "for found in pkgutil.walk_packages(mwaa_local.runtime.__path__, 'mwaa_local.runtime.'):\n"
         "    if not found.name.endswith('__main__'): importlib.import_module(found.name)\n"
         f"runpy.run_path({str(ROOT / 'docker/prepare.py')!r})\n"

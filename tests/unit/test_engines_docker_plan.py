@@ -11,7 +11,6 @@ import yaml
 from engines_docker_support import project
 
 from mwaa_local import model
-from mwaa_local.engines import inputs as workflow
 from mwaa_local.engines.docker import image as docker_image
 from mwaa_local.engines.docker import mounts as docker_mounts
 from mwaa_local.engines.docker import plan as docker_plan
@@ -19,6 +18,7 @@ from mwaa_local.engines.docker import site as docker_site
 from mwaa_local.engines.docker.plan import Made, Parts
 from mwaa_local.errors import DefinitionError
 from mwaa_local.model import Secrets
+from mwaa_local.workflow import revision as workflow
 
 SECRETS = Secrets("fernet-topsecret", "web-topsecret", "password-topsecret")
 

@@ -15,13 +15,13 @@ from typing import Any
 import pytest
 from faulty_disk_support import FULL, Disk
 
-from mwaa_local.engines import inputs as workflow
 from mwaa_local.engines import plan, ports
 from mwaa_local.engines.plan import Component, Plan
 from mwaa_local.engines.ports import Wish
 from mwaa_local.engines.process import console
 from mwaa_local.errors import EngineError, MachineError
 from mwaa_local.ground import atomic, disk, locks
+from mwaa_local.workflow import revision as workflow
 
 
 @pytest.fixture

@@ -11,9 +11,9 @@ from typing import Any
 import pytest
 from engines_process_support import Rig
 
-from mwaa_local.aws import soundness as aws_soundness
-from mwaa_local.aws import statefiles
-from mwaa_local.aws.journal import Journal
+from mwaa_local.aws.server import soundness as aws_soundness
+from mwaa_local.aws.server import statefiles
+from mwaa_local.aws.server.journal import Journal
 from mwaa_local.engines.layout import Layout
 from mwaa_local.engines.process import keeper_client, postgres, soundness
 from mwaa_local.engines.process import view as process_view

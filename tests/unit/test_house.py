@@ -81,8 +81,8 @@ def test_the_process_environment_is_read_at_the_edges_only() -> None:
     assert offenders == ALLOWED
 
 
-# Each with its reason: aws/host.py scrubs the environment before MiniStack is imported, which reads it.
-ALLOWED = ["src/mwaa_local/aws/host.py"]
+# Each with its reason: aws/server/host.py scrubs the environment before MiniStack is imported, which reads it.
+ALLOWED = ["src/mwaa_local/aws/server/host.py"]
 
 
 def test_no_two_test_files_have_one_name() -> None:

@@ -9,7 +9,7 @@ from typing import Any
 import botocore.session
 import pytest
 
-from mwaa_local.aws import reference
+from mwaa_local.aws.server import reference
 from mwaa_local.catalog import fields
 from mwaa_local.errors import DefinitionError
 from mwaa_local.model import load
@@ -308,6 +308,6 @@ def test_a_service_that_cannot_be_asked_for(tmp_path: Path, name: str, why: str)
 
 
 def test_the_page_of_aws_services_is_what_the_catalog_says() -> None:
-    """Renew it with: python -m mwaa_local.aws.reference > docs/reference/aws-services.md"""
+    """Renew it with: python -m mwaa_local.aws.server.reference > docs/reference/aws-services.md"""
     page = (Path(__file__).parents[2] / "docs/reference/aws-services.md").read_text(encoding="utf-8")
     assert page == reference.page()

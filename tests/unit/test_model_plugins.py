@@ -14,13 +14,13 @@ from preflight_support import hits, workspace, write
 from runtime_support import process_variables
 
 from mwaa_local import model
-from mwaa_local.engines import inputs
 from mwaa_local.engines.docker import mounts as docker_mounts
 from mwaa_local.errors import WorkflowFileError
 from mwaa_local.preflight.packaging import package as packaging
 from mwaa_local.preflight.workspace import Workspace
 from mwaa_local.runtime import files
 from mwaa_local.runtime.reading import read_inputs
+from mwaa_local.workflow import revision as inputs
 
 
 def zipped(**files_in_it: str) -> bytes:

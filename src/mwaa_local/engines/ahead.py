@@ -10,10 +10,10 @@ import json
 from collections.abc import Mapping
 from typing import Any
 
-from mwaa_local.engines.inputs import REQUIREMENTS, STARTUP
 from mwaa_local.engines.plan import Plan
 from mwaa_local.engines.verdicts import refused
 from mwaa_local.errors import EngineError
+from mwaa_local.workflow.revision import REQUIREMENTS, STARTUP
 
 COMPONENT = "worker"
 STEP = "packages of requirements.txt"

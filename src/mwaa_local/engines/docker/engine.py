@@ -11,7 +11,6 @@ from pathlib import Path
 from typing import IO, Any
 
 from mwaa_local.engines import ahead, owner, plan, ports
-from mwaa_local.engines import inputs as workflow
 from mwaa_local.engines.databases import SWITCH_SECONDS, Databases, major, switch_notes, version_of
 from mwaa_local.engines.docker import commands, packages, site
 from mwaa_local.engines.docker import image as docker_image
@@ -36,6 +35,7 @@ from mwaa_local.model import secrets as keys
 from mwaa_local.model.cache import cache_folder
 from mwaa_local.runtime.execute import TERMINAL
 from mwaa_local.runtime.files import ENVIRONMENT_FILE
+from mwaa_local.workflow import revision as workflow
 
 _LOCK_SECONDS = 900.0
 _BUSY = "another command is changing this environment"

@@ -71,13 +71,13 @@ def look_into_endpoint(docker: Docker, volume: str, image: str, *, repair: bool)
     """Have the AWS endpoint's volume looked at, and mended if asked to, by a container without a network.
 
     Returns:
-        What ``python -m mwaa_local.aws.soundness`` prints.
+        What ``python -m mwaa_local.aws.server.soundness`` prints.
 
     Raises:
         EngineError: The look failed.
     """
     words = ["run", "--rm", "--network", "none", "--volume", f"{volume}:{_PLACE}"]
-    words += ["--entrypoint", "/opt/mwaa/tool/bin/python", image, "-m", "mwaa_local.aws.soundness"]
+    words += ["--entrypoint", "/opt/mwaa/tool/bin/python", image, "-m", "mwaa_local.aws.server.soundness"]
     words += ["--state", _PLACE, *(["--repair"] if repair else [])]
     text = docker.output(*words, timeout_s=600.0)
     found: dict[str, Any] = json.loads(text.splitlines()[-1])

@@ -15,7 +15,6 @@ from typing import IO
 
 import mwaa_local
 from mwaa_local.engines import ahead, owner, plan, ports
-from mwaa_local.engines import inputs as workflow
 from mwaa_local.engines.databases import SWITCH_SECONDS, Databases, major, switch_notes, version_of
 from mwaa_local.engines.layout import Layout
 from mwaa_local.engines.names import AIRFLOW, kind
@@ -37,6 +36,7 @@ from mwaa_local.model import secrets as keys
 from mwaa_local.model.cache import cache_folder
 from mwaa_local.runtime import ahead as made_ahead
 from mwaa_local.runtime.execute import TERMINAL
+from mwaa_local.workflow import revision as workflow
 
 _MIGRATION_SECONDS = 180.0
 _LOCK_SECONDS = 600.0

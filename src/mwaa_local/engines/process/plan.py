@@ -11,7 +11,6 @@ from pathlib import Path
 import mwaa_local
 from mwaa_local.aws.client import HEALTH_PATH, queue_url
 from mwaa_local.catalog import limits, migrate_db_options
-from mwaa_local.engines import inputs
 from mwaa_local.engines.layout import Layout
 from mwaa_local.engines.names import bucket_name, kind, worker_names
 from mwaa_local.engines.plan import Component, Plan
@@ -22,6 +21,7 @@ from mwaa_local.model import Environment, Secrets
 from mwaa_local.packages import child
 from mwaa_local.runtime import namespace
 from mwaa_local.runtime.inputs import Wiring, host_variables, variables_for
+from mwaa_local.workflow import revision as inputs
 
 # The order of ending (design section 7). On Airflow 3 tasks talk to the web server until their end, so it outlives the
 # workers; all of them need the queue and the database to the last.

@@ -13,7 +13,7 @@ from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import Any
 
-from mwaa_local.aws import soundness as aws
+from mwaa_local.aws.server import soundness as aws
 from mwaa_local.engines import plan
 from mwaa_local.engines.databases import Databases
 from mwaa_local.engines.layout import Layout

@@ -9,8 +9,8 @@ import time
 from collections.abc import Sequence
 from pathlib import Path
 
-from mwaa_local.aws import objects, statefiles
-from mwaa_local.aws.journal import SEAL, generations, read_journal
+from mwaa_local.aws.server import objects, statefiles
+from mwaa_local.aws.server.journal import SEAL, generations, read_journal
 from mwaa_local.errors import MachineError
 from mwaa_local.ground import atomic
 from mwaa_local.ground.damage import Damage
@@ -141,11 +141,13 @@ def _object(damage: Damage) -> str:
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
-    """``python -m mwaa_local.aws.soundness --state DIR [--repair]``: prints one JSON document.
+    """``python -m mwaa_local.aws.server.soundness --state DIR [--repair]``: prints one JSON document.
 
     For a volume of Docker, from a container of its own. The copy is made beside the data, in the volume.
     """
-    parser = argparse.ArgumentParser(prog="mwaa_local.aws.soundness", description="Look at the AWS endpoint's data.")
+    parser = argparse.ArgumentParser(
+        prog="mwaa_local.aws.server.soundness", description="Look at the AWS endpoint's data."
+    )
     parser.add_argument("--state", type=Path, required=True)
     parser.add_argument("--repair", action="store_true", help="mend what can be mended, after a copy")
     given = parser.parse_args(arguments)

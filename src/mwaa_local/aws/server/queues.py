@@ -12,9 +12,9 @@ import time
 from collections.abc import Callable, Iterable
 from typing import Any
 
-from mwaa_local.aws.host import REQUEST, Host
-from mwaa_local.aws.journal import Journal, Replayed
-from mwaa_local.aws.sent import SentRecord, celery_id
+from mwaa_local.aws.server.host import REQUEST, Host
+from mwaa_local.aws.server.journal import Journal, Replayed
+from mwaa_local.aws.server.sent import SentRecord, celery_id
 
 Key = tuple[str, str, str]  # account, region, queue name
 

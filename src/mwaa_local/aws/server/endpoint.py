@@ -23,9 +23,9 @@ from typing import Any
 
 from hypercorn.utils import LifespanFailureError
 
-from mwaa_local.aws import host as hosting
-from mwaa_local.aws import soundness, statefiles
-from mwaa_local.aws.admission import Admission
+from mwaa_local.aws.server import host as hosting
+from mwaa_local.aws.server import soundness, statefiles
+from mwaa_local.aws.server.admission import Admission
 from mwaa_local.errors import EndpointError
 from mwaa_local.ground.damage import Damage, DamagedError
 
@@ -44,13 +44,13 @@ class Endpoint:
     """
 
     def __init__(self, state: Path, *, region: str, logs_mb: int, admission: Admission) -> None:
-        from mwaa_local.aws.asgi import Application
-        from mwaa_local.aws.checkpoint import Checkpoints
-        from mwaa_local.aws.host import Host
-        from mwaa_local.aws.journal import Journal
-        from mwaa_local.aws.logs import Logs
-        from mwaa_local.aws.queues import Queues
-        from mwaa_local.aws.sent import SentRecord
+        from mwaa_local.aws.server.asgi import Application
+        from mwaa_local.aws.server.checkpoint import Checkpoints
+        from mwaa_local.aws.server.host import Host
+        from mwaa_local.aws.server.journal import Journal
+        from mwaa_local.aws.server.logs import Logs
+        from mwaa_local.aws.server.queues import Queues
+        from mwaa_local.aws.server.sent import SentRecord
 
         self._region = region
         self._state = state
@@ -353,7 +353,3 @@ def main(arguments: Sequence[str] | None = None) -> int:
     finally:
         os.close(lock)
     return 0
-
-
-if __name__ == "__main__":
-    sys.exit(main())

@@ -22,8 +22,8 @@ from functools import cache
 from pathlib import Path
 from typing import Any, Protocol
 
-from mwaa_local.aws import corrections, statefiles
-from mwaa_local.aws.admission import Admission, Refusal, form_value, vpc_endpoint_refusal
+from mwaa_local.aws.server import corrections, statefiles
+from mwaa_local.aws.server.admission import Admission, Refusal, form_value, vpc_endpoint_refusal
 from mwaa_local.catalog.aws_services import service_modules, storage_errors
 from mwaa_local.ground.damage import Damage, DamagedError
 

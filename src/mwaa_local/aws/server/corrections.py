@@ -16,8 +16,8 @@ from pathlib import Path
 from types import ModuleType
 from typing import Any
 
-from mwaa_local.aws import objects
-from mwaa_local.aws.admission import Admission
+from mwaa_local.aws.server import objects
+from mwaa_local.aws.server.admission import Admission
 from mwaa_local.catalog.aws_services import vpc_endpoint_services
 from mwaa_local.ground import disk
 

@@ -9,7 +9,7 @@ from collections.abc import Awaitable, Callable, MutableMapping
 from typing import Any
 from urllib.parse import parse_qs, urlsplit
 
-from mwaa_local.aws.host import REQUEST, REQUEST_SECONDS, Host, error_response
+from mwaa_local.aws.server.host import REQUEST, REQUEST_SECONDS, Host, error_response
 
 log = logging.getLogger("mwaa_local.aws")
 

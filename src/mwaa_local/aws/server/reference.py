@@ -1,4 +1,4 @@
-"""The page of services, made from the catalog: ``python -m mwaa_local.aws.reference > .../aws-services.md``."""
+"""The page of services, made from the catalog: ``python -m mwaa_local.aws.server.reference > .../aws-services.md``."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from mwaa_local.catalog.aws_services import CONTAINERS, PRETENDED, WORKS, aws_se
 
 _INTRO = """# Services of the local AWS endpoint
 
-<!-- Generated from the catalog: python -m mwaa_local.aws.reference > docs/reference/aws-services.md -->
+<!-- Generated from the catalog: python -m mwaa_local.aws.server.reference > docs/reference/aws-services.md -->
 
 `AWS_ENDPOINT_URL` inside the environment (and what `mwaa-local env` prints) is one address for all services. It is
 MiniStack (the Python package `ministack`), of which only what is real is let through: a service that would answer

@@ -12,8 +12,8 @@ import logging
 from collections.abc import Callable
 from typing import Any
 
-from mwaa_local.aws.host import Host
-from mwaa_local.aws.journal import Journal, Replayed
+from mwaa_local.aws.server.host import Host
+from mwaa_local.aws.server.journal import Journal, Replayed
 
 log = logging.getLogger("mwaa_local.aws")
 

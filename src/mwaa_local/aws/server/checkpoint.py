@@ -23,9 +23,9 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from mwaa_local.aws import statefiles
-from mwaa_local.aws.host import Host
-from mwaa_local.aws.journal import Journal
+from mwaa_local.aws.server import statefiles
+from mwaa_local.aws.server.host import Host
+from mwaa_local.aws.server.journal import Journal
 from mwaa_local.ground import atomic, disk
 from mwaa_local.ground.lineage import signal_on_parent_death
 

@@ -1,0 +1,1 @@
+"""The workflow files: ``revision`` is their state as digests, by which an engine knows what differs from what runs."""
