@@ -337,7 +337,7 @@ def test_too_late_names_who_is_and_shows_its_last_lines(fake: FakeDocker, enviro
 
 def test_a_failed_migration_is_told_in_its_own_words(fake: FakeDocker, environment: Environment) -> None:
     migration = container("migrate-db", Status="exited", ExitCode=1, Health=None, Pid=0)
-    show(fake, container("postgres"), migration)
+    show(fake, container("postgres"), container("aws"), migration)
     error = {"id": "engine", "what": "the migration failed", "where": "", "why": "relation exists", "hint": "h"}
     fake.answer("cp", status_file(state="failed", error=error))
     own = f"compose --progress plain --project-name mwaa-{environment.id}"
@@ -791,3 +791,24 @@ def test_a_container_that_could_not_run_is_an_error_of_its_own(fake: FakeDocker,
     with pytest.raises(MachineError, match="disk of the Docker daemon is full"):
         up(fake, environment)
     assert not (environment.state / "docker/compose.ahead.yaml").exists()
+
+
+def test_what_keeps_the_endpoint_down_is_told_as_that(fake: FakeDocker, environment: Environment) -> None:
+    """And not as a fault of the guardian, which waits for it."""
+    steady = [container(name) for name in SERVICES if name != "aws"]
+
+    def endpoint(count: int) -> dict[str, Any]:
+        return container("aws", Status="restarting", ExitCode=1, RestartCount=count)
+
+    class Restarting(Quiet):
+        def note(self, text: str) -> None:
+            show(fake, *steady, endpoint(5))
+
+    show(fake, *steady, endpoint(0))
+    fake.answer("logs", "s3.json: no JSON; mwaa-local doctor --state --repair")
+    engine = DockerEngine(environment, fake.variables)
+    engine.prepare(environment, Quiet())
+    with pytest.raises(EngineError, match=r"aws cannot start") as caught:
+        engine.up(environment, Restarting(), timeout_s=30)
+    assert "doctor --state --repair" in caught.value.why
+    assert compose_calls(fake) == [], "nothing of the environment was begun"

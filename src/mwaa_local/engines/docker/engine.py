@@ -152,7 +152,7 @@ class DockerEngine:
             self._refuse_lost_database(environment)
         there = docker_state.look(self._docker, self._project)
         with _timed(seconds, "site"):
-            begun = self._site.begin(images, there, progress)
+            begun = self._site.up(images, there, progress, timeout_s=timeout_s)
         there = [item for item in there if item.service != "aws"]
         with _timed(seconds, "plan"):
             made, notes = self._make(environment, images, before, there, begun, fresh=fresh)
@@ -179,7 +179,6 @@ class DockerEngine:
             took, containers, statuses = until_healthy(
                 self._docker, self._project, wanted, progress, compose=compose, timeout_s=timeout_s
             )
-            shared = self._site.settle(progress, timeout_s=timeout_s)
         except MwaaLocalError:
             patience = _COMPOSE_SECONDS
             raise
@@ -197,7 +196,7 @@ class DockerEngine:
         touched = {name for name in living if name in now and now[name] != living[name]}
         changes = docker_plan.changes(before, made.plan, touched) if before is not None and living else []
         states = [docker_state.describe(item, statuses.get(item.name)) for item in containers if item.name in wanted]
-        states += [docker_state.of_site(docker_state.describe(item, None)) for item in shared]
+        states += [docker_state.of_site(docker_state.describe(item, None)) for item in begun.containers]
         allowed = environment.local.allow_failed_requirements
         found = verdicts(states)
         loops, once = crashes(states, began)

@@ -56,16 +56,18 @@ def wish(environment: Environment) -> Wish:
 
 @dataclass(frozen=True)
 class Begun:
-    """A site that runs or is starting.
+    """A site that runs.
 
     Attributes:
         aws: URL of the AWS endpoint on this machine.
         volume: With its data.
+        containers: Its own, healthy.
         notes: What to tell, one line each.
     """
 
     aws: str
     volume: str
+    containers: tuple[Container, ...]
     notes: tuple[str, ...]
 
 
@@ -112,16 +114,21 @@ class Site:
 
     # -- up ------------------------------------------------------------------------------------------------------------
 
-    def begin(self, images: Mapping[str, str], before_here: list[Container], progress: Progress) -> Begun:
-        """Start it, or apply what changed; :meth:`settle` waits for it.
+    def up(
+        self, images: Mapping[str, str], before_here: list[Container], progress: Progress, *, timeout_s: float
+    ) -> Begun:
+        """Start it, or apply what changed, and wait until it is healthy.
+
+        Before the environment's own: what keeps the endpoint down must not be told as a fault of those that need it.
 
         Args:
             images: Image name to id, the environment's.
             before_here: The environment's own containers: up to 0.1 the endpoint was one of them.
-            progress: Shows the wait for Compose.
+            progress: Shows the waits.
+            timeout_s: Limit of the wait in seconds.
 
         Raises:
-            MwaaLocalError: A port, an image or its data cannot be had.
+            MwaaLocalError: A port, an image or its data cannot be had, or it does not become healthy.
         """
         self._folder.mkdir(parents=True, exist_ok=True)
         self._folder.parent.chmod(0o700)
@@ -143,22 +150,17 @@ class Site:
                 made.write(self._folder / "plan.json")
                 self._compose([*files, self._folder / "compose.overlay.yaml"], progress)
                 self._note_volume()
-                now = {item.name: item.id for item in self.containers()}
-                atomic.write_json(self._applied, {"digest": digest, "containers": now})
+                there = self.containers()
+                atomic.write_json(
+                    self._applied, {"digest": digest, "containers": {item.name: item.id for item in there}}
+                )
                 reasons = plan.differences(before, made).get("aws", []) if before and living else []
                 notes += [f"{reason}: restarted aws of the site" for reason in reasons]
-        return Begun(f"http://{HOST}:{chosen['aws']}", self.volume, (*notes, *told))
-
-    def settle(self, progress: Progress, *, timeout_s: float) -> list[Container]:
-        """Wait until it is healthy.
-
-        Raises:
-            MwaaLocalError: It cannot start, or the time is over.
-        """
-        _, containers, _ = until_healthy(
-            self._docker, self.project, list(_SERVICES), progress, compose=None, timeout_s=timeout_s
-        )
-        return containers
+            if not there or any(docker_state.describe(item, None).state != "healthy" for item in there):
+                there = until_healthy(
+                    self._docker, self.project, list(_SERVICES), progress, compose=None, timeout_s=timeout_s
+                )[1]
+        return Begun(f"http://{HOST}:{chosen['aws']}", self.volume, tuple(there), (*notes, *told))
 
     def _compose(self, files: list[Path], progress: Progress) -> None:
         stage = [*compose_words(self.project, files), "up", "--detach", "--no-build", "--no-deps", *_SERVICES]
