@@ -21,7 +21,8 @@ import time
 from pathlib import Path
 
 from mwaa_local import catalog
-from mwaa_local.packages import PackageSet, ensure, ensure_base, resolve
+from mwaa_local.packages import PackageSet, ensure, ensure_base
+from mwaa_local.packages.resolve import resolve
 
 SEVEN = (
     "apache-airflow-providers-snowflake",

@@ -10,7 +10,8 @@ import pytest
 
 from mwaa_local import catalog
 from mwaa_local.errors import MachineError
-from mwaa_local.packages import PackageSet, UnmetRequirementsError, ensure, ensure_base, resolve
+from mwaa_local.packages import PackageSet, UnmetRequirementsError, ensure, ensure_base
+from mwaa_local.packages.resolve import resolve
 
 CLOSED = "http://127.0.0.1:9/c-{airflow}/c-{python}.txt"
 

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import ssl
+import subprocess
+import sys
 from dataclasses import replace
 from datetime import date
 from pathlib import Path
@@ -11,7 +13,7 @@ from typing import Any
 import pytest
 from packaging.specifiers import SpecifierSet
 
-from mwaa_local import catalog
+from mwaa_local import catalog, packages
 from mwaa_local.packages import (
     constraints,
     explain,
@@ -351,3 +353,16 @@ def test_an_undated_reading_keeps_everything_but_the_date() -> None:
     whole = replace(lines("a"), parts=(part,))
     assert [item.source.cut_off for item in requirements.undated(whole).parts] == [None]
     assert requirements.undated(whole).parts[0].pins == part.pins
+
+
+def test_the_room_hands_out_its_names_and_no_more_than_is_asked_for() -> None:
+    """Every command starts a child; the resolver's half of the tool is a third of the command line's start."""
+    for name in packages.__all__:
+        assert getattr(packages, name).__name__ == {"find_python": "find"}.get(name, name)
+    with pytest.raises(AttributeError, match="no attribute 'nothing'"):
+        packages.nothing  # noqa: B018
+    code = (
+        "import sys, mwaa_local.cli.app; print(sorted(n for n in sys.modules if n.startswith('mwaa_local.packages.')))"
+    )
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, timeout=60, check=True)
+    assert done.stdout.strip() == "['mwaa_local.packages.child']"
