@@ -245,3 +245,39 @@ def test_console_output_and_restart_of_the_endpoint_are_the_sites(rig: Rig) -> N
     assert rig.site_calls[-2:] == ["reload", ("wait", "aws")]
     rig.up()
     assert endpoint(rig).nonce == before.nonce + 1, "an `up` does not restart it once more"
+
+
+def test_an_environment_that_does_not_start_leaves_no_site_running(rig: Rig, monkeypatch: pytest.MonkeyPatch) -> None:
+    def full(_layout: Any, _host: Any) -> None:
+        raise MachineError("the disk is full")
+
+    start = keeper_client.start
+    monkeypatch.setattr(
+        keeper_client, "start", lambda layout, host: (start if layout.state.name == "_site" else full)(layout, host)
+    )
+    with pytest.raises(MachineError, match="the disk is full"):
+        rig.up()
+    assert rig.site_calls == ["start", "stop 25"]
+    monkeypatch.setattr(ports, "is_free", lambda _port: False)
+    rig.load("Local: {Ports: {Web: 8099}}\n")
+    with pytest.raises(MachineError, match="port 8099 is taken"):
+        rig.up()
+    assert rig.site_calls == ["start", "stop 25"], "its ports are chosen before"
+    monkeypatch.undo()
+
+
+def test_what_fails_for_an_environment_that_runs_leaves_the_site_to_it(
+    rig: Rig, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    rig.up()
+
+    def gone(_layout: Any) -> None:
+        raise MachineError("the keeper is gone")
+
+    reload = keeper_client.reload
+    monkeypatch.setattr(
+        keeper_client, "reload", lambda layout: reload(layout) if layout.state.name == "_site" else gone(layout)
+    )
+    with pytest.raises(MachineError, match="the keeper is gone"):
+        rig.up()
+    assert rig.site_running

@@ -151,12 +151,14 @@ class DockerEngine:
         if fresh:
             self._refuse_lost_database(environment)
         there = docker_state.look(self._docker, self._project)
+        notes = self._keys(environment, before, fresh=fresh)
+        chosen, moved = self._ports(environment, before, there)
         with _timed(seconds, "site"):
             begun = self._site.up(images, there, progress, timeout_s=timeout_s)
+        notes = [*begun.notes, *moved, *notes]
         there = [item for item in there if item.service != "aws"]
         with _timed(seconds, "plan"):
-            made, notes = self._make(environment, images, before, there, begun, fresh=fresh)
-        notes = [*begun.notes, *notes]
+            made = self._make(environment, images, chosen, begun)
         self._packages_ahead(before, made, there, environment, progress)
         was = version_of(before)
         if was is not None and was != environment.version.airflow and any(item.lives for item in there):
@@ -234,29 +236,25 @@ class DockerEngine:
         if not environment.local.allow_failed_requirements:
             ahead.refuse(found)
 
-    def _make(
-        self,
-        environment: Environment,
-        images: Mapping[str, str],
-        before: Plan | None,
-        there: Sequence[Container],
-        begun: site.Begun,
-        *,
-        fresh: bool,
-    ) -> tuple[Made, list[str]]:
+    def _keys(self, environment: Environment, before: Plan | None, *, fresh: bool) -> list[str]:
+        """Have the environment's keys; what to tell of them and of its database."""
         notes = []
         if not self._layout.secrets.exists():
             self._refuse_orphaned_data()
             notes.append(f"its containers: docker compose --project-name {self._project} ps")
         notes = [*switch_notes(environment, self._databases, version_of(before), made=fresh), *notes]
-        secrets = keys.load_or_create(self._layout.secrets)
-        chosen, told = self._ports(environment, before, there)
+        keys.load_or_create(self._layout.secrets)
+        return notes
+
+    def _make(
+        self, environment: Environment, images: Mapping[str, str], chosen: Mapping[str, int], begun: site.Begun
+    ) -> Made:
         parts = Parts(
             environment=environment,
             assets=docker_image.assets(),
             wanted=docker_image.wanted(environment),
             images=images,
-            secrets=secrets,
+            secrets=keys.load_or_create(self._layout.secrets),
             ports=chosen,
             aws=begun.aws,
             network=site.network_of(environment),
@@ -266,7 +264,7 @@ class DockerEngine:
             host=self._host,
             folder=self._folder,
         )
-        return docker_plan.build(parts), [*told, *notes]
+        return docker_plan.build(parts)
 
     def _ports(
         self, environment: Environment, before: Plan | None, there: Sequence[Container]

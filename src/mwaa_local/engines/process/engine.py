@@ -8,7 +8,7 @@ import signal
 import subprocess
 import time
 from collections.abc import Iterator, Mapping, Sequence
-from contextlib import ExitStack, contextmanager
+from contextlib import ExitStack, contextmanager, suppress
 from dataclasses import replace
 from pathlib import Path
 from typing import IO
@@ -115,19 +115,21 @@ class ProcessEngine:
             notes = [*healed, *notes]
             latest, lost = before, None
             for choice in range(1, _PORT_CHOICES + 1):
+                chosen, moved = self._ports(environment, latest, lost)
                 begun = self._site.begin(process_plan.base_env(self._host, environment), lost)
-                notes += begun.notes
-                with _timed(seconds, "plan"):
-                    parts, more = self._parts(environment, progress, latest, seconds, lost, begun.aws)
-                    notes += more
-                    made = process_plan.build(parts)
-                made.write(self._layout.plan)
-                self._databases.note(environment.version.airflow)
-                with _timed(seconds, "keeper"):
-                    if running:
-                        keeper_client.reload(self._layout)
-                    else:
-                        keeper_client.start(self._layout, self._host)
+                notes += [*begun.notes, *moved]
+                with self._no_site_alone(running):
+                    with _timed(seconds, "plan"):
+                        parts, more = self._parts(environment, progress, latest, seconds, chosen, begun.aws)
+                        notes += more
+                        made = process_plan.build(parts)
+                    made.write(self._layout.plan)
+                    self._databases.note(environment.version.airflow)
+                    with _timed(seconds, "keeper"):
+                        if running:
+                            keeper_client.reload(self._layout)
+                        else:
+                            keeper_client.start(self._layout, self._host)
                 # The environment's components begin meanwhile; what needs the endpoint waits for it.
                 lost = self._site.settle(begun, progress, timeout_s=timeout_s)
                 lost = lost or self._wait(made, parts.ports, progress, seconds, timeout_s)
@@ -221,6 +223,17 @@ class ProcessEngine:
             return None  # it is written anew; the keeper's lock tells what runs
 
     @contextmanager
+    def _no_site_alone(self, running: bool) -> Iterator[None]:
+        """A site that was started for an environment which then does not start is stopped with it."""
+        try:
+            yield
+        except BaseException:
+            if not running:
+                with suppress(MwaaLocalError):
+                    self._site.release()
+            raise
+
+    @contextmanager
     def _alone(self, progress: Progress) -> Iterator[None]:
         """Hold the environment for one command; a wait for another one is shown."""
         with ExitStack() as stack:
@@ -254,13 +267,13 @@ class ProcessEngine:
         progress: Progress,
         before: Plan | None,
         seconds: dict[str, float],
-        lost: Lost | None,
+        chosen: Mapping[str, int],
         aws: str,
     ) -> tuple[Parts, list[str]]:
         base_set = self._base_set(environment, progress)
         home = self._database(environment)
         secrets = keys.load_or_create(self._layout.secrets, data=sorted(self._layout.state.glob("postgres-*/data")))
-        chosen, notes = self._ports(environment, before, lost)
+        notes: list[str] = []
         parts = Parts(
             environment=environment,
             layout=self._layout,
