@@ -318,6 +318,7 @@ def test_the_volume_of_an_environment_of_0_1_becomes_the_sites(running: Project)
     running.docker(*copy, "-c", "cp -a /new/. /old/")
     running.docker("volume", "rm", new)
     (running.environment.site / "_site/docker/kept.json").unlink()
+    (running.environment.state / "docker/kept.json").write_text('{"volumes": ["aws", "database-3"]}')
     result = running.up()
     assert f"the AWS data of this environment are its site's now: volume {old}" in result.changes
     assert new not in running.docker("volume", "ls", "--quiet").stdout.split()

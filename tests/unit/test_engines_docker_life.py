@@ -30,6 +30,7 @@ from mwaa_local.engines.ports import any_free
 from mwaa_local.errors import EngineError, MachineError, RequirementsError, StartupScriptError
 from mwaa_local.ground import processes
 from mwaa_local.model import Environment
+from mwaa_local.model.environment import id_of
 
 SERVICES = ("postgres", "aws", "webserver", "scheduler", "worker", "guardian")
 
@@ -812,3 +813,75 @@ def test_what_keeps_the_endpoint_down_is_told_as_that(fake: FakeDocker, environm
         engine.up(environment, Restarting(), timeout_s=30)
     assert "doctor --state --repair" in caught.value.why
     assert compose_calls(fake) == [], "nothing of the environment was begun"
+
+
+def test_the_volume_that_an_environment_of_0_1_had_becomes_the_sites(
+    fake: FakeDocker, environment: Environment
+) -> None:
+    old = f"mwaa-{environment.id}_aws"
+    folder, kept = environment.state / "docker", environment.site / "_site/docker/kept.json"
+    folder.mkdir(parents=True)
+    (folder / "kept.json").write_text(json.dumps({"volumes": ["aws"]}))
+    fake.answer(f"volume ls --quiet --filter name=^{old}$", old)
+    for words in ("stop", "rm"):
+        fake.answer(words)
+    own = container("aws")  # which still runs as one of the environment's services
+    fake.answer("ps --all", "\n".join([*(f"id-{name}-1" for name in SERVICES), own["Id"]]))
+    show(fake, *(container(name) for name in SERVICES))
+    changes = up(fake, environment).changes
+    assert f"the AWS data of this environment are its site's now: volume {old}" in changes
+    assert json.loads(kept.read_text()) == {"volume": old}
+    for place in (environment.site / "_site/docker", folder):
+        text = (place / "compose.overlay.yaml").read_text()
+        assert old in text and "external: true" in text, "Compose makes no other in its place"
+
+
+def test_the_volume_of_a_second_environment_of_0_1_stays_and_is_named(
+    fake: FakeDocker, environment: Environment
+) -> None:
+    up(fake, environment)
+    old = f"mwaa-{environment.id}_aws"
+    note = environment.state / "docker/kept.json"
+    volumes(fake, f"mwaa-{environment.id}_database-3\n")
+    fake.answer(f"volume ls --quiet --filter name=^{old}$", old)
+    note.write_text(json.dumps({"volumes": ["database-3"]}))
+    assert [line for line in up(fake, environment).changes if old in line] == [], "it never had one"
+    note.write_text(json.dumps({"volumes": ["aws", "database-3"]}))
+    assert [line for line in up(fake, environment).changes if old in line and "unused" in line]
+    note.unlink()
+    assert [line for line in up(fake, environment).changes if old in line and "unused" in line], "where no note says it"
+
+
+def test_a_site_whose_volume_is_gone_is_refused(fake: FakeDocker, environment: Environment) -> None:
+    up(fake, environment)
+    volumes(fake, f"mwaa-{environment.id}_database-3\n", shared=False)
+    fake.forget()
+    with pytest.raises(EngineError, match="some of this site's data are gone") as caught:
+        up(fake, environment)
+    assert caught.value.where == f"volume {docker_site.project_of(environment)}_aws"
+    assert site_calls(fake) == compose_calls(fake) == []
+
+
+def test_down_of_one_of_two_leaves_the_site(fake: FakeDocker, environment: Environment) -> None:
+    up(fake, environment)
+    for words in ("stop", "rm", "network rm"):
+        fake.answer(words)
+    other = environment.site / "other/docker"
+    other.mkdir(parents=True)
+    (other / "plan.json").write_text("{}")
+    project = f"mwaa-{id_of('other', environment.project)}"
+    engine = DockerEngine(environment, fake.variables)
+
+    def stopped() -> bool:
+        return ["stop", "--time", "20", "id-aws-1"] in fake.asked
+
+    fake.answer("ps --format", f"{project}\nsomebody-elses\n")
+    fake.forget()
+    engine.down(timeout_s=5)
+    assert not stopped(), "the other one runs"
+    fake.answer("ps --format", "somebody-elses\n")
+    fake.forget()
+    engine.down(timeout_s=5, keep_site=True)
+    assert not stopped(), "it was to be kept"
+    engine.down(timeout_s=5)
+    assert stopped()

@@ -178,7 +178,9 @@ class Site:
             self._docker.output("rm", "--force", *ids, timeout_s=60.0)
         old = f"mwaa-{self._environment.id.lower()}_{AWS}"
         kept = self._kept()
-        if kept == old or not self._exists(old):
+        # The environment's own note says whether it ever had one; where there is no such note, the daemon does.
+        told = (atomic.read_json(self._environment.state / "docker/kept.json") or {}).get("volumes")
+        if kept == old or (isinstance(told, list) and AWS not in told) or not self._exists(old):
             return []
         if kept:
             return [f"this environment's own AWS data stay in the volume {old}, unused: its site has others"]
