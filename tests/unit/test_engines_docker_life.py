@@ -28,7 +28,7 @@ from mwaa_local.engines.docker.client import Docker
 from mwaa_local.engines.docker.engine import DockerEngine
 from mwaa_local.engines.ports import any_free
 from mwaa_local.errors import EngineError, MachineError, RequirementsError, StartupScriptError
-from mwaa_local.ground import processes
+from mwaa_local.ground import locks, processes
 from mwaa_local.model import Environment
 from mwaa_local.model.environment import id_of
 
@@ -880,6 +880,10 @@ def test_down_of_one_of_two_leaves_the_site(fake: FakeDocker, environment: Envir
     engine.down(timeout_s=5)
     assert not stopped(), "the other one runs"
     fake.answer("ps --format", "somebody-elses\n")
+    (other / "plan.json").unlink()
+    with locks.lock(other.parent / "up.lock", seconds=1.0, busy=""):
+        engine.down(timeout_s=5)
+    assert not stopped(), "the other one is coming up for the first time"
     fake.forget()
     engine.down(timeout_s=5, keep_site=True)
     assert not stopped(), "it was to be kept"

@@ -135,8 +135,9 @@ def test_down_of_the_last_environment_stops_the_site(rig: Rig, monkeypatch: pyte
     rig.engine.down(timeout_s=5)
     assert rig.site_running, "another environment runs"
     monkeypatch.setattr(locks, "locked", lambda path: path == layout.up_lock)
+    layout.plan.unlink()
     rig.engine.down(timeout_s=5)
-    assert rig.site_running, "another environment is coming up"
+    assert rig.site_running, "another environment is coming up for the first time"
     monkeypatch.setattr(locks, "locked", lambda _path: False)
     rig.engine.down(timeout_s=5)
     assert not rig.site_running

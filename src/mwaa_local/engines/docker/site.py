@@ -293,15 +293,19 @@ class Site:
 
     # -- down ----------------------------------------------------------------------------------------------------------
 
-    def environments(self) -> list[str]:
-        """The environments that have data here, by name."""
+    def _names(self) -> list[str]:
+        """All environments of the site, whatever there is of them."""
         site = self._environment.site
         folders = site.iterdir() if site.is_dir() else ()
-        return sorted(path.name for path in folders if (path / "docker/plan.json").exists() and path.name != names.SITE)
+        return sorted(path.name for path in folders if path.is_dir() and path.name != names.SITE)
+
+    def environments(self) -> list[str]:
+        """The environments that have data here, by name."""
+        return [name for name in self._names() if (self._environment.site / name / "docker/plan.json").exists()]
 
     def used_by(self) -> list[str]:
-        """The environments that run or are being changed, but for the caller's own."""
-        others = [name for name in self.environments() if name != self._environment.name]
+        """The environments that run or are being changed, but for the caller's own; a first `up` has no data yet."""
+        others = [name for name in self._names() if name != self._environment.name]
         if not others:
             return []
         words = ["ps", "--format", f'{{{{.Label "{PROJECT_LABEL}"}}}}']

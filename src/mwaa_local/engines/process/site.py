@@ -9,6 +9,7 @@ import shutil
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any
 
 import mwaa_local
@@ -212,23 +213,21 @@ class Site:
 
     # -- down ----------------------------------------------------------------------------------------------------------
 
-    def environments(self) -> list[str]:
-        """The environments that have data here, by name."""
+    def _folders(self) -> list[Path]:
+        """The folders of all environments of the site, whatever is in them."""
         folders = self._environment.site.iterdir() if self._environment.site.is_dir() else ()
         return sorted(
-            path.name
-            for path in folders
-            if path.name != names.SITE and not soundness.is_copy(path) and Layout(path).plan.exists()
+            path for path in folders if path.is_dir() and path.name != names.SITE and not soundness.is_copy(path)
         )
 
+    def environments(self) -> list[str]:
+        """The environments that have data here, by name."""
+        return [path.name for path in self._folders() if Layout(path).plan.exists()]
+
     def used_by(self) -> list[str]:
-        """The environments that run or are being changed, but for the caller's own."""
-        others = [Layout(self._environment.site / name) for name in self.environments()]
-        return [
-            one.state.name
-            for one in others
-            if one.state != self._own.state and (locks.locked(one.keeper_lock) or locks.locked(one.up_lock))
-        ]
+        """The environments that run or are being changed, but for the caller's own; a first `up` has no data yet."""
+        others = [Layout(path) for path in self._folders() if path != self._own.state]
+        return [one.state.name for one in others if locks.locked(one.keeper_lock) or locks.locked(one.up_lock)]
 
     def release(self) -> bool:
         """Stop it unless another environment uses it; whether it was stopped."""
