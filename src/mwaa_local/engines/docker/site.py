@@ -343,7 +343,7 @@ class Site:
         if not self._folder.exists():
             return
         told = self.plan()
-        if any(name != self._environment.name for name in self.environments()):
+        if any(name != self._environment.name for name in [*self.environments(), *self.used_by()]):
             if told is not None and any(item.lives for item in self.containers()):
                 client.remove(str(told.facts["aws"]), self._environment.local.region, **resources)
             return

@@ -250,7 +250,7 @@ class Site:
         """
         if not self.layout.state.exists():
             return
-        if any(name != self._environment.name for name in self.environments()):
+        if any(name != self._environment.name for name in [*self.environments(), *self.used_by()]):
             ran = self.runs
             begun = self.begin(base_env)
             self.settle(begun, _Silent(), timeout_s=60.0)
