@@ -297,6 +297,10 @@ def test_a_second_environment_of_the_project_shares_the_endpoint(running: Projec
 def test_the_volume_of_an_environment_of_0_1_becomes_the_sites(running: Project) -> None:
     """Then each environment had the endpoint among its services, and its volume bore the environment's name."""
     engine = running.engine
+    keys = {"aws_access_key_id": "test", "aws_secret_access_key": "test", "region_name": "us-east-1"}
+    addresses = engine.addresses()
+    assert addresses is not None
+    boto3.client("s3", endpoint_url=addresses.aws, **keys).put_object(Bucket=addresses.bucket, Key="old", Body=b"yes")
     engine.down(timeout_s=60)
     image = docker_image.wanted(running.environment).tool
     old, new = f"{running.name}_aws", f"{docker_site.project_of(running.environment)}_aws"
@@ -322,9 +326,8 @@ def test_the_volume_of_an_environment_of_0_1_becomes_the_sites(running: Project)
     result = running.up()
     assert f"the AWS data of this environment are its site's now: volume {old}" in result.changes
     assert new not in running.docker("volume", "ls", "--quiet").stdout.split()
-    keys = {"aws_access_key_id": "test", "aws_secret_access_key": "test", "region_name": "us-east-1"}
     store = boto3.client("s3", endpoint_url=result.addresses.aws, **keys)
-    assert store.get_object(Bucket=result.addresses.bucket, Key="kept")["Body"].read() == b"yes"
+    assert store.get_object(Bucket=result.addresses.bucket, Key="old")["Body"].read() == b"yes"
     assert running.up().changes == []
     running.engine.down(timeout_s=60)
     running.docker("volume", "create", new)
