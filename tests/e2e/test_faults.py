@@ -72,7 +72,7 @@ DEFINITION = """
 AirflowConfigurationOptions:
   {option}: "15"
   {interval}: "5"
-  scheduler.task_queued_timeout: "60"
+  scheduler.task_queued_timeout: "120"
   scheduler.task_queued_timeout_check_interval: "5"
   scheduler.orphaned_tasks_check_interval: "10"
 """
@@ -162,7 +162,7 @@ def test_the_aws_endpoint_killed_with_tasks_queued(up: Tool) -> None:
     runs = [start(client, "quick") for _ in range(6)]
     pid = up.kill("aws")
     healed(up, "aws", pid)
-    assert [ended(client, "quick", run, seconds=120) for run in runs] == ["success"] * 6
+    assert [ended(client, "quick", run, seconds=300) for run in runs] == ["success"] * 6
 
 
 def test_postgresql_killed_under_load(up: Tool) -> None:
@@ -175,7 +175,7 @@ def test_postgresql_killed_under_load(up: Tool) -> None:
     client = api(up)
     wait_for("the API answers", lambda: client.dags(), seconds=90)
     for run in runs:
-        assert ended(client, "quick", run, seconds=240) in ("success", "failed")
+        assert ended(client, "quick", run, seconds=300) in ("success", "failed")
     assert ended(client, "slow_once", slow) in ("success", "failed")
     after = start(client, "quick")
     assert ended(client, "quick", after) == "success"

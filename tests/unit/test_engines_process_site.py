@@ -65,7 +65,7 @@ def test_a_second_environment_is_given_the_endpoint_that_runs(rig: Rig) -> None:
     rig.load(Name="b")
     result = rig.up()
     assert rig.site_plan == before
-    assert rig.site_calls == ["start", ("wait", "aws"), "reload", ("wait", "aws")]
+    assert rig.site_calls == ["start", ("wait", "aws"), ("wait", "aws")], "nothing is to be told to one that is well"
     assert result.addresses.aws == "http://127.0.0.1:4566"
     assert "aws" not in rig.plan.facts["ports"]
     promised = json.loads((rig.folder / "cache" / "ports.json").read_text())

@@ -120,11 +120,12 @@ class Site:
                 running = False
             chosen, told = self._port(before, lost)
             made = self._build(chosen, base_env, before)
-            made.write(self.layout.plan)
-            if running:
-                keeper_client.reload(self.layout)
-            else:
-                keeper_client.start(self.layout, self._host)
+            if not (running and made == before and self._well()):
+                made.write(self.layout.plan)
+                if running:
+                    keeper_client.reload(self.layout)
+                else:
+                    keeper_client.start(self.layout, self._host)
         changed = [
             f"{reason}: restarted {name} of the site"
             for name, reasons in plan.differences(before, made).items()
@@ -132,6 +133,11 @@ class Site:
             if running and reason != "added"
         ]
         return Begun(made, (*notes, *told, *changed))
+
+    def _well(self) -> bool:
+        """Whether all of it is: then nothing is to be told to its keeper."""
+        told = keeper_client.report(self.layout)["components"]
+        return bool(told) and all(one.get("state") == "healthy" for one in told.values())
 
     def settle(self, begun: Begun, progress: Progress, *, timeout_s: float) -> Lost | None:
         """Wait until it is healthy; the port that a stranger took meanwhile, if that is what went wrong.
