@@ -4,12 +4,10 @@ from __future__ import annotations
 
 import shutil
 from collections.abc import Iterator
-from contextlib import contextmanager
 from pathlib import Path
-from types import SimpleNamespace
-from typing import Any
 
 import pytest
+from engines_support import Quiet
 
 from mwaa_local import model
 from mwaa_local.aws import client
@@ -25,12 +23,6 @@ pytestmark = [pytest.mark.contract, pytest.mark.skipif(not processes.LINUX, reas
 # Made by `up` of the commit before there were sites, then `aws s3 cp`, `secretsmanager create-secret`, `sqs send-message`.
 BEFORE = Path(__file__).parents[1] / "fixtures/layout-0.1/mine"
 BUCKET = "mwaa-local-mine-676738b8"
-
-
-class Quiet:
-    @contextmanager
-    def step(self, _name: str) -> Iterator[Any]:
-        yield SimpleNamespace(note=lambda _text: None)
 
 
 @pytest.fixture

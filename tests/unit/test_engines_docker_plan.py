@@ -11,6 +11,7 @@ import yaml
 from engines_docker_support import project
 
 from mwaa_local import model
+from mwaa_local.engines import resources
 from mwaa_local.engines.docker import image as docker_image
 from mwaa_local.engines.docker import mounts as docker_mounts
 from mwaa_local.engines.docker import plan as docker_plan
@@ -42,7 +43,6 @@ def make(folder: Path, text: str = "", *, host: dict[str, str] | None = None, cp
     return docker_plan.build(
         Parts(
             environment=environment,
-            assets=docker_image.assets(),
             wanted=names,
             images={names.tool: "sha256:1", names.postgres: "sha256:2"},
             secrets=SECRETS,
@@ -359,7 +359,7 @@ def test_the_ports_that_are_wanted(tmp_path: Path) -> None:
     assert [(wish.name, wish.port, wish.explicit) for wish in plain] == [("web", 8080, False)]
     given = project(tmp_path / "b", "Local: {Ports: {Web: 1, Aws: 2, Postgres: 3}}\n")
     web, database = docker_plan.wishes(given)
-    asked = [web, docker_site.wish(given), database]
+    asked = [web, resources.wish(given), database]
     assert [(wish.name, wish.port, wish.explicit, wish.field) for wish in asked] == [
         ("web", 1, True, "Local.Ports.Web"), ("aws", 2, True, "Local.Ports.Aws"), ("postgres", 3, True, "Local.Ports.Postgres"),
     ]  # fmt: skip

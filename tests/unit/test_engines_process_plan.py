@@ -11,11 +11,12 @@ import pytest
 
 from mwaa_local import model
 from mwaa_local.catalog import version_names
+from mwaa_local.engines import resources
 from mwaa_local.engines.layout import Layout
 from mwaa_local.engines.names import AIRFLOW, bucket_name, kind
 from mwaa_local.engines.plan import Plan
 from mwaa_local.engines.process import plan as process_plan
-from mwaa_local.engines.process import postgres, site
+from mwaa_local.engines.process import postgres
 from mwaa_local.engines.process.plan import Parts
 from mwaa_local.model.cache import cache_folder
 
@@ -253,7 +254,7 @@ def test_the_ports_that_are_wanted_and_where_each_is_set(tmp_path: Path) -> None
     yaml = "Local: {Ports: {Web: 1, Aws: 2, Postgres: 3}}\n"
     environment = parts(tmp_path, yaml).environment
     web, postgres_ = process_plan.wishes(environment)[:2]
-    asked = [web, site.wish(environment), postgres_]
+    asked = [web, resources.wish(environment), postgres_]
     assert [(wish.port, wish.explicit, wish.field) for wish in asked] == [
         (1, True, "Local.Ports.Web"), (2, True, "Local.Ports.Aws"), (3, True, "Local.Ports.Postgres"),
     ]  # fmt: skip

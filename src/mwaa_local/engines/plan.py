@@ -114,6 +114,11 @@ class Plan:
         parts = [self.tool, [(item.name, item.digest, item.needs) for item in self.components]]
         return hashlib.sha256(json.dumps(parts).encode()).hexdigest()[:16]
 
+    @property
+    def ports(self) -> dict[str, int]:
+        """Wish to port, as they were given out."""
+        return dict(self.facts.get("ports", {}))
+
     def component(self, name: str) -> Component | None:
         """The component of that name, if there is one."""
         return next((item for item in self.components if item.name == name), None)
@@ -177,6 +182,14 @@ def _hold(found: Plan) -> None:
         raise TypeError("no plan")
     if not all(isinstance(port, int) for port in ports.values()):
         raise TypeError("no ports")
+
+
+def last(path: Path) -> Plan | None:
+    """:func:`read`, and ``None`` for a damaged file too: it is written anew, and what runs is asked of what runs it."""
+    try:
+        return read(path)
+    except EngineError:
+        return None
 
 
 def differences(old: Plan | None, new: Plan) -> dict[str, list[str]]:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import errno
 import os
 import socket
-from collections.abc import Iterable
+from collections.abc import Collection, Iterable
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -140,6 +140,33 @@ class Registry:
     def lock(self) -> Path:
         """The lock to hold from choosing to :meth:`promise`."""
         return self._path.with_suffix(".lock")
+
+    def give(
+        self,
+        state: Path,
+        wishes: Iterable[Wish],
+        *,
+        before: dict[str, int],
+        own: set[int],
+        inherited: Collection[int] = (),
+    ) -> tuple[dict[str, int], list[str]]:
+        """Choose ports and promise them, while nobody else on this machine does.
+
+        Args:
+            state: Whose: the folder they are promised to.
+            wishes: See :func:`choose`.
+            before: See :func:`choose`.
+            own: See :func:`choose`.
+            inherited: Ports promised to another folder that are this one's now.
+
+        Raises:
+            MachineError: An explicit port is taken.
+        """
+        with locks.lock(self.lock(), seconds=30.0, busy="another environment is choosing its ports"):
+            reserved = {port: folder for port, folder in self.others(state).items() if port not in inherited}
+            chosen, notes = choose(wishes, before=before, own=own, reserved=reserved)
+            self.promise(state, chosen.values())
+        return chosen, notes
 
     def others(self, state: Path) -> dict[int, str]:
         """Ports of other environments that are up or coming up, with their state folders."""

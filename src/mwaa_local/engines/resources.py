@@ -6,6 +6,7 @@ from typing import Any
 
 from mwaa_local.catalog import limits, log_types
 from mwaa_local.engines.names import bucket_name
+from mwaa_local.engines.ports import Wish
 from mwaa_local.model import Environment
 
 
@@ -19,6 +20,12 @@ def resources(environment: Environment) -> dict[str, Any]:
             kind.group(environment.name) for kind in log_types() if environment.spec.logging[kind.key].enabled
         ],
     }
+
+
+def wish(environment: Environment) -> Wish:
+    """The endpoint's port on this machine."""
+    asked = environment.local.ports
+    return Wish("aws", asked.aws, "aws" in asked.explicit, "Local.Ports.Aws")
 
 
 def queue_name(environment: Environment) -> str:

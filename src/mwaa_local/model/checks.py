@@ -58,11 +58,16 @@ def rule_of(path: str) -> Field | None:
     return known.get(f"{head}.*") if len(rest) == 1 else None
 
 
-def required_members(path: str) -> set[str]:
-    """The members that an object must have."""
+def lacking(path: str, given: Collection[str], place: str) -> list[DefinitionError]:
+    """The faults of an object that lacks members it must have."""
     heads = (path, re.sub(r"\.[^.]+$", ".*", path))
     split = (field.path.rpartition(".") for field in fields().values() if field.required)
-    return {leaf for head, _, leaf in split if head in heads}
+    return [
+        DefinitionError(
+            f"{path} lacks {leaf}", where=place, why=f"MWAA requires it in every {path}", hint=f"add {leaf}"
+        )
+        for leaf in sorted({leaf for head, _, leaf in split if head in heads} - set(given))
+    ]
 
 
 def unknown(path: str, place: str) -> DefinitionError:

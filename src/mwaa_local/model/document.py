@@ -19,7 +19,7 @@ from mwaa_local.model.checks import (
     check_member,
     check_name,
     check_size,
-    required_members,
+    lacking,
     rule_of,
     short,
     unknown,
@@ -90,9 +90,9 @@ class _Given:
                 if rule is not None:
                     check_name(parent, key, rule, self.place)
                 self.field(path, value)
-        for leaf in sorted(required_members(parent) - set(body)) if parent else ():
+        for fault in lacking(parent, body, self.place) if parent else ():
             with self.walk.checking(parent):
-                raise DefinitionError(f"{parent} lacks {leaf}", where=self.place, hint=f"add {leaf}")
+                raise fault
 
     def field(self, path: str, value: Any) -> None:
         rule = rule_of(path)
@@ -224,11 +224,9 @@ class _Walk:
                 check_size(path, given, rule, place)
         if len(self.faults or ()) > before:
             return  # a member that is wrong may be the one that would be missed
-        for leaf in sorted(required_members(path) - given):
+        for fault in lacking(path, given, place):
             with self.checking(path):
-                raise DefinitionError(
-                    f"{path} lacks {leaf}", where=place, why=f"MWAA requires it in every {path}", hint=f"add {leaf}"
-                )
+                raise fault
 
     def _map(self, path: str, rule: Field, node: yaml.Node, place: str, result: dict[str, Value]) -> None:
         found: dict[str, Value] = {}

@@ -30,7 +30,7 @@ from mwaa_local.engines.resources import resources
 from mwaa_local.engines.verdicts import crashes, verdicts, warnings
 from mwaa_local.errors import EngineError, MwaaLocalError
 from mwaa_local.ground import atomic, locks
-from mwaa_local.model import Environment
+from mwaa_local.model import Environment, Secrets
 from mwaa_local.model import secrets as keys
 from mwaa_local.model.cache import cache_folder
 from mwaa_local.runtime.execute import TERMINAL
@@ -151,14 +151,14 @@ class DockerEngine:
         if fresh:
             self._refuse_lost_database(environment)
         there = docker_state.look(self._docker, self._project)
-        notes = self._keys(environment, before, fresh=fresh)
+        secrets, notes = self._keys(environment, before, fresh=fresh)
         chosen, moved = self._ports(environment, before, there)
         with _timed(seconds, "site"):
             begun = self._site.up(images, there, progress, timeout_s=timeout_s)
         notes = [*begun.notes, *moved, *notes]
         there = [item for item in there if item.service != "aws"]
         with _timed(seconds, "plan"):
-            made = self._make(environment, images, chosen, begun)
+            made = self._make(environment, images, secrets, chosen, begun)
         self._packages_ahead(before, made, there, environment, progress)
         was = version_of(before)
         if was is not None and was != environment.version.airflow and any(item.lives for item in there):
@@ -236,25 +236,28 @@ class DockerEngine:
         if not environment.local.allow_failed_requirements:
             ahead.refuse(found)
 
-    def _keys(self, environment: Environment, before: Plan | None, *, fresh: bool) -> list[str]:
-        """Have the environment's keys; what to tell of them and of its database."""
+    def _keys(self, environment: Environment, before: Plan | None, *, fresh: bool) -> tuple[Secrets, list[str]]:
+        """The environment's keys, and what to tell of them and of its database."""
         notes = []
         if not self._layout.secrets.exists():
             self._refuse_orphaned_data()
             notes.append(f"its containers: docker compose --project-name {self._project} ps")
         notes = [*switch_notes(environment, self._databases, version_of(before), made=fresh), *notes]
-        keys.load_or_create(self._layout.secrets)
-        return notes
+        return keys.load_or_create(self._layout.secrets), notes
 
     def _make(
-        self, environment: Environment, images: Mapping[str, str], chosen: Mapping[str, int], begun: site.Begun
+        self,
+        environment: Environment,
+        images: Mapping[str, str],
+        secrets: Secrets,
+        chosen: Mapping[str, int],
+        begun: site.Begun,
     ) -> Made:
         parts = Parts(
             environment=environment,
-            assets=docker_image.assets(),
             wanted=docker_image.wanted(environment),
             images=images,
-            secrets=keys.load_or_create(self._layout.secrets),
+            secrets=secrets,
             ports=chosen,
             aws=begun.aws,
             network=site.network_of(environment),
@@ -269,15 +272,9 @@ class DockerEngine:
     def _ports(
         self, environment: Environment, before: Plan | None, there: Sequence[Container]
     ) -> tuple[dict[str, int], list[str]]:
-        registry = self._registry
-        known: dict[str, int] = dict(before.facts.get("ports", {})) if before else {}
+        known = before.ports if before else {}
         own = {port for item in there if item.lives for port in item.ports}
-        with locks.lock(registry.lock(), seconds=30.0, busy="another environment is choosing its ports"):
-            chosen, notes = ports.choose(
-                docker_plan.wishes(environment), before=known, own=own, reserved=registry.others(self._layout.state)
-            )
-            registry.promise(self._layout.state, chosen.values())
-        return chosen, notes
+        return self._registry.give(self._layout.state, docker_plan.wishes(environment), before=known, own=own)
 
     def _compose(self, made: Made, *, airflow_only: bool) -> Compose:
         """Start ``docker compose up``: the neighbours and the migration unless those stay, then Airflow's components.
@@ -307,10 +304,7 @@ class DockerEngine:
         return self._folder / "applied.json"
 
     def _plan(self) -> Plan | None:
-        try:
-            return plan.read(self._folder / "plan.json")
-        except EngineError:
-            return None  # it is written anew; the daemon tells what runs
+        return plan.last(self._folder / "plan.json")
 
     def endpoint_state(self, *, repair: bool) -> dict[str, Any]:
         """Have the AWS endpoint's volume looked at; see :func:`mwaa_local.engines.docker.volumes.look_into_endpoint`.

@@ -20,12 +20,12 @@ from mwaa_local.catalog import ContainerSize, limits
 from mwaa_local.engines import plan
 from mwaa_local.engines.databases import major
 from mwaa_local.engines.docker.hosts import address_of, host_of
-from mwaa_local.engines.docker.image import Assets, Wanted, ca_bundle, compose_files
+from mwaa_local.engines.docker.image import Wanted, ca_bundle, compose_files
 from mwaa_local.engines.docker.mounts import mounts
 from mwaa_local.engines.docker.overlay import Tagged, dump
 from mwaa_local.engines.docker.volumes import AWS as AWS_VOLUME
 from mwaa_local.engines.docker.volumes import DATABASE
-from mwaa_local.engines.names import AIRFLOW, bucket_name
+from mwaa_local.engines.names import AIRFLOW, bucket_name, worker_names
 from mwaa_local.engines.plan import Component, Plan
 from mwaa_local.engines.ports import HOST, Wish
 from mwaa_local.engines.resources import queue_name
@@ -89,7 +89,6 @@ class Parts:
     """
 
     environment: Environment
-    assets: Assets
     wanted: Wanted
     images: Mapping[str, str]
     secrets: Secrets
@@ -105,7 +104,12 @@ class Parts:
 
 def project_name(environment: Environment) -> str:
     """The Compose project: one per environment."""
-    return f"mwaa-{environment.id.lower()}"
+    return project_of_id(environment.id)
+
+
+def project_of_id(identity: str) -> str:
+    """The Compose project of the environment with this id."""
+    return f"mwaa-{identity.lower()}"
 
 
 def database_volume(environment: Environment) -> str:
@@ -122,11 +126,6 @@ def wishes(environment: Environment) -> list[Wish]:
     if asked.postgres is not None:
         found.append(Wish("postgres", asked.postgres, "postgres" in asked.explicit, "Local.Ports.Postgres"))
     return found
-
-
-def worker_names(environment: Environment) -> list[str]:
-    """The workers that run: the minimum, at least one; the first carries the plain name."""
-    return ["worker", *(f"worker-{number}" for number in range(2, environment.spec.min_workers + 1))]
 
 
 def build(parts: Parts) -> Made:

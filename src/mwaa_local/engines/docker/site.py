@@ -20,12 +20,14 @@ from mwaa_local.engines.docker import image as docker_image
 from mwaa_local.engines.docker import state as docker_state
 from mwaa_local.engines.docker.client import Docker
 from mwaa_local.engines.docker.overlay import Tagged, dump
+from mwaa_local.engines.docker.plan import project_name, project_of_id
 from mwaa_local.engines.docker.state import PROJECT_LABEL, Container
 from mwaa_local.engines.docker.volumes import AWS, look_into_endpoint
 from mwaa_local.engines.docker.waiting import Compose, compose_words, until_healthy
 from mwaa_local.engines.plan import Component, Plan
-from mwaa_local.engines.ports import HOST, Wish
+from mwaa_local.engines.ports import HOST
 from mwaa_local.engines.protocol import ComponentState, Progress
+from mwaa_local.engines.resources import wish
 from mwaa_local.errors import DefinitionError, EngineError, MachineError
 from mwaa_local.ground import atomic, locks
 from mwaa_local.model import Environment
@@ -46,12 +48,6 @@ def project_of(environment: Environment) -> str:
 def network_of(environment: Environment) -> str:
     """The network of the site and of all its environments."""
     return f"{project_of(environment)}_default"
-
-
-def wish(environment: Environment) -> Wish:
-    """The port of the endpoint on this machine."""
-    asked = environment.local.ports
-    return Wish("aws", asked.aws, "aws" in asked.explicit, "Local.Ports.Aws")
 
 
 @dataclass(frozen=True)
@@ -93,10 +89,7 @@ class Site:
 
     def plan(self) -> Plan | None:
         """What it was told last; ``None`` where nothing readable says it."""
-        try:
-            return plan.read(self._folder / "plan.json")
-        except EngineError:
-            return None  # it is written anew; the daemon tells what runs
+        return plan.last(self._folder / "plan.json")
 
     def containers(self) -> list[Container]:
         """Its containers."""
@@ -176,7 +169,7 @@ class Site:
             ids = [item.id for item in own]
             self._docker.output("stop", "--time", str(_STOP_SECONDS), *ids, timeout_s=_STOP_SECONDS + 60.0)
             self._docker.output("rm", "--force", *ids, timeout_s=60.0)
-        old = f"mwaa-{self._environment.id.lower()}_{AWS}"
+        old = f"{project_name(self._environment)}_{AWS}"
         kept = self._kept()
         # The environment's own note says whether it ever had one; where there is no such note, the daemon does.
         told = (atomic.read_json(self._environment.state / "docker/kept.json") or {}).get("volumes")
@@ -188,22 +181,14 @@ class Site:
         return [f"the AWS data of this environment are its site's now: volume {old}"]
 
     def _port(self, before: Plan | None, there: list[Container]) -> tuple[dict[str, int], list[str]]:
-        known: dict[str, int] = dict(before.facts.get("ports", {})) if before else self._told()
+        # Up to 0.1 an environment had the endpoint's port among its own.
+        told = before or plan.last(self._environment.state / "docker/plan.json")
+        known = {name: port for name, port in told.ports.items() if name == "aws"} if told else {}
         own = {port for item in there if item.lives for port in item.ports}
-        with locks.lock(self._registry.lock(), seconds=30.0, busy="another environment is choosing its ports"):
-            others = self._registry.others(self._folder)
-            reserved = {port: folder for port, folder in others.items() if port not in known.values()}
-            chosen, notes = ports.choose([wish(self._environment)], before=known, own=own, reserved=reserved)
-            self._registry.promise(self._folder, chosen.values())
+        chosen, notes = self._registry.give(
+            self._folder, [wish(self._environment)], before=known, own=own, inherited=known.values()
+        )
         return chosen, [note for note in notes if known.get("aws") != chosen["aws"]]
-
-    def _told(self) -> dict[str, int]:
-        """The port that the environment's own endpoint had."""
-        try:
-            made = plan.read(self._environment.state / "docker/plan.json")
-        except EngineError:
-            return {}
-        return {name: port for name, port in (made.facts.get("ports", {}) if made else {}).items() if name == "aws"}
 
     def _image(self, before: Plan | None, there: list[Container]) -> str:
         """The environment's own, or the one that runs where others use it: the endpoint is the same in both."""
@@ -285,7 +270,7 @@ class Site:
                 where=f"Docker project {self.project}",
                 hint="mwaa-local down of every environment of the project, then this again",
             )
-        volume = self._kept() or f"mwaa-{self._environment.id.lower()}_{AWS}"
+        volume = self._kept() or f"{project_name(self._environment)}_{AWS}"
         if not self._exists(volume):
             return {}
         image = docker_image.wanted(self._environment).tool
@@ -314,7 +299,7 @@ class Site:
         return [
             name
             for name in others
-            if f"mwaa-{id_of(name, project).lower()}" in running or locks.locked(site / name / "up.lock")
+            if project_of_id(id_of(name, project)) in running or locks.locked(site / name / "up.lock")
         ]
 
     def release(self) -> bool:

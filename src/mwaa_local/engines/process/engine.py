@@ -19,7 +19,7 @@ from mwaa_local.engines.databases import SWITCH_SECONDS, Databases, major, switc
 from mwaa_local.engines.layout import Layout
 from mwaa_local.engines.names import AIRFLOW, kind
 from mwaa_local.engines.plan import Plan
-from mwaa_local.engines.process import keeper_client, lost_ports, postgres, site, soundness, template
+from mwaa_local.engines.process import keeper_client, lost_ports, postgres, soundness, template
 from mwaa_local.engines.process import plan as process_plan
 from mwaa_local.engines.process import view as process_view
 from mwaa_local.engines.process.lost_ports import Lost, LostPortError, Watch
@@ -27,7 +27,7 @@ from mwaa_local.engines.process.plan import Parts
 from mwaa_local.engines.process.site import Site
 from mwaa_local.engines.process.waiting import until_healthy
 from mwaa_local.engines.protocol import Addresses, ComponentState, Progress, UpResult
-from mwaa_local.engines.resources import resources
+from mwaa_local.engines.resources import resources, wish
 from mwaa_local.engines.verdicts import crashes, verdicts, warnings
 from mwaa_local.errors import EngineError, MachineError, MwaaLocalError
 from mwaa_local.ground import atomic, locks
@@ -110,7 +110,8 @@ class ProcessEngine:
                 soundness.note_kept(self._layout)
             healed = self._databases.heal(version_of(before))
             self._databases.refuse_older(environment)
-            self._packages_ahead(before, environment, progress)
+            digests = workflow.workflow_digests(environment, self._layout.digests)
+            self._packages_ahead(before, environment, digests, progress)
             running, notes = self._adopt(before, environment, progress)
             notes = [*healed, *notes]
             latest, lost = before, None
@@ -120,7 +121,7 @@ class ProcessEngine:
                 notes += [*begun.notes, *moved]
                 with self._no_site_alone(running):
                     with _timed(seconds, "plan"):
-                        parts, more = self._parts(environment, progress, latest, seconds, chosen, begun.aws)
+                        parts, more = self._parts(environment, progress, latest, digests, seconds, chosen, begun.aws)
                         notes += more
                         made = process_plan.build(parts)
                     made.write(self._layout.plan)
@@ -135,7 +136,7 @@ class ProcessEngine:
                 lost = lost or self._wait(made, parts.ports, progress, seconds, timeout_s)
                 if lost is None:
                     break
-                wishes = [*process_plan.wishes(environment), site.wish(environment)]
+                wishes = [*process_plan.wishes(environment), wish(environment)]
                 if choice == _PORT_CHOICES or any(wish.explicit and wish.name == lost.name for wish in wishes):
                     raise lost.error(wishes)
                 notes.append(lost.note())
@@ -161,13 +162,14 @@ class ProcessEngine:
             ],
         )
 
-    def _packages_ahead(self, before: Plan | None, environment: Environment, progress: Progress) -> None:
+    def _packages_ahead(
+        self, before: Plan | None, environment: Environment, digests: Mapping[str, str], progress: Progress
+    ) -> None:
         """Have the package set of changed requirements before anything is stopped for them.
 
         Raises:
             RequirementsError: It cannot be had, and that is not allowed; what runs goes on.
         """
-        digests = workflow.workflow_digests(environment, self._layout.digests)
         if not keeper_client.runs(self._layout) or not ahead.wanted(before, digests, environment.version.airflow):
             return
         assert before is not None, "ahead.wanted said so"
@@ -217,10 +219,7 @@ class ProcessEngine:
         return None
 
     def _plan(self) -> Plan | None:
-        try:
-            return plan.read(self._layout.plan)
-        except EngineError:
-            return None  # it is written anew; the keeper's lock tells what runs
+        return plan.last(self._layout.plan)
 
     @contextmanager
     def _no_site_alone(self, running: bool) -> Iterator[None]:
@@ -266,6 +265,7 @@ class ProcessEngine:
         environment: Environment,
         progress: Progress,
         before: Plan | None,
+        digests: Mapping[str, str],
         seconds: dict[str, float],
         chosen: Mapping[str, int],
         aws: str,
@@ -282,7 +282,7 @@ class ProcessEngine:
             secrets=secrets,
             ports=chosen,
             aws=aws,
-            digests=workflow.workflow_digests(environment, self._layout.digests),
+            digests=digests,
             host=self._host,
             nonces={item.name: item.nonce for item in before.components} if before else {},
         )
@@ -297,14 +297,9 @@ class ProcessEngine:
     def _ports(
         self, environment: Environment, before: Plan | None, lost: Lost | None
     ) -> tuple[dict[str, int], list[str]]:
-        registry = self._registry
-        known: dict[str, int] = dict(before.facts.get("ports", {})) if before else {}
+        known = before.ports if before else {}
         own = lost_ports.own(self._layout, known) - ({lost.port} if lost else set())
-        with locks.lock(registry.lock(), seconds=30.0, busy="another environment is choosing its ports"):
-            chosen, notes = ports.choose(
-                process_plan.wishes(environment), before=known, own=own, reserved=registry.others(self._layout.state)
-            )
-            registry.promise(self._layout.state, chosen.values())
+        chosen, notes = self._registry.give(self._layout.state, process_plan.wishes(environment), before=known, own=own)
         moved = {name for name, port in chosen.items() if known.get(name) != port}
         return chosen, [note for note in notes if note.partition(" ")[0] in moved]
 

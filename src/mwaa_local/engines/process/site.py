@@ -18,11 +18,12 @@ from mwaa_local.aws.client import HEALTH_PATH
 from mwaa_local.engines import names, plan, ports
 from mwaa_local.engines.layout import Layout
 from mwaa_local.engines.plan import Component, Plan
-from mwaa_local.engines.ports import HOST, Wish
+from mwaa_local.engines.ports import HOST
 from mwaa_local.engines.process import keeper_client, lost_ports, soundness
 from mwaa_local.engines.process.lost_ports import Lost, LostPortError, Watch
 from mwaa_local.engines.process.waiting import until_healthy
 from mwaa_local.engines.protocol import Progress
+from mwaa_local.engines.resources import wish
 from mwaa_local.errors import EngineError, MachineError, MwaaLocalError
 from mwaa_local.ground import locks
 from mwaa_local.model import Environment
@@ -36,12 +37,6 @@ _STOP_SECONDS = 25.0
 def layout_of(environment: Environment) -> Layout:
     """Where the site of an environment keeps what."""
     return Layout(environment.site / names.SITE)
-
-
-def wish(environment: Environment) -> Wish:
-    """The port of the endpoint."""
-    asked = environment.local.ports
-    return Wish("aws", asked.aws, "aws" in asked.explicit, "Local.Ports.Aws")
 
 
 @dataclass(frozen=True)
@@ -85,10 +80,7 @@ class Site:
 
     def plan(self) -> Plan | None:
         """What it was told last; ``None`` where nothing readable says it."""
-        try:
-            return plan.read(self.layout.plan)
-        except EngineError:
-            return None  # it is written anew; the keeper's lock tells what runs
+        return plan.last(self.layout.plan)
 
     # -- up ------------------------------------------------------------------------------------------------------------
 
@@ -183,21 +175,14 @@ class Site:
         return [f"the AWS data of this environment are its site's now: {self.layout.aws}"]
 
     def _port(self, before: Plan | None, lost: Lost | None) -> tuple[dict[str, int], list[str]]:
-        known = _ports(before) or {name: port for name, port in _ports(self._told()).items() if name == "aws"}
+        # Up to 0.1 an environment had the endpoint's port among its own.
+        told = before or plan.last(self._own.plan)
+        known = {name: port for name, port in told.ports.items() if name == "aws"} if told else {}
         own = lost_ports.own(self.layout, known) - ({lost.port} if lost else set())
-        with locks.lock(self._registry.lock(), seconds=30.0, busy="another environment is choosing its ports"):
-            others = self._registry.others(self.layout.state)
-            # Up to 0.1 an environment had the endpoint's port among its own.
-            reserved = {port: folder for port, folder in others.items() if port not in known.values()}
-            chosen, notes = ports.choose([wish(self._environment)], before=known, own=own, reserved=reserved)
-            self._registry.promise(self.layout.state, chosen.values())
+        chosen, notes = self._registry.give(
+            self.layout.state, [wish(self._environment)], before=known, own=own, inherited=known.values()
+        )
         return chosen, [note for note in notes if known.get("aws") != chosen["aws"]]
-
-    def _told(self) -> Plan | None:
-        try:
-            return plan.read(self._own.plan)
-        except EngineError:
-            return None
 
     def _build(self, chosen: Mapping[str, int], base_env: Mapping[str, str], before: Plan | None) -> Plan:
         local = self._environment.local
@@ -275,10 +260,6 @@ class Site:
                     why=str(error),
                     hint="remove that folder by hand",
                 ) from error
-
-
-def _ports(made: Plan | None) -> dict[str, int]:
-    return dict(made.facts.get("ports", {})) if made else {}
 
 
 class _Silent:

@@ -241,10 +241,7 @@ def _secrets(layout: Layout, used: dict[str, Any] | None) -> list[Finding]:
 
 def _from_plan(layout: Layout) -> dict[str, Any] | None:
     """The keys that the last plan gave to the components."""
-    try:
-        made = plan.read(layout.plan)
-    except EngineError:
-        return None
+    made = plan.last(layout.plan)
     scheduler, database = (made.component(name) for name in ("scheduler", "postgres")) if made else (None, None)
     if scheduler is None or database is None:
         return None
