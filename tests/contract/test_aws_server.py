@@ -19,7 +19,7 @@ from typing import Any
 
 import pytest
 from aws_endpoint_support import REGION, Endpoint, free_port
-from patience import Stopwatch, until
+from patience import Stopwatch, gone
 
 from mwaa_local.aws import client as aws
 from mwaa_local.aws.wire import AwsRefusedError, Credentials, Wire
@@ -221,14 +221,7 @@ def test_it_ends_with_its_parent(tmp_path: Path) -> None:
         pid = int(parent.stdout.readline())
         aws.wait_ready(f"http://127.0.0.1:{port}", 20)
         parent.kill()
-    until(lambda: not Path(f"/proc/{pid}").exists() or _state(pid) == "Z", 6)
-
-
-def _state(pid: int) -> str:
-    try:
-        return Path(f"/proc/{pid}/stat").read_text().rsplit(")", 1)[1].split()[0]
-    except OSError:
-        return "Z"
+    assert gone(pid)
 
 
 def test_a_users_variables_do_not_change_it(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

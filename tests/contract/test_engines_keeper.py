@@ -123,7 +123,7 @@ def test_starts_in_order_of_need_and_stops_in_order_of_rank(keeper: Fixture) -> 
     assert "hello from web" in (keeper.state / "logs" / "web.log").read_text()
     assert keeper.stop() == 0
     assert keeper.events()[-3:] == ["worker term", "web term", "database term"]
-    assert not keeper.alive(), "the grandchildren are gone too"
+    keeper.wait(lambda: not keeper.alive())  # the grandchildren are gone too
     assert {keeper.of(name)["state"] for name in ("web", "database", "worker")} == {"stopped"}
 
 
@@ -304,7 +304,7 @@ def test_what_ignores_its_signal_is_killed_after_its_time(keeper: Fixture) -> No
     assert keeper.stop() == 0
     assert watch.passed() > 0.4
     assert watch.given() < 5
-    assert not keeper.alive()
+    keeper.wait(lambda: not keeper.alive())
 
 
 def test_a_second_signal_hurries(keeper: Fixture) -> None:
@@ -379,4 +379,4 @@ def test_a_keeper_whose_lock_another_has_taken_ends_with_all_it_kept(keeper: Fix
         other.replace(keeper.state / "keeper.lock")
         assert keeper.process is not None
         until(lambda: keeper.process is not None and keeper.process.poll() is not None)
-        assert keeper.alive() == set()
+        keeper.wait(lambda: keeper.alive() == set())

@@ -15,6 +15,7 @@ from typing import Any
 
 import pytest
 from mwaa_airflow_support import SOURCES, VERSIONS, airflow_python, variables, wait_for
+from patience import gone
 
 from mwaa_local.engines import ports
 from mwaa_local.engines.process import postgres
@@ -148,7 +149,7 @@ def test_one_import_serves_three_processes_and_nothing_is_left(rig: Rig) -> None
             assert [row["name"] for row in rig.events() if row["event"] == "exited"] == list(reversed(COMMANDS))
             assert all(row["shared"] for row in rig.events() if row["event"] == "started")
             assert [row["skipped"] for row in rig.events() if row["event"] == "ready"] == [[]]
-        assert not [pid for pid in everyone if Path(f"/proc/{pid}").exists()]
+        assert gone(*everyone)
     print(f"memory {memory[False] // 1024} MB -> {memory[True] // 1024} MB")
     assert memory[True] < 0.9 * memory[False]
 
@@ -167,7 +168,7 @@ def test_one_killed_process_ends_the_component_with_its_code(rig: Rig) -> None:
             launcher.kill()
             launcher.wait(10)
     assert rig.events()[-1]["event"] == "exited"
-    assert not [pid for pid in everyone if Path(f"/proc/{pid}").exists()]
+    assert gone(*everyone)
 
 
 LOST_RACE = """

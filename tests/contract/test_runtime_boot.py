@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from patience import Stopwatch, until
+from patience import Stopwatch, gone, until
 
 sys.path.insert(0, str(Path(__file__).parents[1] / "unit"))
 from runtime_support import process_variables
@@ -213,8 +213,7 @@ def test_sigterm_while_the_startup_script_runs(component: Component) -> None:
     code, _ = component.end()
     assert code == 0
     assert component.status["state"] == "stopped"
-    pid = int(file.read_text())
-    assert not Path(f"/proc/{pid}").exists() or ") Z" in Path(f"/proc/{pid}/stat").read_text()
+    assert gone(int(file.read_text()))
 
 
 def test_a_command_runs_in_the_components_environment_with_its_own_exit_code(component: Component) -> None:

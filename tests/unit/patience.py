@@ -10,6 +10,7 @@ import asyncio
 import threading
 import time
 from collections.abc import Callable
+from pathlib import Path
 from typing import Any
 
 _BEAT_S, _LONGEST_BEAT_S = 0.01, 0.05
@@ -42,6 +43,24 @@ async def soon(
             return value
         await asyncio.sleep(every)
     raise AssertionError(f"waited {seconds:g} s in vain {told()}")
+
+
+def alive(pid: int) -> bool:
+    """Whether a process runs; one that has ended and was not collected yet does not."""
+    try:
+        return (
+            Path(f"/proc/{pid}/stat").read_text(encoding="ascii", errors="replace").rpartition(")")[2].split()[0] != "Z"
+        )
+    except OSError:
+        return False
+
+
+def gone(*pids: int, seconds: float = 10.0) -> bool:
+    """Wait until none of these processes runs.
+
+    A killed process goes on until the system gives it a turn to die: whether it runs at one moment says nothing.
+    """
+    return bool(until(lambda: not any(map(alive, pids)), seconds, lambda: f"for the end of {pids}"))
 
 
 class Stopwatch:

@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from patience import Stopwatch, until
+from patience import Stopwatch, gone, until
 
 SOURCES = Path(__file__).parents[2] / "src"
 
@@ -114,14 +114,6 @@ def spec(name: str, *argv: str, **more: Any) -> dict[str, Any]:
     return {"name": name, "argv": list(argv), **more}
 
 
-def gone(pid: int) -> bool:
-    """Whether a process is gone, collected or not."""
-    try:
-        return Path(f"/proc/{pid}/stat").read_text(encoding="ascii").rpartition(")")[2].split()[0] == "Z"
-    except OSError:
-        return True
-
-
 def test_each_process_has_its_own_group_output_and_environment(start: Any) -> None:
     run = start(spec("a", "wait", env={"VALUE": "one"}), spec("b", "wait", env={"VALUE": "two"}))
     assert "airflow wait" in run.output("a", "value one")
@@ -174,7 +166,7 @@ def test_what_is_left_of_a_processs_group_is_killed(start: Any) -> None:
     run.output("a", "up pid")
     run.process.send_signal(signal.SIGTERM)
     assert run.process.wait(10) == 0
-    until(lambda: gone(grandchild))
+    gone(grandchild)
 
 
 def test_what_left_its_group_is_killed_too(start: Any) -> None:
@@ -183,7 +175,7 @@ def test_what_left_its_group_is_killed_too(start: Any) -> None:
     run.output("a", "up pid")
     run.process.send_signal(signal.SIGTERM)
     assert run.process.wait(10) == 0
-    until(lambda: gone(orphan))
+    gone(orphan)
 
 
 def test_a_killed_launcher_takes_its_processes_along(start: Any) -> None:
@@ -191,7 +183,7 @@ def test_a_killed_launcher_takes_its_processes_along(start: Any) -> None:
     pids = [run.number(name, "pid") for name in ("a", "b")]
     run.process.kill()
     run.process.wait(10)
-    until(lambda: all(gone(pid) for pid in pids))
+    gone(*pids)
 
 
 def test_threads_of_user_code_make_it_start_fresh_programs(start: Any) -> None:

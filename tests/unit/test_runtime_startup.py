@@ -8,7 +8,7 @@ import subprocess
 from pathlib import Path
 
 import pytest
-from patience import Stopwatch, until
+from patience import Stopwatch, gone, until
 
 from mwaa_local.catalog import version
 from mwaa_local.errors import StartupScriptError
@@ -122,9 +122,13 @@ def test_a_hanging_script_is_stopped_with_all_it_started(tmp_path: Path) -> None
     assert result.exports is None
     assert "still running" in result.why_lost
     assert watch.given() < 8
-    pid = int((tmp_path / "pid").read_text())
-    status = Path(f"/proc/{pid}/status")
-    assert not status.exists() or "Z (zombie)" in status.read_text()
+    assert gone(int((tmp_path / "pid").read_text()))
+
+
+def test_what_ignores_sigterm_does_not_outlive_a_script_that_was_stopped(tmp_path: Path) -> None:
+    ignoring = "(trap '' TERM; exec sleep 321) &\necho $! > pid\nsleep 0.1\nsleep 321\n"
+    assert run(tmp_path, ignoring, limit_seconds=0.4, patience_seconds=30.0).timed_out
+    assert gone(int((tmp_path / "pid").read_text()), seconds=1.0)
 
 
 def test_a_script_that_ignores_sigterm_is_killed(tmp_path: Path) -> None:

@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from patience import Stopwatch, until
+from patience import Stopwatch, alive, gone, until
 from runtime_support import inputs
 
 # Runs the supervisor in a process of its own, since it takes over signals and children. The "airflow" is a small
@@ -113,13 +113,6 @@ class Rig:
         return int((self.folder / name).read_text())
 
 
-def alive(pid: int) -> bool:
-    try:
-        return ") Z" not in Path(f"/proc/{pid}/stat").read_text()
-    except OSError:
-        return False
-
-
 @pytest.fixture
 def start(tmp_path: Path) -> Any:
     rigs: list[Rig] = []
@@ -156,7 +149,7 @@ def test_sigterm_reaches_every_process_and_ends_with_zero(start: Any) -> None:
     order = (rig.folder / "order").read_text().split("\n")
     assert {line.split()[0] for line in order if line} == {"one", "two", "three"}
     assert [row["exit_code"] for row in rig.status["processes"]] == [0, 0, 0]
-    assert not any(alive(rig.pid(f"{name}.pid")) for name in ("one", "two", "three"))
+    assert gone(*(rig.pid(f"{name}.pid") for name in ("one", "two", "three")))
 
 
 def test_running_work_is_finished_within_the_limit(start: Any) -> None:
@@ -292,14 +285,14 @@ def test_no_orphan_survives_even_in_a_session_of_its_own(start: Any) -> None:
     orphan = rig.pid("orphan")
     assert alive(orphan)
     rig.end()
-    assert not alive(orphan)
+    assert gone(orphan)
 
 
 def test_processes_die_with_a_killed_supervisor(start: Any) -> None:
     rig = start("one", "deaf")
     rig.process.kill()
     rig.process.wait()
-    until(lambda: not alive(rig.pid("one.pid")) and not alive(rig.pid("deaf.pid")))
+    gone(rig.pid("one.pid"), rig.pid("deaf.pid"))
 
 
 def test_what_lost_its_parent_ends_in_seconds_whatever_the_drain(tmp_path: Path) -> None:
@@ -317,7 +310,7 @@ def test_what_lost_its_parent_ends_in_seconds_whatever_the_drain(tmp_path: Path)
         parent.wait()
         until(lambda: int(Path(f"/proc/{supervisor}/stat").read_text().rpartition(")")[2].split()[1]) != parent.pid)
         os.kill(supervisor, signal.SIGTERM)
-        until(lambda: not alive(supervisor) and not alive(worker), seconds=30)
+        gone(supervisor, worker, seconds=30)
     finally:
         parent.kill()
         parent.wait()
@@ -423,5 +416,4 @@ class TestLauncher:
         os.kill(int(children[0]), signal.SIGKILL)
         code, _ = rig.end(None)
         assert code == 137
-        assert not alive(rig.pid("one.pid"))
-        assert not alive(rig.pid("two.pid"))
+        assert gone(rig.pid("one.pid"), rig.pid("two.pid"))

@@ -31,6 +31,8 @@ _LINE_BYTES = 16_384
 # Read at once, and the most that Linux lets a pipe hold unless it is told otherwise.
 _READ_BYTES, _PIPE_BYTES = 65_536, 1 << 20
 _TAIL_LINES, _TAIL_CHARACTERS = 20, 400
+# How long a killed group is waited for; one that hangs in the system (a dead network disk) is left.
+_GROUP_SECONDS = 2.0
 
 # Commands that would change the user's machine; the process engine refuses them.
 REFUSED_COMMANDS = (
@@ -273,6 +275,8 @@ def _execute(
                 timed_out = True
                 with contextlib.suppress(ProcessLookupError):
                     os.killpg(process.pid, deadlines.pop(0)[1])
+    if timed_out:
+        _end_group(process.pid)
     # What the script itself wrote is in the pipe by now, and a pipe holds so much at most.
     for _ in range(_PIPE_BYTES // _READ_BYTES + 1):
         is_open = is_open and _read(pipe, output)
@@ -284,6 +288,20 @@ def _execute(
         process.stdout.close()
         output.close()
     return process.returncode, timed_out
+
+
+def _end_group(leader: int) -> None:
+    """Kill what is left of a group whose leader has ended, and wait until nothing of it runs.
+
+    A member may ignore SIGTERM, and one that was sent SIGKILL runs on until the system gives it a turn.
+    """
+    given_up = time.monotonic() + _GROUP_SECONDS
+    with contextlib.suppress(ProcessLookupError, PermissionError):
+        while time.monotonic() < given_up:
+            os.killpg(leader, signal.SIGKILL)
+            with contextlib.suppress(ChildProcessError):  # ours only where orphans are given to this process
+                os.waitpid(-leader, os.WNOHANG)
+            time.sleep(0.01)
 
 
 def _read(pipe: int, output: _Output) -> bool:
