@@ -18,6 +18,7 @@ from image_support import Run
 from patience import Stopwatch, until
 
 from mwaa_local import model
+from mwaa_local.engines import lifecycle
 from mwaa_local.engines.docker import image as docker_image
 from mwaa_local.engines.docker import site as docker_site
 from mwaa_local.engines.docker.engine import DockerEngine, why_unusable
@@ -74,7 +75,7 @@ class Project:
         engine = self.engine
         environment = model.load(self.folder, flags={}, variables={})
         engine.prepare(environment, Quiet())
-        return engine.up(environment, Quiet(), timeout_s=UP_SECONDS)
+        return lifecycle.up(engine, environment, Quiet(), timeout_s=UP_SECONDS)
 
     def containers(self) -> dict[str, str]:
         """Component name to container id, of those that run, the site's included."""
@@ -269,7 +270,7 @@ def test_a_second_environment_of_the_project_shares_the_endpoint(running: Projec
     before = running.containers()
     try:
         engine.prepare(environment, Quiet())
-        result = engine.up(environment, Quiet(), timeout_s=UP_SECONDS)
+        result = lifecycle.up(engine, environment, Quiet(), timeout_s=UP_SECONDS)
         mine = running.engine.addresses()
         assert mine is not None
         assert result.addresses.aws == mine.aws and result.addresses.bucket != mine.bucket
@@ -279,7 +280,7 @@ def test_a_second_environment_of_the_project_shares_the_endpoint(running: Projec
         for one, name in ((engine, "theirs"), (running.engine, "ours")):
             assert one.run("scheduler", ["airflow", "variables", "set", "whose", name], interactive=False) == 0
         shown = subprocess.run(
-            ["docker", "exec", running.containers()["postgres"], "psql", "-U", "airflow", "-d", "airflow", "-tAc",
+            ["docker", "exec", running.containers()["postgres"], "psql", "-U", "adminuser", "-d", "AirflowMetadata", "-tAc",
              "select count(*) from variable where key = 'whose'"],
             capture_output=True, text=True, timeout=60, check=True,
         )  # fmt: skip

@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import Any
 
 from mwaa_local import model
+from mwaa_local.engines import lifecycle
 from mwaa_local.engines.names import AIRFLOW, SITE
 from mwaa_local.engines.process.engine import ProcessEngine
 from mwaa_local.engines.protocol import ComponentState, UpResult
@@ -88,7 +89,7 @@ class Running:
     def up(self, timeout_s: float = UP_SECONDS) -> UpResult:
         engine, progress = self.engine, Silent()
         engine.prepare(self.environment, progress)
-        self.result = engine.up(self.environment, progress, timeout_s=timeout_s)
+        self.result = lifecycle.up(engine, self.environment, progress, timeout_s=timeout_s)
         return self.result
 
     @property

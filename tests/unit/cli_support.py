@@ -12,6 +12,7 @@ import pytest
 
 from mwaa_local import cli
 from mwaa_local.cli import context as cli_context
+from mwaa_local.engines import lifecycle
 from mwaa_local.engines.choose import Choice
 from mwaa_local.engines.protocol import Addresses, ComponentState, Progress, UpResult
 from mwaa_local.errors import MwaaLocalError
@@ -53,7 +54,8 @@ class FakeEngine:
     def prepare(self, environment: Environment, progress: Progress) -> None:
         self._ask("prepare", environment.version.airflow)
 
-    def up(self, environment: Environment, progress: Progress, *, timeout_s: float) -> UpResult:
+    def up(self, environment: Environment, _progress: Progress, *, timeout_s: float) -> UpResult:
+        """In the place of :func:`mwaa_local.engines.lifecycle.up`."""
         self._ask("up", timeout_s)
         environment.state.mkdir(parents=True, exist_ok=True)
         self.runs = True
@@ -122,6 +124,7 @@ class CommandLine:
         self.monkeypatch.setattr(
             cli_context, "choose", lambda environment, variables: Choice(self.engine, "the test says so")
         )
+        self.monkeypatch.setattr(lifecycle, "up", lambda engine, *words, **more: engine.up(*words, **more))
         code = 0
         try:
             cli.main()

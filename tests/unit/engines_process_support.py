@@ -11,7 +11,7 @@ from typing import Any
 import pytest
 
 from mwaa_local import model
-from mwaa_local.engines import names, plan, ports
+from mwaa_local.engines import lifecycle, names, plan, ports
 from mwaa_local.engines.layout import Layout
 from mwaa_local.engines.plan import Plan
 from mwaa_local.engines.process import engine as process
@@ -85,6 +85,7 @@ class Rig:
         self.layout = Layout(self.environment.state)
         host = {"HOME": str(self.folder), "MWAA_LOCAL_CACHE_DIR": str(self.folder / "cache"), "PATH": "/usr/bin:/bin"}
         self.engine = ProcessEngine(self.environment, host)
+        self.engine.busy = set  # type: ignore[method-assign,assignment]
 
     def _say(self, word: str, running: bool) -> bool:
         self.calls.append(word)
@@ -114,7 +115,7 @@ class Rig:
         return self.base
 
     def up(self, timeout_s: float = 5) -> Any:
-        return self.engine.up(self.environment, self.progress, timeout_s=timeout_s)
+        return lifecycle.up(self.engine, self.environment, self.progress, timeout_s=timeout_s)
 
     @property
     def site_plan(self) -> Plan:

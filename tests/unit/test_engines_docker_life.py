@@ -18,6 +18,7 @@ from engines_support import Quiet
 from patience import Stopwatch
 
 from mwaa_local import model
+from mwaa_local.engines import lifecycle
 from mwaa_local.engines.databases import Databases
 from mwaa_local.engines.docker import image as docker_image
 from mwaa_local.engines.docker import plan as docker_plan
@@ -113,7 +114,7 @@ def environment(fake: FakeDocker, tmp_path: Path) -> Environment:
 def up(fake: FakeDocker, environment: Environment, timeout_s: float = 30) -> Any:
     engine = DockerEngine(environment, fake.variables)
     engine.prepare(environment, Quiet())
-    return engine.up(environment, Quiet(), timeout_s=timeout_s)
+    return lifecycle.up(engine, environment, Quiet(), timeout_s=timeout_s)
 
 
 def compose_calls(fake: FakeDocker) -> list[list[str]]:
@@ -322,7 +323,7 @@ def test_a_component_that_ends_again_and_again_ends_the_wait(
     engine = DockerEngine(environment, fake.variables)
     engine.prepare(environment, Quiet())
     with pytest.raises(EngineError) as caught:
-        engine.up(environment, Restarting(), timeout_s=3)
+        lifecycle.up(engine, environment, Restarting(), timeout_s=3)
     said = f"webserver cannot start: it was ended by signal 9, {restarts} times"
     assert caught.value.what == (said if enough else "webserver did not become healthy within 3 s")
     assert "the last line" in caught.value.why
@@ -810,7 +811,7 @@ def test_what_keeps_the_endpoint_down_is_told_as_that(fake: FakeDocker, environm
     engine = DockerEngine(environment, fake.variables)
     engine.prepare(environment, Quiet())
     with pytest.raises(EngineError, match=r"aws cannot start") as caught:
-        engine.up(environment, Restarting(), timeout_s=30)
+        lifecycle.up(engine, environment, Restarting(), timeout_s=30)
     assert "doctor --state --repair" in caught.value.why
     assert compose_calls(fake) == [], "nothing of the environment was begun"
 

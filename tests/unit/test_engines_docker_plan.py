@@ -11,7 +11,8 @@ import yaml
 from engines_docker_support import project
 
 from mwaa_local import model
-from mwaa_local.engines import resources
+from mwaa_local.engines import replicas, resources
+from mwaa_local.engines.desired import least_workers
 from mwaa_local.engines.docker import image as docker_image
 from mwaa_local.engines.docker import mounts as docker_mounts
 from mwaa_local.engines.docker import plan as docker_plan
@@ -50,7 +51,8 @@ def make(folder: Path, text: str = "", *, host: dict[str, str] | None = None, cp
             aws="http://127.0.0.1:14566",
             network="net",
             shared="mwaa-site-1_aws",
-            digests=workflow.workflow_digests(environment, environment.state / "digests.json"),
+            workers=replicas.workers(least_workers(environment), [], set),
+            digests=workflow.of_workspace(environment, environment.state / "digests.json").digests,
             cpus=cpus,
             host=host or {},
             folder=environment.state / "docker",
@@ -301,7 +303,7 @@ def test_the_guardian_is_told_what_it_makes_and_connects_to(tmp_path: Path) -> N
     postgres = f"postgres-{model.load(tmp_path, flags={}, variables={}).id[-8:]}"
     by_hand = {
         "AIRFLOW_VERSION": "3.2.1", "AWS_REGION": "us-east-1", "MWAA_LOCAL__AWS_ENDPOINT": "http://aws:4566",
-        "MWAA_LOCAL__DATABASE_DSN": f"postgresql://airflow:password-topsecret@{postgres}:5432/airflow",
+        "MWAA_LOCAL__DATABASE_DSN": f"postgresql://adminuser:password-topsecret@{postgres}:5432/AirflowMetadata",
         "MWAA__CORE__FERNET_KEY": '{"FernetKey": "fernet-topsecret"}',
         "MWAA__LOGGING__AIRFLOW_TASK_LOG_GROUP_ARN": "arn:aws:logs:us-east-1:000000000000:log-group:airflow-fake-Task",
         "MWAA__DB__POSTGRES_HOST": postgres,
@@ -319,8 +321,8 @@ def test_a_component_is_told_where_everything_is(tmp_path: Path) -> None:
     digits = model.load(tmp_path, flags={}, variables={}).id[-8:]
     postgres = f"postgres-{digits}"
     by_hand = {
-        "MWAA__DB__POSTGRES_HOST": postgres, "MWAA__DB__POSTGRES_PORT": "5432", "MWAA__DB__POSTGRES_DB": "airflow",
-        "MWAA__DB__CREDENTIALS": '{"username": "airflow", "password": "password-topsecret"}',
+        "MWAA__DB__POSTGRES_HOST": postgres, "MWAA__DB__POSTGRES_PORT": "5432", "MWAA__DB__POSTGRES_DB": "AirflowMetadata",
+        "MWAA__DB__CREDENTIALS": '{"username": "adminuser", "password": "password-topsecret"}',
         "MWAA__SQS__CUSTOM_ENDPOINT": "http://aws:4566", "MWAA__CORE__API_SERVER_URL": f"http://webserver-{digits}:8080",
         "MWAA_LOCAL__WEB_URL": "http://127.0.0.1:18080", "MWAA_LOCAL__WEB_PORT": "8080",
         "MWAA_LOCAL__HOME": "/usr/local/airflow", "MWAA_LOCAL__RUN_DIR": "/usr/local/mwaa/run",

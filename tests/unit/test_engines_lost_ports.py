@@ -14,8 +14,9 @@ from typing import Any
 
 import pytest
 
+import mwaa_local
 from mwaa_local import model
-from mwaa_local.engines import ports
+from mwaa_local.engines import lifecycle, ports
 from mwaa_local.engines.plan import Component, Plan
 from mwaa_local.engines.ports import Wish
 from mwaa_local.engines.process import engine as process
@@ -105,7 +106,8 @@ class Starts:
         self.ports: list[int] = []
         self.keeper: list[str] = []
         self._waits = waits
-        monkeypatch.setattr(keeper_client, "runs", lambda _layout: False)
+        # Once it was started it runs, and is told of another port.
+        monkeypatch.setattr(keeper_client, "runs", lambda layout: layout.state.name != "_site" and bool(self.keeper))
         monkeypatch.setattr(keeper_client, "report", lambda _layout: {"components": {}})
         monkeypatch.setattr(keeper_client, "start", lambda layout, _host: self._say(layout, "start"))
         monkeypatch.setattr(keeper_client, "reload", lambda layout: self._say(layout, "reload"))
@@ -125,7 +127,7 @@ class Starts:
             "ports": dict(parts.ports), "airflow_version": "3.2.1", "web": f"http://x:{parts.ports['web']}", "aws": "a",
             "bucket": "b",
         }  # fmt: skip
-        return Plan("x", {}, (Component("webserver", ("a", str(parts.ports["web"]))),), facts)
+        return Plan(mwaa_local.__version__, {}, (Component("webserver", ("a", str(parts.ports["web"]))),), facts)
 
     def _wait(self, *_: Any, look: Any, **__: Any) -> dict[str, float]:
         self._waits.pop(0)(look)
@@ -133,7 +135,7 @@ class Starts:
 
     def up(self) -> Any:
         progress: Any = SimpleNamespace(step=None)
-        return self.engine.up(self.environment, progress, timeout_s=5)
+        return lifecycle.up(self.engine, self.environment, progress, timeout_s=5)
 
 
 def good(_look: Any) -> None:

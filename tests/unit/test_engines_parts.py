@@ -390,7 +390,7 @@ def project(tmp_path: Path) -> Any:
 
 
 def digests(project: Any) -> dict[str, str]:
-    return workflow.workflow_digests(project, project.folder / "digests.json")
+    return workflow.of_workspace(project, project.folder / "digests.json").digests
 
 
 def changed(project: Any, before: dict[str, str]) -> set[str]:

@@ -15,7 +15,7 @@ import pytest
 from engines_process_support import Rig
 
 import mwaa_local
-from mwaa_local.engines import ports
+from mwaa_local.engines import ports, turn
 from mwaa_local.engines.process import engine as process
 from mwaa_local.engines.process import keeper_client, postgres, template
 from mwaa_local.engines.process import plan as process_plan
@@ -326,10 +326,10 @@ def test_another_command_is_waited_for_and_that_is_shown(rig: Rig, monkeypatch: 
         path.parent.mkdir(parents=True, exist_ok=True)
         yield
 
-    monkeypatch.setattr(process.locks, "lock", lock)
+    monkeypatch.setattr(turn.locks, "lock", lock)
     rig.up()
     assert rig.progress.steps[0] == "waiting: another command is changing this environment"
-    assert [seconds for seconds, _ in asked[:2]] == [0.1, 600.0]
+    assert [seconds for seconds, _ in asked[:2]] == [0.1, 900.0]
 
 
 # -- commands in a component -------------------------------------------------------------------------------------------

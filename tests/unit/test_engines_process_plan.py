@@ -11,13 +11,15 @@ import pytest
 
 from mwaa_local import model
 from mwaa_local.catalog import version_names
-from mwaa_local.engines import resources
+from mwaa_local.engines import replicas, resources
+from mwaa_local.engines.desired import least_workers
 from mwaa_local.engines.layout import Layout
 from mwaa_local.engines.names import AIRFLOW, bucket_name, kind
 from mwaa_local.engines.plan import Plan
 from mwaa_local.engines.process import plan as process_plan
 from mwaa_local.engines.process import postgres
 from mwaa_local.engines.process.plan import Parts
+from mwaa_local.model import Environment
 from mwaa_local.model.cache import cache_folder
 
 SECRETS = model.Secrets(fernet_key="f" * 44, web_secret="web-secret", database_password="database-secret")
@@ -29,7 +31,8 @@ def parts(folder: Path, yaml: str = "", **more: Any) -> Parts:
     folder.mkdir(exist_ok=True)
     (folder / "mwaa.yaml").write_text(yaml)
     environment = model.load(folder, flags={}, variables={})
-    ports = {wish.name: 20000 + number for number, wish in enumerate(process_plan.wishes(environment))}
+    workers = least(environment)
+    ports = {wish.name: 20000 + number for number, wish in enumerate(process_plan.wishes(environment, workers))}
     given: dict[str, Any] = {
         "environment": environment,
         "layout": Layout(environment.state),
@@ -38,12 +41,17 @@ def parts(folder: Path, yaml: str = "", **more: Any) -> Parts:
         "secrets": SECRETS,
         "ports": ports,
         "aws": AWS,
+        "workers": workers,
         "digests": {},
         "host": HOST,
         "nonces": {},
         "cluster": postgres.Cluster(environment.state / "postgres" / "data", "same", Path("/pg/bin")),
     }
     return Parts(**{**given, **more})
+
+
+def least(environment: Environment) -> list[str]:
+    return replicas.workers(least_workers(environment), [], set)
 
 
 def build(folder: Path, yaml: str = "", **more: Any) -> Plan:
@@ -246,14 +254,14 @@ def test_a_component_is_told_where_everything_is(tmp_path: Path) -> None:
 
 
 def test_the_ports_that_are_wanted_and_where_each_is_set(tmp_path: Path) -> None:
-    plain = process_plan.wishes(parts(tmp_path, "MinWorkers: 2\nMaxWorkers: 2\n").environment)
+    plain = process_plan.wishes(parts(tmp_path).environment, ["worker", "worker-2"])
     assert [(wish.name, wish.port, wish.explicit) for wish in plain] == [
         ("web", 8080, False), ("postgres", None, False), ("guardian", None, False),
         ("triggerer-logs", None, False), ("worker-logs", None, False), ("worker-2-logs", None, False),
     ]  # fmt: skip
     yaml = "Local: {Ports: {Web: 1, Aws: 2, Postgres: 3}}\n"
     environment = parts(tmp_path, yaml).environment
-    web, postgres_ = process_plan.wishes(environment)[:2]
+    web, postgres_ = process_plan.wishes(environment, [])[:2]
     asked = [web, resources.wish(environment), postgres_]
     assert [(wish.port, wish.explicit, wish.field) for wish in asked] == [
         (1, True, "Local.Ports.Web"), (2, True, "Local.Ports.Aws"), (3, True, "Local.Ports.Postgres"),

@@ -158,7 +158,7 @@ def test_reset_beside_another_environment_takes_its_own_resources_only(
     monkeypatch.setattr(client, "remove", lambda *given, **more: removed.append((given, more)))
     rig.up()
     other(rig, monkeypatch, runs=False)
-    rig.site_running = runs
+    rig.running, rig.site_running = False, runs
     rig.site_calls.clear()
     rig.engine.reset()
     (given, more) = removed[0]
@@ -168,6 +168,15 @@ def test_reset_beside_another_environment_takes_its_own_resources_only(
     assert site.layout_of(rig.environment).state.exists()
     assert rig.site_running is runs, "it is left as it was"
     assert "kill" not in rig.site_calls
+
+
+@pytest.mark.parametrize("beside", [True, False])
+def test_reset_of_the_last_one_that_ran_stops_the_site(rig: Rig, beside: bool, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(client, "remove", lambda *_, **__: None)
+    rig.up()
+    other(rig, monkeypatch, runs=beside)
+    rig.engine.reset()
+    assert rig.site_running is beside
 
 
 def test_a_copy_of_damaged_data_is_no_environment(rig: Rig) -> None:

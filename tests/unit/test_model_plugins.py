@@ -154,7 +154,7 @@ def test_the_package_is_made_of_these(layout: Layout, tmp_path: Path) -> None:
 
 def test_an_archive_made_again_between_two_starts_is_a_change(tmp_path: Path) -> None:
     def digest() -> str | None:
-        return inputs.workflow_digests(model.load(tmp_path), tmp_path / "memory.json").get(inputs.PLUGINS)
+        return inputs.of_workspace(model.load(tmp_path), tmp_path / "memory.json").digests.get(inputs.PLUGINS)
 
     write(tmp_path, {"plugins.zip": A})
     first = digest()

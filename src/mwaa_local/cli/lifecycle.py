@@ -11,7 +11,7 @@ from rich.panel import Panel
 
 from mwaa_local.cli import output
 from mwaa_local.cli.context import Settings, settings
-from mwaa_local.engines import names
+from mwaa_local.engines import lifecycle, names
 from mwaa_local.engines.protocol import ComponentState, Engine, UpResult
 from mwaa_local.errors import EngineError, UsageError
 from mwaa_local.model import Environment
@@ -24,6 +24,7 @@ def register(app: typer.Typer) -> None:
     app.command()(up)
     app.command()(down)
     app.command()(restart)
+    app.command()(scale)
     app.command()(reset)
 
 
@@ -66,7 +67,7 @@ def bring_up(chosen: Settings, environment: Environment, *, timeout_s: float) ->
         output.warn(environment.workflow.plugins_choice)
     progress = output.StepProgress()
     choice.engine.prepare(environment, progress)
-    result = choice.engine.up(environment, progress, timeout_s=timeout_s)
+    result = lifecycle.up(choice.engine, environment, progress, timeout_s=timeout_s)
     for warning in result.warnings:
         output.warn(warning)
     return result, choice.engine, time.monotonic() - begin
@@ -163,6 +164,29 @@ def restart(
     progress = output.StepProgress()
     for name in [component] if component else airflow:
         engine.restart(name, progress)
+
+
+def scale(
+    context: typer.Context,
+    workers: Annotated[int, typer.Argument(help="How many workers, from 1 to MaxWorkers.")],
+    timeout: Annotated[float, typer.Option(help="Seconds to wait for new workers to be healthy.")] = DEFAULT_TIMEOUT_S,
+    json: Annotated[bool, typer.Option("--json", help="The result as one JSON document.")] = False,
+) -> None:
+    """Have more or fewer workers, as MWAA's autoscaling would; one with a running task is kept."""
+    chosen = settings(context)
+    environment = chosen.environment()
+    engine = chosen.choose(environment).engine
+    begin = time.monotonic()
+    result = lifecycle.scale(engine, workers, output.StepProgress(), timeout_s=timeout)
+    for warning in result.warnings:
+        output.warn(warning)
+    if json:
+        output.emit_json(up_document(environment, engine, result, time.monotonic() - begin))
+        return
+    for change in result.changes or ["nothing had changed"]:
+        output.note(f"  {change}")
+    running = [one.name for one in result.components if names.kind(one.name) == "worker"]
+    output.out.print(f"{len(running)} worker{'s' if len(running) > 1 else ''}: {', '.join(running)}")
 
 
 def reset(

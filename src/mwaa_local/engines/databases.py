@@ -19,6 +19,8 @@ from mwaa_local.model import Environment
 
 #: What running tasks get, in seconds, when ``up`` ends one version to start another.
 SWITCH_SECONDS = 100.0
+#: Hosts of the workers that run a task at this moment.
+BUSY_HOSTS = "SELECT DISTINCT hostname FROM task_instance WHERE state = 'running'"
 
 
 def version_of(plan: Plan | None) -> str | None:

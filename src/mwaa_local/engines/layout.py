@@ -52,6 +52,11 @@ class Layout:
         return self.state / "logs"
 
     @property
+    def desired(self) -> Path:
+        """What was applied last."""
+        return self.state / "desired.json"
+
+    @property
     def digests(self) -> Path:
         """Memory of file digests."""
         return self.state / "digests.json"

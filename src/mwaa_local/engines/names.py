@@ -6,6 +6,8 @@ from mwaa_local.catalog import AIRFLOW_COMPONENTS
 from mwaa_local.model import Environment
 
 AIRFLOW = AIRFLOW_COMPONENTS
+# Database and user of the metadata database: the names MWAA uses in production (spec/10 section 6.5).
+DATABASE, DATABASE_USER = "AirflowMetadata", "adminuser"
 # What brings the database to its schema.
 JOBS = ("migrate-db",)
 # The folder beside those of the environments, where a site keeps what they share; no environment can have that name.
@@ -19,9 +21,14 @@ def kind(component: str) -> str:
     return "worker" if component.startswith("worker") else component
 
 
-def worker_names(environment: Environment) -> list[str]:
-    """The workers that run: the minimum, at least one; the first carries the plain name."""
-    return ["worker", *(f"worker-{number}" for number in range(2, environment.spec.min_workers + 1))]
+def number_of(worker: str) -> int:
+    """1 for ``worker``, 2 for ``worker-2``."""
+    return int(worker.removeprefix("worker").strip("-") or 1)
+
+
+def worker_name(number: int) -> str:
+    """``worker`` for 1, ``worker-2`` for 2."""
+    return "worker" if number == 1 else f"worker-{number}"
 
 
 def bucket_name(environment: Environment) -> str:

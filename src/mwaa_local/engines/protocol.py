@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
-from contextlib import AbstractContextManager
+from contextlib import AbstractContextManager, contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import IO, TYPE_CHECKING, Any, Literal, Protocol
@@ -11,6 +11,9 @@ from typing import IO, TYPE_CHECKING, Any, Literal, Protocol
 from mwaa_local.errors import MwaaLocalError
 
 if TYPE_CHECKING:
+    from mwaa_local.engines.desired import Desired
+    from mwaa_local.engines.layout import Layout
+    from mwaa_local.engines.plan import Plan
     from mwaa_local.model.environment import Environment
 
 State = Literal["starting", "healthy", "unhealthy", "restarting", "stopped", "failed"]
@@ -84,6 +87,74 @@ class UpResult:
     warnings: list[str] = field(default_factory=list)
 
 
+@dataclass(frozen=True)
+class Observed:
+    """What is, at one moment.
+
+    Attributes:
+        desired: What was applied last; ``None`` before the first time.
+        addresses: Where it answers; ``None`` while nothing of it runs.
+        components: State of every component, the site's included; empty before the first time.
+    """
+
+    desired: Desired | None
+    addresses: Addresses | None
+    components: tuple[ComponentState, ...]
+
+    @property
+    def runs(self) -> bool:
+        """Whether anything of it does."""
+        return self.addresses is not None
+
+    @property
+    def healthy(self) -> bool:
+        """Whether all of it answers."""
+        return self.runs and all(one.state == "healthy" for one in self.components)
+
+    @property
+    def workers(self) -> list[str]:
+        """Names of the workers that are not stopped, in the order of their numbers."""
+        return [one.name for one in self.components if one.name.startswith("worker") and one.state != "stopped"]
+
+
+@dataclass(frozen=True)
+class Applied:
+    """What an engine was told and has begun; :meth:`Engine.wait` brings it to its end.
+
+    Attributes:
+        desired: What.
+        plan: As the engine carries it out.
+        before: The plan that ran before; ``None`` where nothing was there to compare with.
+        notes: What to tell already, one line each.
+        token: The engine's own.
+    """
+
+    desired: Desired
+    plan: Plan
+    before: Plan | None
+    notes: tuple[str, ...] = ()
+    token: Any = None
+
+
+@dataclass(frozen=True)
+class Settled:
+    """What was applied and is healthy.
+
+    Attributes:
+        addresses: Where it answers.
+        components: State of every component.
+        seconds: Seconds that each step took, in order.
+        changes: What to tell, one line each: the notes first, then what was restarted and why.
+        warnings: What the engine found that nobody needs to act on.
+    """
+
+    addresses: Addresses
+    components: list[ComponentState]
+    seconds: dict[str, float]
+    changes: list[str]
+    warnings: list[str] = field(default_factory=list)
+
+
 class Step(Protocol):
     """A running step of a longer job."""
 
@@ -98,16 +169,84 @@ class Progress(Protocol):
         """Begin a step; it ends, well or not, with the ``with`` block. Steps may overlap."""
 
 
+class Silent:
+    """Progress that nobody watches."""
+
+    @contextmanager
+    def step(self, _name: str) -> Iterator[Silent]:
+        """A step that nobody sees."""
+        yield self
+
+    def note(self, _text: str) -> None:
+        """Nobody reads it."""
+
+
 class Engine(Protocol):
-    """Where components run. Both implementations pass the same contract tests."""
+    """Where the components of one environment run. All implementations pass tests/contract/engines.
+
+    ``apply``, ``wait`` and what lies between are for :mod:`mwaa_local.engines.lifecycle`, which holds the environment's
+    lock meanwhile; everything that only looks may be called at any time, and never waits.
+    """
 
     name: str
+    layout: Layout
+
+    # What shall be
 
     def prepare(self, environment: Environment, progress: Progress) -> None:
         """Have the version's base package set or image ready."""
 
-    def up(self, environment: Environment, progress: Progress, *, timeout_s: float) -> UpResult:
-        """Start the environment, or apply only what changed, and wait until every component is healthy."""
+    def admit(self, environment: Environment) -> list[str]:
+        """Refuse what cannot be applied here, before anything changes; what was mended, one line each."""
+
+    def make_packages(self, desired: Desired, progress: Progress) -> None:
+        """Have the package set of changed requirements before anything is stopped for them.
+
+        Raises:
+            RequirementsError: It cannot be had, and that is not allowed; what runs goes on.
+        """
+
+    def apply(self, desired: Desired, progress: Progress) -> Applied:
+        """Begin to make it so, and return; restarts only what differs, and nothing when nothing does."""
+
+    def wait(self, applied: Applied, progress: Progress, *, timeout_s: float) -> Settled:
+        """Bring what was begun to its end: until every component is healthy, or one never will be."""
+
+    # What is
+
+    def desired(self) -> Desired | None:
+        """What was applied last; ``None`` before the first time."""
+
+    def observe(self) -> Observed:
+        """What is at this moment."""
+
+    def environments(self) -> list[str]:
+        """Names of the environments of this one's site that have data in this engine."""
+
+    def busy(self) -> set[str]:
+        """The workers that run a task at this moment, by name.
+
+        Raises:
+            EngineError: The database does not answer.
+        """
+
+    # The database
+
+    def snapshot(self, target: Path) -> None:
+        """Write the metadata database of the running or stopped environment to a file.
+
+        Raises:
+            MwaaLocalError: There is none, or it cannot be written; no file is left.
+        """
+
+    def restore(self, source: Path) -> None:
+        """Put the metadata database of a stopped environment back as a snapshot has it, whole or not at all.
+
+        Raises:
+            MwaaLocalError: The environment runs, or the file is no snapshot.
+        """
+
+    # Acts of their own
 
     def down(self, *, timeout_s: float, keep_site: bool = False) -> None:
         """Stop every component and keep the data; the site stops with its last environment, unless it is to be kept."""

@@ -186,7 +186,39 @@ def build(project: Path, values: Mapping[str, Value], sources: Mapping[str, Sour
             plugins_named=bool(reader.place(plugin_files.FIELD)),
         ),
         sources=MappingProxyType(sources),
+        given=MappingProxyType({path: _plain(item.value) for path, item in values.items()}),
     )
+
+
+def _plain(value: Any) -> Any:
+    """A value without the places of what is in it: each member of a map knows its own."""
+    if isinstance(value, Mapping):
+        return {key: item.value if isinstance(item, Value) else item for key, item in value.items()}
+    return value
+
+
+def _placed(path: str, value: Any, place: str) -> Any:
+    rule = checks.rule_of(path)
+    if rule is not None and rule.type == "map" and isinstance(value, Mapping):
+        return {key: Value(item, place) for key, item in value.items()}
+    return value
+
+
+def restored(project: Path, given: Mapping[str, Any], place: str) -> Environment:
+    """The environment that :attr:`Environment.given` was kept of.
+
+    Args:
+        project: Its folder, absolute.
+        given: Dotted field to value.
+        place: Where it was kept, for errors.
+
+    Raises:
+        DefinitionError: This version of the tool no longer knows one of the values.
+    """
+    values = {path: Value(_placed(path, value, place), place) for path, value in given.items()}
+    for path, value in values.items():
+        checks.check(path, value)
+    return build(project, values, {path: Source("kept", place) for path in values})
 
 
 def workflow(

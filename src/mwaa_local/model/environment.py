@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import hashlib
 from collections.abc import Mapping
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from pathlib import Path
+from types import MappingProxyType
 from typing import Any
 
 from mwaa_local.catalog import EnvironmentClass, Version
@@ -90,6 +91,7 @@ class Environment:
     Attributes:
         project: Folder the definition belongs to.
         sources: Dotted field to where its value came from.
+        given: Dotted field to its value as it was given; what is left out has its default.
     """
 
     spec: Spec
@@ -97,6 +99,7 @@ class Environment:
     project: Path
     workflow: Workflow
     sources: Mapping[str, Source]
+    given: Mapping[str, Any] = field(default_factory=lambda: MappingProxyType({}))
 
     def having(self, **changes: Any) -> Environment:
         """The environment with other values of its spec's attributes."""

@@ -28,7 +28,12 @@ _TEAMS = ("Teams", "IdentityCenterConfiguration")
 
 @dataclass(frozen=True)
 class Source:
-    """Where a value came from: ``flag``, ``variable``, ``file``, ``request`` or ``default``, and its exact place."""
+    """Where a value came from, and its exact place.
+
+    Attributes:
+        kind: ``flag``, ``variable``, ``file``, ``request``, ``kept`` (as it was applied last) or ``default``.
+        place: ``mwaa.yaml:12``, say.
+    """
 
     kind: str
     place: str

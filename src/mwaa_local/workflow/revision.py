@@ -6,7 +6,9 @@ import hashlib
 import os
 import re
 from collections.abc import Iterator, Mapping
+from dataclasses import dataclass, field
 from pathlib import Path
+from types import MappingProxyType
 
 from mwaa_local.catalog import limits
 from mwaa_local.ground import atomic
@@ -53,10 +55,21 @@ class Digests:
             atomic.write_json(self._path, self._seen)
 
 
-def workflow_digests(environment: Environment, memory: Path) -> dict[str, str]:
-    """Label to digest of each workflow file that a running component holds; missing ones are left out.
+@dataclass(frozen=True)
+class Revision:
+    """One state of the workflow files that a running component holds.
 
     DAG files are not among them: Airflow reads those again by itself.
+
+    Attributes:
+        digests: Label (:data:`REQUIREMENTS`, :data:`PLUGINS`, :data:`STARTUP`) to digest; missing ones are left out.
+    """
+
+    digests: Mapping[str, str] = field(default_factory=lambda: MappingProxyType({}))
+
+
+def of_workspace(environment: Environment, memory: Path) -> Revision:
+    """The revision that the folders of a workspace hold now.
 
     Args:
         environment: Whose files.
@@ -75,7 +88,7 @@ def workflow_digests(environment: Environment, memory: Path) -> dict[str, str]:
     if workflow.startup_script.is_file():
         found[STARTUP] = digests.of(workflow.startup_script)
     digests.save()
-    return found
+    return Revision(MappingProxyType(found))
 
 
 def _join(parts: Iterator[tuple[str, str]] | list[tuple[str, str]]) -> str:

@@ -91,8 +91,15 @@ class Docker:
             raise translate(done.stderr.decode(errors="replace"), f"docker {_subject(words)}")
         return done.stdout.decode(errors="replace")
 
-    def call(self, *words: str, timeout_s: float = LOOK_SECONDS) -> subprocess.CompletedProcess[bytes]:
+    def call(
+        self, *words: str, timeout_s: float = LOOK_SECONDS, given: bytes | None = None
+    ) -> subprocess.CompletedProcess[bytes]:
         """Run a command to its end whatever its exit code.
+
+        Args:
+            words: After ``docker``.
+            timeout_s: Limit in seconds.
+            given: What it reads.
 
         Raises:
             EngineError: The daemon does not answer in time, or the program cannot be started.
@@ -102,7 +109,7 @@ class Docker:
                 [self.program, *words],
                 env=dict(self.variables),
                 cwd="/",
-                stdin=subprocess.DEVNULL,
+                input=given if given is not None else b"",
                 capture_output=True,
                 timeout=timeout_s,
                 check=False,

@@ -2,43 +2,38 @@
 
 from __future__ import annotations
 
-import json
 import time
-from collections.abc import Iterator, Mapping, Sequence
-from concurrent.futures import ThreadPoolExecutor
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
+from dataclasses import dataclass
 from pathlib import Path
-from typing import IO, Any
+from typing import Any
 
-from mwaa_local.engines import ahead, owner, plan, ports
+from mwaa_local.catalog import limits
+from mwaa_local.engines import ahead, owner, plan, replicas, snapshots
 from mwaa_local.engines.databases import SWITCH_SECONDS, Databases, major, switch_notes, version_of
-from mwaa_local.engines.docker import commands, packages, site
+from mwaa_local.engines.desired import Desired
+from mwaa_local.engines.docker import dump, packages, site
 from mwaa_local.engines.docker import image as docker_image
 from mwaa_local.engines.docker import plan as docker_plan
 from mwaa_local.engines.docker import state as docker_state
 from mwaa_local.engines.docker.client import Docker, translate
-from mwaa_local.engines.docker.plan import Made, Parts, project_name
-from mwaa_local.engines.docker.site import Site
+from mwaa_local.engines.docker.looking import Looking
+from mwaa_local.engines.docker.plan import Made, Parts
 from mwaa_local.engines.docker.state import PROJECT_LABEL, Container
 from mwaa_local.engines.docker.volumes import Volumes, majors
 from mwaa_local.engines.docker.waiting import Compose, compose_words, named, until_healthy
-from mwaa_local.engines.layout import Layout
-from mwaa_local.engines.names import AIRFLOW, JOBS
+from mwaa_local.engines.names import AIRFLOW, DATABASE, JOBS
 from mwaa_local.engines.plan import Plan
-from mwaa_local.engines.protocol import Addresses, ComponentState, Progress, UpResult
+from mwaa_local.engines.protocol import Applied, Progress, Settled
 from mwaa_local.engines.resources import resources
-from mwaa_local.engines.verdicts import crashes, verdicts, warnings
+from mwaa_local.engines.turn import turn
 from mwaa_local.errors import EngineError, MwaaLocalError
-from mwaa_local.ground import atomic, locks
+from mwaa_local.ground import atomic
 from mwaa_local.model import Environment, Secrets
 from mwaa_local.model import secrets as keys
-from mwaa_local.model.cache import cache_folder
-from mwaa_local.runtime.execute import TERMINAL
-from mwaa_local.runtime.files import ENVIRONMENT_FILE
-from mwaa_local.workflow import revision as workflow
 
-_LOCK_SECONDS = 900.0
-_BUSY = "another command is changing this environment"
+_SITE_SECONDS = 300.0
 _CHECK_SECONDS = 2.5
 _QUICK_STOP_SECONDS = 20
 # What each of Airflow's components needs beside it in its own Compose project.
@@ -63,7 +58,7 @@ def why_unusable(environment: Environment, variables: Mapping[str, str]) -> str 
         return error.what
 
 
-class DockerEngine:
+class DockerEngine(Looking):
     """Runs one environment as containers.
 
     Args:
@@ -71,35 +66,17 @@ class DockerEngine:
         variables: The caller's process environment.
     """
 
-    name = "docker"
-
     def __init__(self, environment: Environment, variables: Mapping[str, str]) -> None:
-        self._environment = environment
-        self._host = dict(variables)
-        self._layout = Layout(environment.state)
-        self._folder = environment.state / "docker"
-        self._project = project_name(environment)
+        super().__init__(environment, variables)
         self._databases = Databases(environment.state)
-        self._registry = ports.Registry(cache_folder(variables) / "ports.json")
-        self._found: Docker | None = None
         self._cpus: int | None = None
         self._images: dict[str, str] | None = None
-
-    @property
-    def _docker(self) -> Docker:
-        if self._found is None:
-            self._found = Docker.find(self._host)
-        return self._found
 
     @property
     def _volumes(self) -> Volumes:
         return Volumes(self._docker, self._project, self._folder)
 
-    @property
-    def _site(self) -> Site:
-        return Site(self._environment, self._docker, self._registry)
-
-    # -- up ------------------------------------------------------------------------------------------------------------
+    # -- what shall be -------------------------------------------------------------------------------------------------
 
     def prepare(self, environment: Environment, progress: Progress) -> None:
         """Have the images: build ours when it is missing or was made from other files, fetch the others.
@@ -107,7 +84,7 @@ class DockerEngine:
         Raises:
             MwaaLocalError: Docker does not serve, or an image cannot be had; says what to do.
         """
-        owner.refuse_other(self._layout, self.name, self._environment.name)
+        owner.refuse_other(self.layout, self.name, self._environment.name)
         self._databases.refuse_older(environment)
         self._have_images(environment, progress)
 
@@ -120,149 +97,181 @@ class DockerEngine:
                 step.note(docker_image.wanted(environment).component)
         return self._images
 
-    def up(self, environment: Environment, progress: Progress, *, timeout_s: float) -> UpResult:
-        """Start, adopt, or apply what changed; see :class:`Engine`.
+    def admit(self, environment: Environment) -> list[str]:
+        """See :class:`Engine`.
 
         Raises:
-            MwaaLocalError: What cannot be had; everything that could be started keeps running.
+            MwaaLocalError: Another engine has the environment, its data are gone, or a newer version's.
         """
-        seconds: dict[str, float] = {}
-        try:
-            with locks.lock(self._layout.up_lock, seconds=_LOCK_SECONDS, busy=_BUSY):
-                return self._up(environment, progress, seconds, timeout_s)
-        except OSError as error:
-            raise atomic.disk_error(error, self._layout.state) from error
-
-    def _up(
-        self, environment: Environment, progress: Progress, seconds: dict[str, float], timeout_s: float
-    ) -> UpResult:
-        began = time.time()
-        self._layout.hide()
-        owner.refuse_other(self._layout, self.name, self._environment.name)
-        images = self._have_images(environment, progress)
-        before = self._plan()
+        self.layout.hide()
+        owner.refuse_other(self.layout, self.name, environment.name)
         volumes = self._volumes.there()
         self._volumes.refuse_lost(volumes)
         there_now = majors(volumes)
-        last = version_of(before)
+        last = version_of(self._plan())
         healed = self._databases.heal(last if last is not None and major(last) in there_now else None)
         self._databases.refuse_older(environment)
-        fresh = major(environment.version.airflow) not in there_now
-        if fresh:
+        if major(environment.version.airflow) not in there_now:
             self._refuse_lost_database(environment)
+        return healed
+
+    def make_packages(self, desired: Desired, progress: Progress) -> None:
+        """See :class:`Engine`.
+
+        Raises:
+            RequirementsError: It cannot be had, and that is not allowed; what runs goes on.
+        """
+        environment, before = desired.environment, self._plan()
+        if environment.local.image is not None:
+            return  # an image that is not ours installs in each container
+        if before is None or not ahead.wanted(before, desired.revision.digests, environment.version.airflow):
+            return
+        if self._running(ahead.COMPONENT) is None:
+            return
+        shared = (str(before.facts["aws"]), self._site.volume)
+        secrets = keys.load_or_create(self.layout.secrets)
+        made = self._make(desired, secrets, before.ports, [ahead.COMPONENT], shared, progress)
+        exports = self.exports(ahead.COMPONENT) or {}
+        found = packages.make(self._docker, made, self._folder, exports, progress)
+        if not environment.local.allow_failed_requirements:
+            ahead.refuse(found)
+
+    def apply(self, desired: Desired, progress: Progress) -> Applied:
+        """See :class:`Engine`.
+
+        Raises:
+            MwaaLocalError: An image, a port or the disk cannot be had, or the site does not start.
+        """
+        environment, before = desired.environment, self._plan()
+        seconds: dict[str, float] = {}
+        images = self._have_images(environment, progress)
+        volumes = self._volumes.there()
         there = docker_state.look(self._docker, self._project)
-        secrets, notes = self._keys(environment, before, fresh=fresh)
+        secrets, notes = self._keys(
+            environment, before, fresh=major(environment.version.airflow) not in majors(volumes)
+        )
         chosen, moved = self._ports(environment, before, there)
         with _timed(seconds, "site"):
-            begun = self._site.up(images, there, progress, timeout_s=timeout_s)
-        notes = [*begun.notes, *moved, *notes]
+            begun = self._site.up(images, there, progress, timeout_s=_SITE_SECONDS)
         there = [item for item in there if item.service != "aws"]
-        with _timed(seconds, "plan"):
-            made = self._make(environment, images, secrets, chosen, begun)
-        self._packages_ahead(before, made, there, environment, progress)
         was = version_of(before)
         if was is not None and was != environment.version.airflow and any(item.lives for item in there):
             # No process of the old version may meet the new one's database, queue or API.
             with progress.step(f"stopping Airflow {was}"):
                 self._stop(there, timeout_s=SWITCH_SECONDS)
             there = []
+        old = self._volumes.with_old_names(volumes) if _had_old_names(before) else set()
+        if old:
+            with progress.step("database"):
+                self._stop(there, timeout_s=SWITCH_SECONDS)
+                self._take_over(old, images, secrets)
+            there = []
+        workers, there = self._scaled(desired.workers, there, progress)
+        with _timed(seconds, "plan"):
+            made = self._make(desired, secrets, chosen, workers, (begun.aws, begun.volume), progress)
         applied = atomic.read_json(self._applied) or {}
         living = {item.name: item.id for item in there if item.lives}
-        wanted = made.names
-        adopt = applied.get("digest") == made.digest and {name: living.get(name) for name in wanted} == applied.get(
+        adopt = applied.get("digest") == made.digest and {name: living.get(name) for name in made.names} == applied.get(
             "containers"
         )
         if not adopt:
             self._write(made)
         same = before is not None and applied.get("base") == made.base and self._neighbours_stay(made, before, there)
         compose = None if adopt else self._compose(made, airflow_only=same)
+        desired.write(self._memory)
+        token = _Begun(made, compose, living, begun, seconds)
+        return Applied(desired, made.plan, before if living else None, (*begun.notes, *moved, *notes), token)
+
+    def wait(self, applied: Applied, progress: Progress, *, timeout_s: float) -> Settled:
+        """See :class:`Engine`.
+
+        Raises:
+            MwaaLocalError: A component cannot start, or the time is over; the others keep running.
+        """
+        token: _Begun = applied.token
+        made, version = token.made, applied.desired.environment.version.airflow
         patience = 0.0
         try:
             took, containers, statuses = until_healthy(
-                self._docker, self._project, wanted, progress, compose=compose, timeout_s=timeout_s
+                self._docker, self._project, made.names, progress, compose=token.compose, timeout_s=timeout_s
             )
         except MwaaLocalError:
             patience = _COMPOSE_SECONDS
             raise
         finally:
-            if compose is not None:
-                compose.close(patience_s=patience)
+            if token.compose is not None:
+                token.compose.close(patience_s=patience)
             volumes = self._volumes.there()
             self._volumes.note(volumes)
-            if major(environment.version.airflow) in majors(volumes):  # not before: a cut `up` made none
-                self._databases.note(environment.version.airflow)
-        seconds |= took
-        now = {item.name: item.id for item in containers if item.name in wanted}
-        owner.note(self._layout, self.name)
+            self._volumes.note_names(volumes)
+            if major(version) in majors(volumes):  # not before: a cut `up` made none
+                self._databases.note(version)
+        now = {item.name: item.id for item in containers if item.name in made.names}
         atomic.write_json(self._applied, {"digest": made.digest, "base": made.base, "containers": now})
-        touched = {name for name in living if name in now and now[name] != living[name]}
-        changes = docker_plan.changes(before, made.plan, touched) if before is not None and living else []
-        states = [docker_state.describe(item, statuses.get(item.name)) for item in containers if item.name in wanted]
-        states += [docker_state.of_site(docker_state.describe(item, None)) for item in begun.containers]
-        allowed = environment.local.allow_failed_requirements
-        found = verdicts(states)
-        loops, once = crashes(states, began)
-        return UpResult(
-            changes=[*healed, *notes, *changes],
+        owner.note(self.layout, self.name)
+        touched = {name for name, identity in token.living.items() if name in now and now[name] != identity}
+        changes = docker_plan.changes(applied.before, made.plan, touched) if applied.before is not None else []
+        states = [docker_state.describe(item, statuses.get(item.name)) for item in containers if item.name in now]
+        states += [docker_state.of_site(docker_state.describe(item, None)) for item in token.site.containers]
+        return Settled(
             addresses=self._addresses(made.plan),
             components=states,
-            seconds=seconds,
-            verdicts=[*loops, *([] if allowed else found)],
-            warnings=[*once, *(error.what for error in found if allowed), *warnings(states)],
+            seconds={**token.seconds, **took},
+            changes=[*applied.notes, *changes],
         )
 
-    def _packages_ahead(
-        self,
-        before: Plan | None,
-        made: Made,
-        there: Sequence[Container],
-        environment: Environment,
-        progress: Progress,
-    ) -> None:
-        """Have the package set of changed requirements before anything is stopped for them.
+    def _scaled(self, wanted_now: int, there: list[Container], progress: Progress) -> tuple[list[str], list[Container]]:
+        """The workers that shall run, and the containers that are left when those that shall not are gone."""
+        present = [item.name for item in there if item.service == "worker" and item.lives]
+        workers = replicas.workers(wanted_now, present, self.busy)
+        # Compose would take those with the highest numbers, whatever they do.
+        going = [item for item in there if item.service == "worker" and item.name not in workers]
+        if going:
+            with progress.step(f"stopping {', '.join(item.name for item in going)}"):
+                seconds = limits().patience_seconds
+                ids = [item.id for item in going]
+                self._docker.output("stop", "--time", str(seconds), *ids, timeout_s=seconds + 60.0)
+                self._docker.output("rm", "--force", "--volumes", *ids, timeout_s=60.0)
+        return workers, [item for item in there if item not in going]
 
-        Raises:
-            RequirementsError: It cannot be had, and that is not allowed; what runs goes on.
-        """
-        running = any(item.lives and item.name == ahead.COMPONENT for item in there)
-        worker = made.plan.component(ahead.COMPONENT)
-        assert worker is not None, "every environment has one"
-        if environment.local.image is not None or not running:
-            return  # an image that is not ours installs in each container
-        if not ahead.wanted(before, worker.inputs, environment.version.airflow):
-            return
-        exports = self.exports(ahead.COMPONENT) or {}
-        found = packages.make(self._docker, made, self._folder, exports, progress)
-        if not environment.local.allow_failed_requirements:
-            ahead.refuse(found)
+    def _take_over(self, volumes: Iterable[str], images: Mapping[str, str], secrets: Secrets) -> None:
+        """Give databases of before 0.2 the names that both engines have now."""
+        image = images[docker_image.wanted(self._environment).postgres]
+        for name in sorted(volumes):
+            with dump.served(self._docker, image, f"{self._project}_{name}", f"{self._project}-dump") as container:
+                dump.take_over(self._docker, container, secrets.database_password)
+            self._volumes.note_names({name})
 
     def _keys(self, environment: Environment, before: Plan | None, *, fresh: bool) -> tuple[Secrets, list[str]]:
         """The environment's keys, and what to tell of them and of its database."""
         notes = []
-        if not self._layout.secrets.exists():
+        if not self.layout.secrets.exists():
             self._refuse_orphaned_data()
             notes.append(f"its containers: docker compose --project-name {self._project} ps")
         notes = [*switch_notes(environment, self._databases, version_of(before), made=fresh), *notes]
-        return keys.load_or_create(self._layout.secrets), notes
+        return keys.load_or_create(self.layout.secrets), notes
 
     def _make(
         self,
-        environment: Environment,
-        images: Mapping[str, str],
+        desired: Desired,
         secrets: Secrets,
         chosen: Mapping[str, int],
-        begun: site.Begun,
+        workers: Sequence[str],
+        shared: tuple[str, str],
+        progress: Progress,
     ) -> Made:
+        environment = desired.environment
         parts = Parts(
             environment=environment,
             wanted=docker_image.wanted(environment),
-            images=images,
+            images=self._have_images(environment, progress),
             secrets=secrets,
             ports=chosen,
-            aws=begun.aws,
+            aws=shared[0],
             network=site.network_of(environment),
-            shared=begun.volume,
-            digests=workflow.workflow_digests(environment, self._layout.digests),
+            shared=shared[1],
+            workers=workers,
+            digests=desired.revision.digests,
             cpus=self._cpus or 1,
             host=self._host,
             folder=self._folder,
@@ -274,7 +283,7 @@ class DockerEngine:
     ) -> tuple[dict[str, int], list[str]]:
         known = before.ports if before else {}
         own = {port for item in there if item.lives for port in item.ports}
-        return self._registry.give(self._layout.state, docker_plan.wishes(environment), before=known, own=own)
+        return self._registry.give(self.layout.state, docker_plan.wishes(environment), before=known, own=own)
 
     def _compose(self, made: Made, *, airflow_only: bool) -> Compose:
         """Start ``docker compose up``: the neighbours and the migration unless those stay, then Airflow's components.
@@ -302,9 +311,6 @@ class DockerEngine:
     @property
     def _applied(self) -> Path:
         return self._folder / "applied.json"
-
-    def _plan(self) -> Plan | None:
-        return plan.last(self._folder / "plan.json")
 
     def endpoint_state(self, *, repair: bool) -> dict[str, Any]:
         """Have the AWS endpoint's volume looked at; see :func:`mwaa_local.engines.docker.volumes.look_into_endpoint`.
@@ -336,9 +342,56 @@ class DockerEngine:
             raise EngineError(
                 "there is a database of this environment, but its keys are gone",
                 where=f"volume {', '.join(listed)}",
-                why=f"{self._layout.secrets} was removed while the volume stayed",
+                why=f"{self.layout.secrets} was removed while the volume stayed",
                 hint="restore that file, or `mwaa-local reset` to begin anew",
             )
+
+    # -- the database ------------------------------------------------------------------------------------------------
+
+    def snapshot(self, target: Path) -> None:
+        """See :class:`Engine`.
+
+        Raises:
+            MwaaLocalError: There is no database, or the file cannot be written; none is left.
+        """
+        with turn(self.layout):
+            version = version_of(self._plan()) or self._environment.version.airflow
+            running = self._running("postgres")
+            if running is not None:
+                dump.take(self._docker, running.id, target, version=version, name=self._environment.name)
+                return
+            with self._served(version) as container:
+                dump.take(self._docker, container, target, version=version, name=self._environment.name)
+
+    def restore(self, source: Path) -> None:
+        """See :class:`Engine`.
+
+        Raises:
+            MwaaLocalError: The environment runs, or the file is no snapshot, or a damaged one.
+        """
+        about = snapshots.about(source)
+        self.layout.hide()
+        with turn(self.layout):
+            owner.refuse_other(self.layout, self.name, self._environment.name)
+            if any(item.lives for item in docker_state.look(self._docker, self._project)):
+                raise EngineError(
+                    "a database in use is not replaced",
+                    where=f"Docker project {self._project}",
+                    hint="mwaa-local down, then this again",
+                )
+            with self._served(about.airflow_version) as container:
+                dump.put(self._docker, container, source)
+            self._databases.note(about.airflow_version)
+
+    @contextmanager
+    def _served(self, version: str) -> Iterator[str]:
+        """A container with a server for the database of a version that nothing else serves."""
+        volume = docker_plan.database_volume_of(self._project, version)
+        if major(version) not in majors(self._volumes.there()):
+            raise EngineError("this environment has no database yet", where=f"volume {volume}", hint="mwaa-local up")
+        image = docker_image.wanted(self._environment).postgres
+        with dump.served(self._docker, image, volume, f"{self._project}-dump") as container:
+            yield container
 
     # -- down ----------------------------------------------------------------------------------------------------------
 
@@ -385,22 +438,25 @@ class DockerEngine:
             MwaaLocalError: Something could not be removed.
         """
         with self._changing():
-            self._remove(docker_state.look(self._docker, self._project))
+            there = docker_state.look(self._docker, self._project)
+            self._remove(there)
             self._site.forget(resources(self._environment))
+            if any(item.lives for item in there):
+                self._site.release()
             volumes = self._labelled("volume")
             if volumes:
                 self._docker.output("volume", "rm", *volumes, timeout_s=120.0)
-            if not self._layout.state.exists():
+            if not self.layout.state.exists():
                 return
-            owner.wipe(self._layout, self.name)
+            owner.wipe(self.layout, self.name)
 
     @contextmanager
     def _changing(self) -> Iterator[None]:
         """The environment's lock, without making a state folder where there was none."""
-        if not self._layout.state.exists():
+        if not self.layout.state.exists():
             yield
             return
-        with locks.lock(self._layout.up_lock, seconds=_LOCK_SECONDS, busy=_BUSY):
+        with turn(self.layout):
             yield
 
     def restart(self, component: str, progress: Progress) -> None:
@@ -409,7 +465,7 @@ class DockerEngine:
         Raises:
             EngineError: The environment does not run, or has no such component.
         """
-        with locks.lock(self._layout.up_lock, seconds=_LOCK_SECONDS, busy=_BUSY):
+        with turn(self.layout):
             item = self._container(component)
             with progress.step(f"stopping {component}"):
                 self._docker.output("stop", item.id, timeout_s=200.0)
@@ -418,113 +474,22 @@ class DockerEngine:
                 raise named(self._docker, translate(done.stderr.decode(errors="replace"), f"docker start {component}"))
             until_healthy(self._docker, item.project, [component], progress, compose=None, timeout_s=300.0)
 
-    # -- looking -------------------------------------------------------------------------------------------------------
 
-    def components(self) -> list[ComponentState]:
-        """State of every component."""
-        made = self._plan()
-        there = docker_state.look(self._docker, self._project)
-        with ThreadPoolExecutor(2) as pool:
-            asked = pool.submit(docker_state.statuses, self._docker, there)
-            memory = docker_state.memory(self._docker, there)
-            statuses = asked.result()
-        states = {
-            item.name: docker_state.describe(item, statuses.get(item.name), memory=memory.get(item.name))
-            for item in there
-            if item.service not in JOBS
-        }
-        planned = [item.name for item in made.components if item.kind == "service"] if made else []
-        own = [states.get(name) or ComponentState(name, "stopped") for name in dict.fromkeys([*planned, *states])]
-        return [*own, *self._site.states()] if own else []
+@dataclass(frozen=True)
+class _Begun:
+    """What :meth:`DockerEngine.wait` needs of :meth:`DockerEngine.apply`."""
 
-    def addresses(self) -> Addresses | None:
-        """Where the environment answers; ``None`` when it does not run."""
-        made = self._plan()
-        if made is None:
-            return None
-        words = ["ps", "--quiet", "--filter", f"label={PROJECT_LABEL}={self._project}"]
-        return self._addresses(made) if self._docker.output(*words).strip() else None
+    made: Made
+    compose: Compose | None
+    living: Mapping[str, str]
+    site: site.Begun
+    seconds: Mapping[str, float]
 
-    def _addresses(self, made: Plan) -> Addresses:
-        # `docker compose ps`, `logs` and `exec` then mean this environment.
-        shell = {"COMPOSE_PROJECT_NAME": self._project}
-        facts = made.facts
-        return Addresses(facts["web"], facts["aws"], facts["bucket"], facts["airflow_version"], shell)
 
-    def _container(self, component: str, *, jobs: bool = False) -> Container:
-        """The container of a component.
-
-        Raises:
-            EngineError: There is none.
-        """
-        there = [*docker_state.look(self._docker, self._project), *self._site.containers()]
-        for item in there:
-            if item.name == component and (jobs or item.service not in JOBS):
-                return item
-        names = ", ".join(item.name for item in there if item.service not in JOBS)
-        raise EngineError(f"no component {component!r}", why=f"components: {names or 'none runs'}", hint="make up")
-
-    def logs(self, component: str, *, follow: bool, lines: int) -> Iterator[str]:
-        """A component's console output.
-
-        Raises:
-            EngineError: There is no such component.
-        """
-        item = self._container(component, jobs=True)
-        return commands.logs(self._docker, item, follow=follow, lines=lines)
-
-    def run(
-        self, component: str, argv: Sequence[str], *, interactive: bool, stdin: IO[bytes] | Path | None = None
-    ) -> int:
-        """Run a command in a component: its files, variables and packages.
-
-        Args:
-            component: ``scheduler``, ``worker``, ``worker-2``, ``webserver``.
-            argv: The command.
-            interactive: Whether a person types into it.
-            stdin: What it reads; the caller's own input when not given.
-
-        Returns:
-            Its exit code; 128 and the signal's number when a signal ended it, as a shell would say.
-
-        Raises:
-            EngineError: There is no such component, or it does not run.
-        """
-        item = self._container(component)
-        if item.service not in AIRFLOW or item.status != "running":
-            raise EngineError(
-                f"nothing can be run in {component!r}",
-                why=f"it is {item.status}" if item.service in AIRFLOW else f"components: {', '.join(AIRFLOW)}",
-                hint="mwaa-local status",
-            )
-        ours = self._environment.local.image is None
-        terminal = [name for name in TERMINAL if self._host.get(name)]
-        words = commands.execute_words(item.service, argv, ours=ours)
-        return commands.execute(self._docker, item.id, words, terminal, interactive=interactive, stdin=stdin)
-
-    def exports(self, component: str) -> dict[str, str] | None:
-        """What the startup script exported in a running component; ``None`` when it does not run."""
-        item = self._running(component)
-        if item is None:
-            return None
-        status = docker_state.statuses(self._docker, [item]).get(component) or {}
-        names = (status.get("startup_script") or {}).get("variables") or []
-        kept = self._kept_environment(item)
-        return {name: kept[name] for name in names if name in kept}
-
-    def variables(self, component: str) -> dict[str, str] | None:
-        """The variables of a running component's Airflow processes; ``None`` where its image keeps none."""
-        item = self._running(component)
-        return (self._kept_environment(item) or None) if item is not None else None
-
-    def _running(self, component: str) -> Container | None:
-        there = docker_state.look(self._docker, self._project)
-        return next((one for one in there if one.name == component and one.status == "running"), None)
-
-    def _kept_environment(self, item: Container) -> dict[str, str]:
-        text = docker_state.read(self._docker, item.id, f"{docker_state.RUN_DIR}/{ENVIRONMENT_FILE}")
-        value: Any = json.loads(text) if text else {}
-        return dict(value.get("variables") or {})
+def _had_old_names(before: Plan | None) -> bool:
+    """Whether database and user of the last plan, or of one that cannot be read, are those of before 0.2."""
+    worker = before.component("worker") if before is not None else None
+    return worker is None or worker.env.get("MWAA__DB__POSTGRES_DB") != DATABASE
 
 
 @contextmanager

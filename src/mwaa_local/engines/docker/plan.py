@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import hashlib
 import json
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -17,7 +17,7 @@ from typing import Any
 import mwaa_local
 from mwaa_local.aws.client import queue_url
 from mwaa_local.catalog import ContainerSize, limits
-from mwaa_local.engines import plan
+from mwaa_local.engines import names, plan
 from mwaa_local.engines.databases import major
 from mwaa_local.engines.docker.hosts import address_of, host_of
 from mwaa_local.engines.docker.image import Wanted, ca_bundle, compose_files
@@ -25,7 +25,7 @@ from mwaa_local.engines.docker.mounts import mounts
 from mwaa_local.engines.docker.overlay import Tagged, dump
 from mwaa_local.engines.docker.volumes import AWS as AWS_VOLUME
 from mwaa_local.engines.docker.volumes import DATABASE
-from mwaa_local.engines.names import AIRFLOW, bucket_name, worker_names
+from mwaa_local.engines.names import AIRFLOW, bucket_name
 from mwaa_local.engines.plan import Component, Plan
 from mwaa_local.engines.ports import HOST, Wish
 from mwaa_local.engines.resources import queue_name
@@ -81,6 +81,7 @@ class Parts:
         aws: URL of the site's AWS endpoint on this machine.
         network: The site's.
         shared: The volume with the site's data.
+        workers: Their names.
         digests: Label to digest of each workflow file.
         images: Image name to id.
         cpus: CPUs of the daemon's machine; a limit above that is refused by Docker.
@@ -96,6 +97,7 @@ class Parts:
     aws: str
     network: str
     shared: str
+    workers: Sequence[str]
     digests: Mapping[str, str]
     cpus: int
     host: Mapping[str, str]
@@ -114,7 +116,12 @@ def project_of_id(identity: str) -> str:
 
 def database_volume(environment: Environment) -> str:
     """The volume with the database: one per major version of Airflow."""
-    return f"{project_name(environment)}_{DATABASE}{major(environment.version.airflow)}"
+    return database_volume_of(project_name(environment), environment.version.airflow)
+
+
+def database_volume_of(project: str, version: str) -> str:
+    """The same for any version of a Compose project's environment."""
+    return f"{project}_{DATABASE}{major(version)}"
 
 
 def wishes(environment: Environment) -> list[Wish]:
@@ -164,7 +171,7 @@ def build(parts: Parts) -> Made:
         overlay=overlay,
         files=(*files, parts.folder / "compose.overlay.yaml"),
         variables={"MWAA_LOCAL_CA_BUNDLE": str(bundle)} if bundle else {},
-        workers=len(worker_names(parts.environment)),
+        workers=len(parts.workers),
         digest=hashlib.sha256(text.encode()).hexdigest()[:16],
         base=hashlib.sha256(base.encode()).hexdigest()[:16],
     )
@@ -234,8 +241,8 @@ def variables(parts: Parts, component: str, extra: Mapping[str, str]) -> dict[st
     wiring = Wiring(
         database_host=host_of(parts.environment, "postgres"),
         database_port=5432,
-        database_name="airflow",
-        database_user="airflow",
+        database_name=names.DATABASE,
+        database_user=names.DATABASE_USER,
         secrets=parts.secrets,
         aws_endpoint=AWS,
         queue_url=queue_url(AWS, limits().account_id, queue_name(parts.environment)),
@@ -262,12 +269,13 @@ def _guardian(parts: Parts) -> dict[str, str]:
     """What the guardian makes first (queue, bucket, log groups) and what it connects to."""
     given = variables(parts, "guardian", {})
     wanted = ("AIRFLOW_", "AWS_", "MWAA__SQS__", "MWAA__CORE__FERNET_KEY", "MWAA__DB__", "MWAA_LOCAL__AWS")
-    kept = {name: value for name, value in given.items() if name.startswith(wanted) or name.endswith("_LOG_GROUP_ARN")}
+    told = ("_LOG_GROUP_ARN", "_LOGS_ENABLED")  # of categories that are switched off no group is made
+    kept = {name: value for name, value in given.items() if name.startswith(wanted) or name.endswith(told)}
     password, database = parts.secrets.database_password, host_of(parts.environment, "postgres")
     return {
         **kept,
         "MWAA_LOCAL__BUCKET": bucket_name(parts.environment),
-        "MWAA_LOCAL__DATABASE_DSN": f"postgresql://airflow:{password}@{database}:5432/airflow",
+        "MWAA_LOCAL__DATABASE_DSN": f"postgresql://{names.DATABASE_USER}:{password}@{database}:5432/{names.DATABASE}",
     }
 
 
@@ -277,7 +285,7 @@ def _guardian(parts: Parts) -> dict[str, str]:
 def _components(parts: Parts, services: Mapping[str, Mapping[str, Any]]) -> list[Component]:
     """The services as :mod:`plan` compares them; values of variables are compared and never shown."""
     found = []
-    workers = worker_names(parts.environment)
+    workers = parts.workers
     for name in ("postgres", "migrate-db", "webserver", "scheduler", *workers, "guardian"):
         service = services["worker" if name in workers else name]
         ports = service.get("ports")
@@ -313,9 +321,9 @@ def changes(before: Plan, made: Plan, touched: set[str]) -> list[str]:
                 reasons.setdefault(reason, []).append(name)
                 told.add(name)
     lines = []
-    for reason, names in reasons.items():
+    for reason, those in reasons.items():
         what = {"added": "started", "removed": "stopped"}.get(reason)
-        lines.append(f"{what} {', '.join(names)}" if what else f"{reason}: restarted {', '.join(names)}")
+        lines.append(f"{what} {', '.join(those)}" if what else f"{reason}: restarted {', '.join(those)}")
     rest = sorted(touched - told)
     if rest:
         lines.append(f"compose.yaml or the tool changed: restarted {', '.join(rest)}")

@@ -49,6 +49,7 @@ _MEANINGS = {
     r"\w+_MEMORY": "memory limit; the tool gives the class's",
     r"\w+_CPUS": "`0` is no limit; one above the machine's own CPUs is refused by Docker",
     r"DATABASE_PASSWORD": "the database is on no port of this machine",
+    r"DATABASE_NAME|DATABASE_USER": "MWAA's own; `airflow` both for a volume that version 0.1 made without the tool",
     r"ENV_FILE": "further variables for every component, the lowest layer (proxies, package index)",
     r"ENVIRONMENT_CLASS|PARALLELISM|PARSING_PROCESSES": "the class, and what the tool works out of it",
     r"AUTH_TYPE": "`none`: Admin without a password",

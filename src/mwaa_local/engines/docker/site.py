@@ -26,7 +26,7 @@ from mwaa_local.engines.docker.volumes import AWS, look_into_endpoint
 from mwaa_local.engines.docker.waiting import Compose, compose_words, until_healthy
 from mwaa_local.engines.plan import Component, Plan
 from mwaa_local.engines.ports import HOST
-from mwaa_local.engines.protocol import ComponentState, Progress
+from mwaa_local.engines.protocol import ComponentState, Progress, Silent
 from mwaa_local.engines.resources import wish
 from mwaa_local.errors import DefinitionError, EngineError, MachineError
 from mwaa_local.ground import atomic, locks
@@ -95,11 +95,15 @@ class Site:
         """Its containers."""
         return docker_state.look(self._docker, self.project)
 
-    def states(self) -> list[ComponentState]:
-        """State of its components; a stopped one for what it was told and has no container."""
+    def states(self, *, memory: bool = True) -> list[ComponentState]:
+        """State of its components; a stopped one for what it was told and has no container.
+
+        Args:
+            memory: Whether to measure what each takes.
+        """
         there = self.containers()
-        memory = docker_state.memory(self._docker, there)
-        found = {item.name: docker_state.describe(item, None, memory=memory.get(item.name)) for item in there}
+        sizes = docker_state.memory(self._docker, there) if memory else {}
+        found = {item.name: docker_state.describe(item, None, memory=sizes.get(item.name)) for item in there}
         told = self.plan()
         planned = [item.name for item in told.components] if told else []
         shown = [found.get(name) or ComponentState(name, "stopped") for name in dict.fromkeys([*planned, *found])]
@@ -327,10 +331,14 @@ class Site:
         """
         if not self._folder.exists():
             return
-        told = self.plan()
         if any(name != self._environment.name for name in [*self.environments(), *self.used_by()]):
-            if told is not None and any(item.lives for item in self.containers()):
-                client.remove(str(told.facts["aws"]), self._environment.local.region, **resources)
+            ran = any(item.lives for item in self.containers())
+            image = docker_image.wanted(self._environment).tool
+            images = {name: str(one["id"]) for name, one in docker_image.present(self._docker, [image]).items()}
+            begun = self.up(images, [], Silent(), timeout_s=60.0)
+            client.remove(begun.aws, self._environment.local.region, **resources)
+            if not ran:
+                self.release()
             return
         with locks.lock(self._lock, seconds=_LOCK_SECONDS, busy=BUSY):
             self._remove(self.containers())

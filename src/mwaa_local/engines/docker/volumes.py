@@ -12,7 +12,7 @@ from mwaa_local.ground import atomic
 
 DATABASE, AWS = "database-", "aws"
 """Names of the volumes with data, without the project's; a database's ends with the major version of Airflow."""
-_KEPT = "kept.json"
+_KEPT, _NAMED = "kept.json", "named"
 _PLACE = "/usr/local/mwaa/aws"
 
 
@@ -55,10 +55,20 @@ class Volumes:
         """Write down which hold data now."""
         data = sorted(name for name in there if name.startswith(DATABASE))
         if data != self._noted():
-            atomic.write_json(self._note, {"volumes": data}, durable=True)
+            atomic.write_json(self._note, {**(atomic.read_json(self._note) or {}), "volumes": data}, durable=True)
 
-    def _noted(self) -> list[str]:
-        kept = (atomic.read_json(self._note) or {}).get("volumes")
+    def with_old_names(self, there: set[str]) -> set[str]:
+        """Those whose database may have the names of before 0.2, when user and database were ``airflow``."""
+        return {name for name in there if name.startswith(DATABASE)} - set(self._noted(_NAMED))
+
+    def note_names(self, there: set[str]) -> None:
+        """Write down that the databases in these have the names of now."""
+        named = sorted({name for name in there if name.startswith(DATABASE)} | set(self._noted(_NAMED)))
+        if named != self._noted(_NAMED):
+            atomic.write_json(self._note, {**(atomic.read_json(self._note) or {}), _NAMED: named}, durable=True)
+
+    def _noted(self, what: str = "volumes") -> list[str]:
+        kept = (atomic.read_json(self._note) or {}).get(what)
         return [str(name) for name in kept] if isinstance(kept, list) else []
 
 

@@ -4,48 +4,36 @@ from __future__ import annotations
 
 import json
 import shutil
-import signal
-import subprocess
 import time
 from collections.abc import Iterator, Mapping, Sequence
-from contextlib import ExitStack, contextmanager, suppress
-from dataclasses import replace
+from contextlib import contextmanager, suppress
+from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import IO
 
 import mwaa_local
-from mwaa_local.engines import ahead, owner, plan, ports
+from mwaa_local.engines import ahead, owner, plan, replicas, snapshots
 from mwaa_local.engines.databases import SWITCH_SECONDS, Databases, major, switch_notes, version_of
-from mwaa_local.engines.layout import Layout
-from mwaa_local.engines.names import AIRFLOW, kind
+from mwaa_local.engines.desired import Desired
 from mwaa_local.engines.plan import Plan
-from mwaa_local.engines.process import keeper_client, lost_ports, postgres, soundness, template
+from mwaa_local.engines.process import database, dump, keeper_client, lost_ports, postgres, serve, site, soundness
 from mwaa_local.engines.process import plan as process_plan
-from mwaa_local.engines.process import view as process_view
+from mwaa_local.engines.process.looking import Looking, addresses_of, workers_of
 from mwaa_local.engines.process.lost_ports import Lost, LostPortError, Watch
 from mwaa_local.engines.process.plan import Parts
-from mwaa_local.engines.process.site import Site
 from mwaa_local.engines.process.waiting import until_healthy
-from mwaa_local.engines.protocol import Addresses, ComponentState, Progress, UpResult
+from mwaa_local.engines.protocol import Applied, Progress, Settled
 from mwaa_local.engines.resources import resources, wish
-from mwaa_local.engines.verdicts import crashes, verdicts, warnings
+from mwaa_local.engines.turn import turn
 from mwaa_local.errors import EngineError, MachineError, MwaaLocalError
-from mwaa_local.ground import atomic, locks
 from mwaa_local.model import Environment
 from mwaa_local.model import secrets as keys
-from mwaa_local.model.cache import cache_folder
 from mwaa_local.runtime import ahead as made_ahead
-from mwaa_local.runtime.execute import TERMINAL
-from mwaa_local.workflow import revision as workflow
 
-_MIGRATION_SECONDS = 180.0
-_LOCK_SECONDS = 600.0
 # How often a port is chosen anew when somebody took it while the environment was starting.
 _PORT_CHOICES = 4
-_BUSY = "another command is changing this environment"
 
 
-class ProcessEngine:
+class ProcessEngine(Looking):
     """Runs one environment as processes of this user.
 
     Args:
@@ -53,19 +41,12 @@ class ProcessEngine:
         variables: The caller's process environment.
     """
 
-    name = "process"
-
     def __init__(self, environment: Environment, variables: Mapping[str, str]) -> None:
-        self._environment = environment
-        self._host = dict(variables)
-        self._layout = Layout(environment.state)
+        super().__init__(environment, variables)
         self._databases = Databases(environment.state)
-        self._cache = cache_folder(variables)
-        self._registry = ports.Registry(self._cache / "ports.json")
-        self._site = Site(environment, self._host, self._registry)
         self._base: tuple[str, Path, tuple[str, ...]] | None = None
 
-    # -- up ------------------------------------------------------------------------------------------------------------
+    # -- what shall be -------------------------------------------------------------------------------------------------
 
     def prepare(self, environment: Environment, progress: Progress) -> None:
         """Have the version's base package set.
@@ -84,107 +65,34 @@ class ProcessEngine:
             )
         self._base_set(environment, progress)
 
-    def up(self, environment: Environment, progress: Progress, *, timeout_s: float) -> UpResult:
-        """Start, adopt, or apply what changed; see :class:`Engine`.
+    def admit(self, environment: Environment) -> list[str]:
+        """See :class:`Engine`.
 
         Raises:
-            MwaaLocalError: What cannot be had; everything that could be started keeps running.
+            MwaaLocalError: Another engine has the environment, its data are damaged, or a newer version's.
         """
-        seconds: dict[str, float] = {}
-        try:
-            return self._up(environment, progress, seconds, timeout_s)
-        except OSError as error:
-            raise atomic.disk_error(error, self._layout.state) from error
+        owner.refuse_other(self.layout, self.name, environment.name)
+        self.layout.hide()
+        if not keeper_client.runs(self.layout):
+            soundness.refuse_damage(self.layout)
+            self._site.refuse_damage()
+            soundness.note_kept(self.layout)
+        healed = self._databases.heal(version_of(self._plan()))
+        self._databases.refuse_older(environment)
+        return healed
 
-    def _up(
-        self, environment: Environment, progress: Progress, seconds: dict[str, float], timeout_s: float
-    ) -> UpResult:
-        began = time.time()
-        with self._alone(progress):
-            owner.refuse_other(self._layout, self.name, self._environment.name)
-            self._layout.hide()
-            before = self._plan()
-            if not keeper_client.runs(self._layout):
-                soundness.refuse_damage(self._layout)
-                self._site.refuse_damage()
-                soundness.note_kept(self._layout)
-            healed = self._databases.heal(version_of(before))
-            self._databases.refuse_older(environment)
-            digests = workflow.workflow_digests(environment, self._layout.digests)
-            self._packages_ahead(before, environment, digests, progress)
-            running, notes = self._adopt(before, environment, progress)
-            notes = [*healed, *notes]
-            latest, lost = before, None
-            for choice in range(1, _PORT_CHOICES + 1):
-                chosen, moved = self._ports(environment, latest, lost)
-                begun = self._site.begin(process_plan.base_env(self._host, environment), lost)
-                notes += [*begun.notes, *moved]
-                with self._no_site_alone(running):
-                    with _timed(seconds, "plan"):
-                        parts, more = self._parts(environment, progress, latest, digests, seconds, chosen, begun.aws)
-                        notes += more
-                        made = process_plan.build(parts)
-                    made.write(self._layout.plan)
-                    self._databases.note(environment.version.airflow)
-                    with _timed(seconds, "keeper"):
-                        if running:
-                            keeper_client.reload(self._layout)
-                        else:
-                            keeper_client.start(self._layout, self._host)
-                # The environment's components begin meanwhile; what needs the endpoint waits for it.
-                lost = self._site.settle(begun, progress, timeout_s=timeout_s)
-                lost = lost or self._wait(made, parts.ports, progress, seconds, timeout_s)
-                if lost is None:
-                    break
-                wishes = [*process_plan.wishes(environment), wish(environment)]
-                if choice == _PORT_CHOICES or any(wish.explicit and wish.name == lost.name for wish in wishes):
-                    raise lost.error(wishes)
-                notes.append(lost.note())
-                latest, running = made, True
-            soundness.note_kept(self._layout)
-            owner.note(self._layout, self.name)
-            changes = _changes(before, made) if before is not None else []
-        states = self.components()
-        allowed = environment.local.allow_failed_requirements
-        found = verdicts(states)
-        loops, once = crashes(states, began)
-        return UpResult(
-            changes=[*notes, *changes],
-            addresses=_addresses(made),
-            components=states,
-            seconds=seconds,
-            verdicts=[*loops, *([] if allowed else found)],
-            warnings=[
-                *once,
-                *(self._base[2] if self._base else ()),
-                *(error.what for error in found if allowed),
-                *warnings(states),
-            ],
-        )
-
-    def _packages_ahead(
-        self, before: Plan | None, environment: Environment, digests: Mapping[str, str], progress: Progress
-    ) -> None:
-        """Have the package set of changed requirements before anything is stopped for them.
+    def make_packages(self, desired: Desired, progress: Progress) -> None:
+        """See :class:`Engine`.
 
         Raises:
             RequirementsError: It cannot be had, and that is not allowed; what runs goes on.
         """
-        if not keeper_client.runs(self._layout) or not ahead.wanted(before, digests, environment.version.airflow):
+        environment, before = desired.environment, self._plan()
+        digests = desired.revision.digests
+        if not keeper_client.runs(self.layout) or not ahead.wanted(before, digests, environment.version.airflow):
             return
         assert before is not None, "ahead.wanted said so"
-        parts = Parts(
-            environment=environment,
-            layout=self._layout,
-            cache=self._cache,
-            base_set=self._base_set(environment, progress),
-            secrets=keys.load_or_create(self._layout.secrets),
-            ports=before.facts["ports"],
-            aws=before.facts["aws"],
-            digests=digests,
-            host=self._host,
-            nonces={},
-        )
+        parts = self._parts(desired, progress, [ahead.COMPONENT], before.facts["ports"], before.facts["aws"], None)
         exports = self.exports(ahead.COMPONENT) or {}
         variables = {
             **process_plan.base_env(self._host, environment),
@@ -196,30 +104,81 @@ class ProcessEngine:
         if not environment.local.allow_failed_requirements:
             ahead.refuse(found)
 
-    def _wait(
-        self,
-        made: Plan,
-        chosen: Mapping[str, int],
-        progress: Progress,
-        seconds: dict[str, float],
-        timeout_s: float,
-    ) -> Lost | None:
+    def apply(self, desired: Desired, progress: Progress) -> Applied:
+        """See :class:`Engine`.
+
+        Raises:
+            MwaaLocalError: A port, the database or the disk cannot be had.
+        """
+        return self._begin(desired, progress, None)
+
+    def _begin(self, desired: Desired, progress: Progress, lost: Lost | None) -> Applied:
+        environment, before = desired.environment, self._plan()
+        seconds: dict[str, float] = {}
+        running, notes = self._adopt(before, environment, progress)
+        workers = replicas.workers(desired.workers, workers_of(before) if running else (), self.busy)
+        chosen, moved = self._ports(environment, before, workers, lost)
+        begun = self._site.begin(process_plan.base_env(self._host, environment), lost)
+        with self._no_site_alone(running):
+            with _timed(seconds, "plan"):
+                parts = self._parts(desired, progress, workers, chosen, begun.aws, before)
+                parts, more = self._with_database(parts, before, seconds, progress)
+                made = process_plan.build(parts)
+            made.write(self.layout.plan)
+            self._databases.note(environment.version.airflow)
+            with _timed(seconds, "keeper"):
+                if running:
+                    keeper_client.reload(self.layout)
+                else:
+                    keeper_client.start(self.layout, self._host)
+            desired.write(self.layout.desired)
+        told = (*notes, *begun.notes, *moved, *more)
+        return Applied(desired, made, before, told, _Begun(begun, seconds))
+
+    def wait(self, applied: Applied, progress: Progress, *, timeout_s: float) -> Settled:
+        """See :class:`Engine`; a port that somebody took meanwhile is replaced by another one.
+
+        Raises:
+            MwaaLocalError: A component cannot start, or the time is over; the others keep running.
+        """
+        first, notes, seconds = applied, list(applied.notes), dict(applied.token.seconds)
+        environment = applied.desired.environment
+        for choice in range(1, _PORT_CHOICES + 1):
+            # The environment's components begin meanwhile; what needs the endpoint waits for it.
+            lost = self._site.settle(applied.token.site, progress, timeout_s=timeout_s)
+            lost = lost or self._wait(applied.plan, progress, seconds, timeout_s)
+            if lost is None:
+                break
+            wishes = [*process_plan.wishes(environment, workers_of(applied.plan)), wish(environment)]
+            if choice == _PORT_CHOICES or any(one.explicit and one.name == lost.name for one in wishes):
+                raise lost.error(wishes)
+            notes.append(lost.note())
+            applied = self._begin(applied.desired, progress, lost)
+            notes += applied.notes
+        soundness.note_kept(self.layout)
+        owner.note(self.layout, self.name)
+        return Settled(
+            addresses=addresses_of(applied.plan),
+            components=self.components(),
+            seconds=seconds,
+            changes=[*notes, *(_changes(first.before, applied.plan) if first.before is not None else [])],
+            warnings=list(self._base[2]) if self._base else [],
+        )
+
+    def _wait(self, made: Plan, progress: Progress, seconds: dict[str, float], timeout_s: float) -> Lost | None:
         """Wait for every component; the port that a stranger took meanwhile, if that is what went wrong."""
-        watch = Watch(chosen, self._layout.state)
+        watch = Watch(made.ports, self.layout.state)
         names = [item.name for item in made.components]
         try:
-            found = until_healthy(self._layout, made.generation, names, progress, timeout_s=timeout_s, look=watch)
+            found = until_healthy(self.layout, made.generation, names, progress, timeout_s=timeout_s, look=watch)
         except LostPortError as error:
             return error.lost
         except MwaaLocalError:
-            if lost := watch.look(keeper_client.report(self._layout)["components"], failed=True):
+            if lost := watch.look(keeper_client.report(self.layout)["components"], failed=True):
                 return lost
             raise
         seconds |= found
         return None
-
-    def _plan(self) -> Plan | None:
-        return plan.last(self._layout.plan)
 
     @contextmanager
     def _no_site_alone(self, running: bool) -> Iterator[None]:
@@ -232,74 +191,67 @@ class ProcessEngine:
                     self._site.release()
             raise
 
-    @contextmanager
-    def _alone(self, progress: Progress) -> Iterator[None]:
-        """Hold the environment for one command; a wait for another one is shown."""
-        with ExitStack() as stack:
-            try:
-                stack.enter_context(locks.lock(self._layout.up_lock, seconds=0.1, busy=_BUSY))
-            except EngineError:
-                with progress.step("waiting: " + _BUSY):
-                    stack.enter_context(locks.lock(self._layout.up_lock, seconds=_LOCK_SECONDS, busy=_BUSY))
-            yield
-
     def _adopt(self, before: Plan | None, environment: Environment, progress: Progress) -> tuple[bool, list[str]]:
         """Whether a keeper runs that may go on; one of another version, of the tool or of Airflow, is ended."""
         was = version_of(before)
         if was is not None and was != environment.version.airflow:
             # No process of the old version may meet the new one's database, queue or API.
-            if keeper_client.runs(self._layout):
+            if keeper_client.runs(self.layout):
                 with progress.step(f"stopping Airflow {was}"):
-                    keeper_client.stop(self._layout, timeout_s=SWITCH_SECONDS)
+                    keeper_client.stop(self.layout, timeout_s=SWITCH_SECONDS)
             # A container of MWAA begins with an empty home; an airflow.cfg left in it names the old version's classes.
-            shutil.rmtree(self._layout.homes, ignore_errors=True)
-        if not keeper_client.runs(self._layout):
+            shutil.rmtree(self.layout.homes, ignore_errors=True)
+        if not keeper_client.runs(self.layout):
             return False, []
         if before is not None and before.tool == mwaa_local.__version__ and before.format == plan.FORMAT:
             return True, []
-        keeper_client.stop(self._layout, timeout_s=60.0)
+        keeper_client.stop(self.layout, timeout_s=60.0)
         return False, [f"mwaa-local {mwaa_local.__version__} took over: restarted everything"]
 
     def _parts(
         self,
-        environment: Environment,
+        desired: Desired,
         progress: Progress,
-        before: Plan | None,
-        digests: Mapping[str, str],
-        seconds: dict[str, float],
+        workers: Sequence[str],
         chosen: Mapping[str, int],
         aws: str,
-    ) -> tuple[Parts, list[str]]:
-        base_set = self._base_set(environment, progress)
-        home = self._database(environment)
-        secrets = keys.load_or_create(self._layout.secrets, data=sorted(self._layout.state.glob("postgres-*/data")))
-        notes: list[str] = []
-        parts = Parts(
-            environment=environment,
-            layout=self._layout,
+        before: Plan | None,
+    ) -> Parts:
+        data = sorted(self.layout.state.glob("postgres-*/data"))
+        return Parts(
+            environment=desired.environment,
+            layout=self.layout,
             cache=self._cache,
-            base_set=base_set,
-            secrets=secrets,
+            base_set=self._base_set(desired.environment, progress),
+            secrets=keys.load_or_create(self.layout.secrets, data=data),
             ports=chosen,
             aws=aws,
-            digests=digests,
+            workers=workers,
+            digests=desired.revision.digests,
             host=self._host,
             nonces={item.name: item.nonce for item in before.components} if before else {},
         )
-        cluster = postgres.describe(home)
-        notes += switch_notes(environment, self._databases, version_of(before), made=cluster is None)
+
+    def _with_database(
+        self, parts: Parts, before: Plan | None, seconds: dict[str, float], progress: Progress
+    ) -> tuple[Parts, list[str]]:
+        """The parts with their database, made now if there is none yet; and what to tell of that."""
+        environment = parts.environment
+        cluster = postgres.describe(self._database(environment))
+        notes = switch_notes(environment, self._databases, version_of(before), made=cluster is None)
         if cluster is None:
             with _timed(seconds, "database"), progress.step("database"):
-                cluster = self._new_database(parts)
+                cluster = database.make(parts, self._database(environment), self._cache)
             self._databases.note(environment.version.airflow)  # at once: a cut `up` must not leave it nameless
         return replace(parts, cluster=cluster), notes
 
     def _ports(
-        self, environment: Environment, before: Plan | None, lost: Lost | None
+        self, environment: Environment, before: Plan | None, workers: Sequence[str], lost: Lost | None
     ) -> tuple[dict[str, int], list[str]]:
         known = before.ports if before else {}
-        own = lost_ports.own(self._layout, known) - ({lost.port} if lost else set())
-        chosen, notes = self._registry.give(self._layout.state, process_plan.wishes(environment), before=known, own=own)
+        own = lost_ports.own(self.layout, known) - ({lost.port} if lost else set())
+        wishes = process_plan.wishes(environment, workers)
+        chosen, notes = self._registry.give(self.layout.state, wishes, before=known, own=own)
         moved = {name for name, port in chosen.items() if known.get(name) != port}
         return chosen, [note for note in notes if note.partition(" ")[0] in moved]
 
@@ -319,31 +271,56 @@ class ProcessEngine:
         self._base = (version.airflow, found.path, (*found.notes, note) if note else found.notes)
         return found.path
 
-    def _new_database(self, parts: Parts) -> postgres.Cluster:
-        """A migrated, empty database: a copy of the version's template, which is made on first use."""
-        environment = parts.environment
-
-        def migrate(port: int, password: str) -> tuple[list[str], Mapping[str, str], str]:
-            wiring = parts.wiring("migrate-db", port=port, password=password)
-            variables = {**process_plan.base_env(self._host, environment), **parts.variables("migrate-db", wiring)}
-            return process_plan.migrate_words(), variables, str(self._layout.state)
-
-        options = process_plan.migration_options(environment)
-        name = template.key(environment.version, postgres.binaries(), options)
-        home, password = self._database(environment), parts.secrets.database_password
-        made = template.ensure(self._cache, name, environment.version, migrate, seconds=_MIGRATION_SECONDS)
-        try:
-            return postgres.create(home, password=password, template=made)
-        except EngineError:
-            if (home / postgres.MADE).exists():
-                raise
-            # The cache holds nothing of anyone's: a template that PostgreSQL cannot use is made again, once.
-            shutil.rmtree(made, ignore_errors=True)
-        made = template.ensure(self._cache, name, environment.version, migrate, seconds=_MIGRATION_SECONDS)
-        return postgres.create(home, password=password, template=made)
-
     def _database(self, environment: Environment) -> Path:
-        return self._layout.postgres(major(environment.version.airflow))
+        return self.layout.postgres(major(environment.version.airflow))
+
+    # -- the database ------------------------------------------------------------------------------------------------
+
+    def snapshot(self, target: Path) -> None:
+        """See :class:`Engine`.
+
+        Raises:
+            MwaaLocalError: There is no database, or the file cannot be written; none is left.
+        """
+        with turn(self.layout):
+            made = self._plan()
+            version = version_of(made) or self._environment.version.airflow
+            cluster = postgres.describe(self.layout.postgres(major(version)))
+            if cluster is None:
+                raise EngineError(
+                    "this environment has no database yet", where=str(self.layout.state), hint="mwaa-local up"
+                )
+            password = keys.load_or_create(self.layout.secrets, data=[cluster.data]).database_password
+            about = {"version": version, "name": self._environment.name}
+            if made is not None and keeper_client.runs(self.layout):
+                dump.take(cluster, made.ports["postgres"], password, target, **about)
+                return
+            with serve.served(cluster, password) as port:
+                dump.take(cluster, port, password, target, **about)
+
+    def restore(self, source: Path) -> None:
+        """See :class:`Engine`.
+
+        Raises:
+            MwaaLocalError: The environment runs, or the file is no snapshot, or a damaged one.
+        """
+        about = snapshots.about(source)
+        self.layout.hide()
+        with turn(self.layout):
+            owner.refuse_other(self.layout, self.name, self._environment.name)
+            if keeper_client.runs(self.layout):
+                raise EngineError(
+                    "a database in use is not replaced",
+                    where=str(self.layout.state),
+                    hint="mwaa-local down, then this again",
+                )
+            home = self.layout.postgres(major(about.airflow_version))
+            data = sorted(self.layout.state.glob("postgres-*/data"))
+            password = keys.load_or_create(self.layout.secrets, data=data).database_password
+            cluster = postgres.describe(home) or postgres.create(home, password=password)
+            with serve.served(cluster, password) as port:
+                dump.put(cluster, port, password, source)
+            self._databases.note(about.airflow_version)
 
     # -- down ----------------------------------------------------------------------------------------------------------
 
@@ -352,10 +329,10 @@ class ProcessEngine:
 
         The site stops with its last environment, unless ``keep_site``.
         """
-        if not self._layout.state.exists():
+        if not self.layout.state.exists():
             return
-        with locks.lock(self._layout.up_lock, seconds=_LOCK_SECONDS, busy=_BUSY):
-            keeper_client.stop(self._layout, timeout_s=timeout_s)
+        with turn(self.layout):
+            keeper_client.stop(self.layout, timeout_s=timeout_s)
             if not keep_site:
                 self._site.release()
 
@@ -365,15 +342,18 @@ class ProcessEngine:
         Raises:
             MachineError: Something could not be removed.
         """
-        if not self._layout.state.exists():
+        if not self.layout.state.exists():
             return
-        with locks.lock(self._layout.up_lock, seconds=_LOCK_SECONDS, busy=_BUSY):
-            keeper_client.kill(self._layout)
-            for home in self._layout.state.glob(self._layout.postgres("*").name):
+        with turn(self.layout):
+            ran = keeper_client.runs(self.layout)
+            keeper_client.kill(self.layout)
+            for home in self.layout.state.glob(self.layout.postgres("*").name):
                 postgres.destroy(home)
             base_env = process_plan.base_env(self._host, self._environment)
             self._site.forget(base_env, resources(self._environment))
-            owner.wipe(self._layout, self.name)
+            if ran:
+                self._site.release()
+            owner.wipe(self.layout, self.name)
 
     def restart(self, component: str, progress: Progress) -> None:
         """Stop one component gracefully, start it again, and wait until it is healthy.
@@ -381,10 +361,10 @@ class ProcessEngine:
         Raises:
             EngineError: The environment does not run, or has no such component.
         """
-        with locks.lock(self._layout.up_lock, seconds=_LOCK_SECONDS, busy=_BUSY):
+        with turn(self.layout):
             before = self._plan()
-            if before is None or not keeper_client.runs(self._layout):
-                raise EngineError("the environment does not run", where=str(self._layout.state), hint="make up")
+            if before is None or not keeper_client.runs(self.layout):
+                raise EngineError("the environment does not run", where=str(self.layout.state), hint="make up")
             item = before.component(component)
             if item is None:
                 known = ", ".join(item.name for item in before.components)
@@ -393,89 +373,17 @@ class ProcessEngine:
                 self._site.restart(component, progress)
                 return
             made = plan.wished_again(before, component)
-            made.write(self._layout.plan)
-            keeper_client.reload(self._layout)
-            until_healthy(self._layout, made.generation, [component], progress, timeout_s=300.0)
+            made.write(self.layout.plan)
+            keeper_client.reload(self.layout)
+            until_healthy(self.layout, made.generation, [component], progress, timeout_s=300.0)
 
-    # -- looking -------------------------------------------------------------------------------------------------------
 
-    def components(self) -> list[ComponentState]:
-        """State of every component, the site's included."""
-        own = process_view.states(self._layout, self._plan())
-        if not own:
-            return []
-        shared = process_view.states(self._site.layout, self._site.plan(), site=True)
-        asked = keeper_client.report(self._layout)["components"]
-        return process_view.with_site(own, shared, asked)
+@dataclass(frozen=True)
+class _Begun:
+    """What :meth:`ProcessEngine.wait` needs of :meth:`ProcessEngine.apply`."""
 
-    def addresses(self) -> Addresses | None:
-        """Where the environment answers; ``None`` when it does not run."""
-        made = self._plan()
-        return _addresses(made) if made is not None and keeper_client.runs(self._layout) else None
-
-    def exports(self, component: str) -> dict[str, str] | None:
-        """What the startup script exported in a running component; ``None`` when it does not run."""
-        return process_view.exports(self._layout, self._plan(), component)
-
-    def variables(self, component: str) -> dict[str, str] | None:
-        """The variables of a running component's Airflow processes; ``None`` when it does not run."""
-        return process_view.variables(self._layout, self._plan(), component)
-
-    def logs(self, component: str, *, follow: bool, lines: int) -> Iterator[str]:
-        """A component's console output.
-
-        Raises:
-            EngineError: There is no such component.
-        """
-        made, shared = self._plan(), self._site.plan()
-        if made is not None and shared is not None and component == process_view.SITE_KEEPER:
-            return process_view.lines(self._site.layout, shared, process_view.KEEPER, follow=follow, lines=lines)
-        if made is not None and shared is not None and shared.component(component) is not None:
-            return process_view.lines(self._site.layout, shared, component, follow=follow, lines=lines)
-        return process_view.lines(self._layout, made, component, follow=follow, lines=lines)
-
-    def run(
-        self, component: str, argv: Sequence[str], *, interactive: bool, stdin: IO[bytes] | Path | None = None
-    ) -> int:
-        """Run a command in a component: its files, variables, packages and namespace.
-
-        Args:
-            component: ``scheduler``, ``worker``, ``worker-2``, ``webserver``.
-            argv: The command.
-            interactive: Whether a person types into it; input is the caller's own either way unless ``stdin`` is given.
-            stdin: What it reads.
-
-        Returns:
-            Its exit code; 128 and the signal's number when a signal ended it, as a shell would say.
-
-        Raises:
-            EngineError: There is no such component.
-        """
-        made = self._plan()
-        item = made.component(component) if made is not None else None
-        if made is None or item is None or kind(component) not in AIRFLOW:
-            known = [one.name for one in made.components if kind(one.name) in AIRFLOW] if made else []
-            raise EngineError(
-                f"nothing can be run in {component!r}",
-                why=f"components: {', '.join(known) or 'none yet'}",
-                hint="make up",
-            )
-        words = process_plan.execute_words(component, argv)
-        terminal = {name: self._host[name] for name in TERMINAL if name in self._host}
-        source = stdin.open("rb") if isinstance(stdin, Path) else stdin
-        # Ctrl-C is for the command: it decides whether to end, and its exit code is the answer.
-        before = signal.signal(signal.SIGINT, signal.SIG_IGN) if interactive else None
-        try:
-            command = subprocess.Popen(
-                words, env={**made.base_env, **item.env, **terminal}, cwd=str(self._layout.state), stdin=source
-            )
-            code = command.wait()
-        finally:
-            if interactive:
-                signal.signal(signal.SIGINT, before)
-            if isinstance(stdin, Path) and source is not None:
-                source.close()
-        return code if code >= 0 else 128 - code
+    site: site.Begun
+    seconds: Mapping[str, float]
 
 
 @contextmanager
@@ -485,11 +393,6 @@ def _timed(seconds: dict[str, float], name: str) -> Iterator[None]:
         yield
     finally:
         seconds[name] = round(time.monotonic() - began, 2)
-
-
-def _addresses(made: Plan) -> Addresses:
-    facts = made.facts
-    return Addresses(facts["web"], facts["aws"], facts["bucket"], facts["airflow_version"])
 
 
 def _changes(before: Plan, made: Plan) -> list[str]:

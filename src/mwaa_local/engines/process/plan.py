@@ -11,8 +11,9 @@ from pathlib import Path
 import mwaa_local
 from mwaa_local.aws.client import HEALTH_PATH, queue_url
 from mwaa_local.catalog import limits, migrate_db_options
+from mwaa_local.engines import names
 from mwaa_local.engines.layout import Layout
-from mwaa_local.engines.names import bucket_name, kind, worker_names
+from mwaa_local.engines.names import bucket_name, kind, number_of
 from mwaa_local.engines.plan import Component, Plan
 from mwaa_local.engines.ports import HOST, Wish
 from mwaa_local.engines.process import postgres
@@ -34,14 +35,14 @@ _PATIENCE = limits().patience_seconds + 30
 _PASSED = ("MWAA_CONSTRAINTS_DIR",)
 
 
-def wishes(environment: Environment) -> list[Wish]:
-    """Every port the environment needs for itself."""
+def wishes(environment: Environment, workers: Sequence[str]) -> list[Wish]:
+    """Every port the environment needs for itself, with these workers."""
     asked = environment.local.ports
     visible = [
         Wish("web", asked.web, "web" in asked.explicit, "Local.Ports.Web"),
         Wish("postgres", asked.postgres, "postgres" in asked.explicit, "Local.Ports.Postgres"),
     ]
-    inner = ["guardian", "triggerer-logs", *(f"{name}-logs" for name in worker_names(environment))]
+    inner = ["guardian", "triggerer-logs", *(f"{name}-logs" for name in workers)]
     return [*visible, *(Wish(name, None) for name in inner)]
 
 
@@ -52,6 +53,7 @@ class Parts:
     Attributes:
         ports: Name of a wish to its port.
         aws: URL of the site's AWS endpoint.
+        workers: Their names.
         digests: Label to digest of each workflow file.
         host: The caller's variables.
         nonces: Component to the number of its wished restarts.
@@ -65,6 +67,7 @@ class Parts:
     secrets: Secrets
     ports: Mapping[str, int]
     aws: str
+    workers: Sequence[str]
     digests: Mapping[str, str]
     host: Mapping[str, str]
     nonces: Mapping[str, int]
@@ -87,8 +90,8 @@ class Parts:
         return Wiring(
             database_host=HOST,
             database_port=port or self.ports["postgres"],
-            database_name=postgres.DATABASE,
-            database_user=postgres.USER,
+            database_name=names.DATABASE,
+            database_user=names.DATABASE_USER,
             secrets=secrets,
             aws_endpoint=self.aws,
             queue_url=queue_url(self.aws, limits().account_id, self.queue),
@@ -122,7 +125,7 @@ def hostname(environment: Environment, component: str) -> str:
     """A loopback address of its own for each component of each environment, named as MWAA names its hosts."""
     first, second = hashlib.sha256(environment.id.encode()).digest()[:2]
     fixed = {"scheduler": 1, "webserver": 2, "migrate-db": 3}
-    last = fixed.get(component) or 10 + int(component.removeprefix("worker").strip("-") or 1)
+    last = fixed.get(component) or 10 + number_of(component)
     return f"ip-127-{first}-{second}-{last}"
 
 
@@ -130,7 +133,7 @@ def build(parts: Parts) -> Plan:
     """The whole plan."""
     environment = parts.environment
     components = [_postgres(parts), _aws(parts), _migrate(parts)]
-    components += [_airflow(parts, name) for name in ("webserver", "scheduler", *worker_names(environment))]
+    components += [_airflow(parts, name) for name in ("webserver", "scheduler", *parts.workers)]
     components.append(_guardian(parts))
     components = [replace(item, nonce=parts.nonces.get(item.name, 0)) for item in components]
     return Plan(
@@ -229,7 +232,7 @@ def _airflow(parts: Parts, name: str) -> Component:
         probe={"kind": "runtime", "run_dir": run_dir},
         stop_seconds=float(_PATIENCE),
         stop_rank=RANKS[kind(name)],
-        inputs=parts.digests,
+        inputs=dict(parts.digests),
         run_dir=run_dir,
         # Startup scripts mostly wait, and would wait for each other.
         heavy=_START_ORDER.get(name, len(_START_ORDER) + 1) if inputs.STARTUP not in parts.digests else 0,
@@ -243,8 +246,8 @@ def _guardian(parts: Parts) -> Component:
         for name, value in {
             "host": HOST,
             "port": parts.ports["postgres"],
-            "dbname": postgres.DATABASE,
-            "user": postgres.USER,
+            "dbname": names.DATABASE,
+            "user": names.DATABASE_USER,
             "password": parts.secrets.database_password,
         }.items()
     )

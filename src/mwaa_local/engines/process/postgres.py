@@ -18,13 +18,13 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from mwaa_local.engines.names import DATABASE
+from mwaa_local.engines.names import DATABASE_USER as USER
 from mwaa_local.errors import EngineError, MachineError
 from mwaa_local.ground import atomic, processes
 from mwaa_local.ground.damage import Damage
 
 HOST = "127.0.0.1"
-DATABASE = "AirflowMetadata"  # spec/10 section 6.5: the names MWAA uses in production
-USER = "adminuser"
 SERIES = 16  # inside what Airflow 2.7 to 3.2 support
 LAUNCH = Path(__file__).with_name("launch.py")
 _DESCRIPTION = "cluster.json"
@@ -387,6 +387,24 @@ def answers(port: int, password: str, *, seconds: float = 2.0) -> str:
             return ""
     except psycopg2.Error as error:
         return str(error).strip().splitlines()[0] if str(error).strip() else type(error).__name__
+
+
+def column(port: int, password: str, query: str) -> list[str]:
+    """The first column of a query's rows.
+
+    Raises:
+        EngineError: The database does not answer.
+    """
+    import psycopg2
+
+    try:
+        with connection(port, password, seconds=5.0) as opened, opened.cursor() as cursor:
+            cursor.execute(query)
+            return [str(row[0]) for row in cursor.fetchall()]
+    except psycopg2.Error as error:
+        raise EngineError(
+            "the metadata database does not answer", where=f"{HOST}:{port}", why=str(error).strip()
+        ) from error
 
 
 def schema_heads(port: int, password: str, tables: Sequence[str]) -> dict[str, str | None]:

@@ -6,8 +6,7 @@ It is started before the first of them and stopped after the last (design sectio
 from __future__ import annotations
 
 import shutil
-from collections.abc import Iterator, Mapping
-from contextlib import contextmanager
+from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -22,7 +21,7 @@ from mwaa_local.engines.ports import HOST
 from mwaa_local.engines.process import keeper_client, lost_ports, soundness
 from mwaa_local.engines.process.lost_ports import Lost, LostPortError, Watch
 from mwaa_local.engines.process.waiting import until_healthy
-from mwaa_local.engines.protocol import Progress
+from mwaa_local.engines.protocol import Progress, Silent
 from mwaa_local.engines.resources import wish
 from mwaa_local.errors import EngineError, MachineError, MwaaLocalError
 from mwaa_local.ground import locks
@@ -244,7 +243,7 @@ class Site:
         if any(name != self._environment.name for name in [*self.environments(), *self.used_by()]):
             ran = self.runs
             begun = self.begin(base_env)
-            self.settle(begun, _Silent(), timeout_s=60.0)
+            self.settle(begun, Silent(), timeout_s=60.0)
             client.remove(begun.aws, self._environment.local.region, **resources)
             if not ran:
                 self.release()
@@ -260,14 +259,3 @@ class Site:
                     why=str(error),
                     hint="remove that folder by hand",
                 ) from error
-
-
-class _Silent:
-    """Progress that nobody watches."""
-
-    @contextmanager
-    def step(self, _name: str) -> Iterator[_Silent]:
-        yield self
-
-    def note(self, _text: str) -> None:
-        pass

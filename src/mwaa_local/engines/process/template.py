@@ -10,20 +10,16 @@ import json
 import os
 import secrets
 import shutil
-import signal
 import subprocess
 import tempfile
-import time
 from collections.abc import Callable, Mapping
 from pathlib import Path
 
 from mwaa_local.catalog import Version
-from mwaa_local.engines import ports
-from mwaa_local.engines.process import postgres
+from mwaa_local.engines.process import postgres, serve
 from mwaa_local.errors import EngineError
 from mwaa_local.ground import atomic, locks, processes
 
-_READY_SECONDS = 30.0
 _KEPT = 12  # tail of the migration's output that goes into an error
 
 Migrate = Callable[[int, str], tuple[list[str], Mapping[str, str], str]]
@@ -89,21 +85,8 @@ def _migrated(
     cluster: postgres.Cluster, password: str, version: Version, migrate: Migrate, seconds: float, work: Path
 ) -> None:
     """Run the migration against a server of its own that is stopped cleanly afterwards."""
-    port = ports.any_free()
-    log = work / "server.log"
-    with log.open("wb") as output:
-        server = subprocess.Popen(
-            # Nothing here must survive a crash: the whole folder is thrown away then.
-            postgres.launched(cluster.identity, [*cluster.serve(port), "-c", "fsync=off"], parent=os.getpid()),
-            stdin=subprocess.DEVNULL,
-            stdout=output,
-            stderr=subprocess.STDOUT,
-            start_new_session=True,
-            env={"PATH": "/usr/bin:/bin", "LC_ALL": "C", "TZ": "UTC"},
-            cwd="/",
-        )
-    try:
-        _wait(server, port, password, log)
+    # Nothing here must survive a crash: the whole folder is thrown away then.
+    with serve.served(cluster, password, "-c", "fsync=off") as port:
         words, variables, folder = migrate(port, password)
         _run(words, variables, folder, seconds, version, work)
         heads = postgres.schema_heads(port, password, list(version.schema_heads))
@@ -113,23 +96,6 @@ def _migrated(
                 why=f"expected {dict(version.schema_heads)}, found {heads}",
                 hint="report this: the catalog's schema_heads may be wrong",
             )
-    finally:
-        if server.poll() is None:
-            server.send_signal(signal.SIGINT)
-            try:
-                server.wait(30)
-            except subprocess.TimeoutExpired:
-                processes.kill(processes.tree([server.pid]))
-                server.wait(10)
-
-
-def _wait(server: subprocess.Popen[bytes], port: int, password: str, log: Path) -> None:
-    end = time.monotonic() + _READY_SECONDS
-    while said := postgres.answers(port, password):
-        if server.poll() is not None or time.monotonic() > end:
-            tail = log.read_text(errors="replace").splitlines()[-_KEPT:]
-            raise EngineError("PostgreSQL did not start", why="\n".join(tail) or said, hint="run `mwaa-local doctor`")
-        time.sleep(0.02)
 
 
 def _run(

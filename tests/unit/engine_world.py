@@ -1,0 +1,81 @@
+"""What the worlds of the real engines share (tests/contract/engines): a task that runs until a file says otherwise."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from patience import until
+
+from mwaa_local.observability.airflow_api import AirflowApi
+
+HOLD = """
+import time
+from pathlib import Path
+
+import pendulum
+from airflow.sdk import dag, task
+
+@dag(schedule=None, start_date=pendulum.datetime(2024, 1, 1), catchup=False, max_active_runs=9)
+def hold():
+    @task
+    def wait(run_id=None):
+        # Beside the DAG: the one folder that every engine shows live.
+        while not Path(__file__).with_name(f"go-{run_id[-6:]}").exists():
+            time.sleep(0.2)
+    wait()
+
+hold()
+"""
+
+
+@dataclass
+class RunningTask:
+    """One run of the DAG."""
+
+    worker: str
+    api: AirflowApi
+    run: str
+    go: Path
+
+    def end(self) -> str:
+        """Let it end; the state it ended in."""
+        self.go.touch()
+        state = ""
+
+        def ended() -> bool:
+            nonlocal state
+            state = str(self.api.run_state("hold", self.run))
+            return state in ("success", "failed")
+
+        until(ended, 120, every=0.5)
+        return state
+
+
+@contextmanager
+def running_task(dags: Path, api: AirflowApi, engine: Callable[[], Any], avoid: str) -> Iterator[RunningTask]:
+    """A task that runs on any worker but ``avoid``: those that land there are ended, and another one is begun."""
+    until(lambda: "hold" in {dag.id for dag in api.dags()}, 120, api.import_errors, every=0.5)
+    api.unpause("hold")
+    for _ in range(20):
+        run = api.trigger("hold", {})
+        go = dags / f"go-{run[-6:]}"
+        begun = time.monotonic()
+        while not (busy := engine().busy()):
+            assert time.monotonic() - begun < 120, api.task_instances("hold", run)
+            time.sleep(0.3)
+        (worker,) = busy
+        task = RunningTask(worker, api, run, go)
+        if worker != avoid:
+            try:
+                yield task
+            finally:
+                go.touch()
+            return
+        assert task.end() == "success"
+        until(lambda: not engine().busy(), 60)
+    raise AssertionError(f"twenty tasks in a row ran on {avoid}")
