@@ -31,9 +31,9 @@ from mwaa_local.packages import (
     load,
     prune,
     pythons,
-    resolve,
 )
 from mwaa_local.packages.install_base import install_base, main
+from mwaa_local.packages.resolve import resolve
 from mwaa_local.packages.store import Store
 from packages_support import serve, tiny_version, wheel
 

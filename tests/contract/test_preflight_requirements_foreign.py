@@ -27,11 +27,8 @@ def upgraded(made, tmp_path: Path):  # type: ignore[no-untyped-def] # noqa: F811
     """A project that went from 2.8.1 to 3.2.1 and kept its constraint line."""
 
     def make(text: str) -> Workspace:
-        folder = tmp_path / "old"
-        folder.mkdir(exist_ok=True)
-        (folder / "constraints-2.8.1-py3.11.txt").write_text(PINS)
         space = made(text)
-        space.variables["MWAA_CONSTRAINTS_DIR"] = str(folder)
+        (tmp_path / "constraints" / "constraints-2.8.1-py3.11.txt").write_text(PINS)
         return space
 
     return make

@@ -14,6 +14,7 @@ import pytest
 from packaging.requirements import Requirement
 from preflight_support import hits, outcomes, write
 
+from mwaa_local import catalog
 from mwaa_local.packages import fetch
 from mwaa_local.preflight import registry
 from mwaa_local.preflight.findings import Hit, Severity, Unchecked
@@ -97,7 +98,7 @@ def made(tmp_path: Path, index: Path):  # type: ignore[no-untyped-def]
 
     def make(text: str, files: Mapping[str, str] | None = None, version: str = "3.2.1") -> Workspace:
         cache = tmp_path / "cache"
-        kept = cache / "constraints"
+        kept = tmp_path / "constraints"
         if not kept.exists():
             kept.mkdir(parents=True)
             for name, python in (("3.2.1", "3.12"), ("2.10.3", "3.11")):
@@ -111,6 +112,7 @@ def made(tmp_path: Path, index: Path):  # type: ignore[no-untyped-def]
             "MWAA_LOCAL_CACHE_DIR": str(cache),
             "PIP_CONFIG_FILE": "/dev/null",
             "PIP_INDEX_URL": index.as_uri(),
+            "MWAA_CONSTRAINTS_DIR": str(kept),
         }
         return Workspace(folder, flags={"AirflowVersion": version}, variables=variables)
 
@@ -347,8 +349,8 @@ def test_the_stand_in_for_the_constraint_file_is_named(made, monkeypatch: pytest
         raise fetch.UnreachableError("the host does not answer")
 
     space = made("plain==1.0\n")
-    for kept in (Path(space.variables["MWAA_LOCAL_CACHE_DIR"]) / "constraints").iterdir():
-        kept.unlink()
+    del space.variables["MWAA_CONSTRAINTS_DIR"]
+    monkeypatch.setattr(catalog, "constraint_pins", lambda _airflow: None)
     monkeypatch.setattr(ConstraintFinder, "_fetch", nothing)
     monkeypatch.setattr(
         resolve.resolve_uv, "resolve", lambda *_, **__: Resolution({"plain": Package("plain", "1.0")}, {})

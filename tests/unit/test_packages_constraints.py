@@ -1,4 +1,4 @@
-"""The three sources of constraints, in their order, with their words."""
+"""The sources of constraints, in their order, with their words."""
 
 from __future__ import annotations
 
@@ -17,45 +17,88 @@ from packages_support import serve
 OFFICIAL = "# a comment\n" + "".join(f"package-{number}==1.{number}\n" for number in range(30))
 OTHER = OFFICIAL.replace("package", "other")
 V = catalog.version("3.2.1")
+# Airflow versions that MWAA never had, and that a constraint line may name all the same.
+OTHERS = "3.1.0", "3.12"
 # Port 9 of the loopback is closed: an address that refuses at once.
 CLOSED = "http://127.0.0.1:9/c-{airflow}/c-{python}.txt"
 
 
 def test_the_official_file_is_fetched_once_and_kept(tmp_path: Path) -> None:
-    with serve({"/c-3.2.1/c-3.12.txt": OFFICIAL}) as server:
+    with serve({"/c-3.1.0/c-3.12.txt": OFFICIAL}) as server:
         finder = ConstraintFinder(tmp_path, address=server.url + "/c-{airflow}/c-{python}.txt")
-        first = finder.for_airflow("3.2.1", "3.12")
-        second = finder.for_airflow("3.2.1", "3.12")
+        first = finder.for_airflow(*OTHERS)
+        second = finder.for_airflow(*OTHERS)
     assert first.kind == second.kind == "official"
     assert first.text == second.text == OFFICIAL
     assert first.cut_off is None
-    assert server.asked == ["/c-3.2.1/c-3.12.txt"]
+    assert server.asked == ["/c-3.1.0/c-3.12.txt"]
     # Kept beyond the server's life.
-    assert ConstraintFinder(tmp_path, address=CLOSED).for_airflow("3.2.1", "3.12").text == OFFICIAL
+    assert ConstraintFinder(tmp_path, address=CLOSED).for_airflow(*OTHERS).text == OFFICIAL
 
 
 def test_a_page_that_is_no_constraint_file_is_not_kept(tmp_path: Path) -> None:
-    with serve({"/c-3.2.1/c-3.12.txt": "<html>please log in</html>"}) as server:
-        found = ConstraintFinder(tmp_path, address=server.url + "/c-{airflow}/c-{python}.txt").for_airflow(
-            "3.2.1", "3.12"
-        )
-    assert found.kind == "catalog"
-    assert "does not answer with a constraint file" in found.notes[0]
+    with serve({"/c-3.1.0/c-3.12.txt": "<html>please log in</html>"}) as server:
+        finder = ConstraintFinder(tmp_path, address=server.url + "/c-{airflow}/c-{python}.txt")
+        with pytest.raises(UnmetRequirementsError) as caught:
+            finder.for_airflow(*OTHERS)
+    assert "does not answer with a constraint file" in caught.value.why
     assert not list((tmp_path / "constraints").glob("constraints-*"))
 
 
-def test_the_folder_comes_second_and_the_catalog_third(tmp_path: Path) -> None:
+@pytest.fixture
+def fetched(monkeypatch: pytest.MonkeyPatch) -> list[str]:
+    """The addresses that were asked; none answers."""
+    asked: list[str] = []
+
+    def fetch_nothing(_self: ConstraintFinder, url: str) -> str:
+        asked.append(url)
+        raise fetch.UnreachableError(url)
+
+    monkeypatch.setattr(ConstraintFinder, "_fetch", fetch_nothing)
+    return asked
+
+
+def test_the_users_folder_comes_first_and_the_catalog_second_and_nothing_is_fetched(
+    tmp_path: Path, fetched: list[str]
+) -> None:
     folder = tmp_path / "given"
     folder.mkdir()
     (folder / "constraints-3.2.1-py3.12.txt").write_text(OTHER)
-    finder = ConstraintFinder(tmp_path / "cache", folder=folder, address=CLOSED)
-    second = finder.for_airflow("3.2.1", "3.12")
-    assert (second.kind, second.text, second.cut_off) == ("folder", OTHER, None)
-    third = finder.for_airflow("2.10.3", "3.11")
-    assert third.kind == "catalog"
-    assert third.cut_off == catalog.version("2.10.3").airflow_release
-    assert constraints.pins(third.text)["apache-airflow"] == "2.10.3"
-    assert any("MWAA_CONSTRAINTS_DIR has no" in note for note in third.notes)
+    finder = ConstraintFinder(tmp_path / "cache", folder=folder)
+    first = finder.for_airflow("3.2.1", "3.12")
+    assert (first.kind, first.text, first.cut_off) == ("folder", OTHER, None)
+    second = finder.for_airflow("2.10.3", "3.11")
+    assert fetched == []
+    known = catalog.constraint_pins("2.10.3")
+    assert known is not None
+    assert (second.kind, second.cut_off, second.notes) == ("catalog", None, ())
+    assert constraints.pins(second.text) == dict(known.pins)
+    assert "pandas" in known.pins and "pandas" not in catalog.version("2.10.3").packages, "not the image's alone"
+
+
+@pytest.mark.parametrize("word", ["1", "true", "YES"])
+def test_the_network_comes_first_when_it_is_asked_to(
+    tmp_path: Path, word: str, fetched: list[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    finder = ConstraintFinder(tmp_path / "other", environment={constraints.REFRESH: word})
+    offline = finder.for_airflow("3.2.1", "3.12")
+    assert offline.kind == "catalog"
+    assert "was not fetched" in offline.notes[0]
+    assert fetched == [catalog.limits().constraint_url.format(airflow="3.2.1", python="3.12")]
+    monkeypatch.setattr(ConstraintFinder, "_fetch", lambda _self, _url: OFFICIAL)
+    for _ in range(2):
+        found = ConstraintFinder(tmp_path, environment={constraints.REFRESH: word}).for_airflow("3.2.1", "3.12")
+        assert (found.kind, found.text) == ("official", OFFICIAL)
+    assert ConstraintFinder(tmp_path).for_airflow("3.2.1", "3.12").kind == "catalog", "only when it is asked to"
+
+
+def test_a_version_for_another_python_has_the_images_pins_and_its_day(tmp_path: Path) -> None:
+    found = ConstraintFinder(tmp_path, folder=tmp_path, address=CLOSED).for_airflow("2.10.3", "3.12")
+    assert found.kind == "image"
+    assert found.cut_off == catalog.version("2.10.3").airflow_release
+    assert constraints.pins(found.text)["apache-airflow"] == "2.10.3"
+    assert any("MWAA_CONSTRAINTS_DIR has no" in note for note in found.notes)
+    assert any("Python 3.11, not 3.12" in note for note in found.notes)
 
 
 def test_no_source_at_all_is_one_clear_error(tmp_path: Path) -> None:
@@ -69,11 +112,12 @@ def test_what_does_not_answer_is_asked_once_an_hour(tmp_path: Path) -> None:
     with serve({}) as server:
         finder = ConstraintFinder(tmp_path, address=server.url + "/c-{airflow}/c-{python}.txt")
         for _ in range(3):
-            assert finder.for_airflow("3.2.1", "3.12").kind == "catalog"
+            with pytest.raises(UnmetRequirementsError):
+                finder.for_airflow(*OTHERS)
         assert len(server.asked) == 1
-        server.texts["/c-3.2.1/c-3.12.txt"] = OFFICIAL
+        server.texts["/c-3.1.0/c-3.12.txt"] = OFFICIAL
         fetch.forget(tmp_path / "constraints")
-        assert finder.for_airflow("3.2.1", "3.12").kind == "official"
+        assert finder.for_airflow(*OTHERS).kind == "official"
 
 
 def test_an_address_that_never_answers_costs_the_limit_and_no_more(tmp_path: Path) -> None:
@@ -123,11 +167,15 @@ def test_another_address_is_fetched_and_its_copy_serves_when_it_is_gone(tmp_path
 
 def test_the_images_file_has_the_images_edits(tmp_path: Path) -> None:
     name = "apache-airflow-providers-openlineage"
-    with serve({"/c-3.2.1/c-3.12.txt": OFFICIAL + f"{name}==2.14.0\n"}) as server:
-        finder = ConstraintFinder(tmp_path, address=server.url + "/c-{airflow}/c-{python}.txt")
-        assert constraints.pins(finder.image_file(V).text)[name] == "2.16.0"
-        # A URL the user wrote is taken as it is.
-        assert constraints.pins(finder.for_airflow("3.2.1", "3.12").text)[name] == "2.14.0"
+    finder = ConstraintFinder(tmp_path)
+    assert constraints.pins(finder.image_file(V).text)[name] == "2.16.0"
+    folder = tmp_path / "given"
+    folder.mkdir()
+    (folder / "constraints-3.2.1-py3.12.txt").write_text(OFFICIAL + f"{name}==2.14.0\n")
+    finder = ConstraintFinder(tmp_path, folder=folder, address=CLOSED)
+    assert constraints.pins(finder.image_file(V).text)[name] == "2.16.0"
+    # A URL the user wrote is taken as it is.
+    assert constraints.pins(finder.for_airflow("3.2.1", "3.12").text)[name] == "2.14.0"
 
 
 def test_the_startup_script_may_swap_the_essential_pins(tmp_path: Path) -> None:

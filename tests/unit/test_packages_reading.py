@@ -8,6 +8,7 @@ from typing import Any
 import pytest
 
 from mwaa_local import catalog
+from mwaa_local.catalog import version
 from mwaa_local.packages import pip_settings, requirements
 from mwaa_local.packages.constraints import ConstraintFinder
 from mwaa_local.packages.failure import UnmetRequirementsError
@@ -62,7 +63,9 @@ def test_without_a_constraint_mwaas_own_is_added_with_its_two_warnings(home: Hom
     assert found.injected
     assert found.messages[0].startswith("WARNING: Constraints should be specified for requirements.txt.")
     assert found.messages[1] == "Forcing local constraints"
-    assert [part.source.kind for part in found.parts] == ["catalog", "catalog"]
+    assert [(part.source.kind, part.source.cut_off) for part in found.parts] == [
+        ("catalog", None), ("image", version("3.2.1").airflow_release),
+    ]  # fmt: skip
     assert found.pin("Flask") == ("3.1.3", "essential pins of MWAA")
     assert found.pin("requests") is not None
 

@@ -14,6 +14,7 @@ from typing import Any
 import pytest
 from preflight_support import DAG, imported, write
 
+from mwaa_local import catalog
 from mwaa_local.packages.failure import UnmetRequirementsError
 from mwaa_local.packages.requirements import Reading
 from mwaa_local.packages.sets import PackageSet as InstalledSet
@@ -85,7 +86,7 @@ def twins(space: Workspace) -> None:
 
 def out_of_support(space: Workspace) -> None:
     reading = space.definition
-    version = dataclasses.replace(reading.environment.version, support="ended")
+    version = dataclasses.replace(reading.environment.version, offered="ended")
     environment = reading.environment.having(version=version)
     space.__dict__["definition"] = dataclasses.replace(reading, environment=environment)
 
@@ -261,6 +262,8 @@ def test_only_this_rule_speaks(rule_id: str, tmp_path: Path, monkeypatch: pytest
     monkeypatch.setenv("PATH", os.environ["PATH"])
     monkeypatch.setattr(resolve.resolve_uv, "resolve", lambda reading, *_, **__: case.answer(reading))
     monkeypatch.setattr(resolve_conflict, "lookup", lambda wanted, situation: resolve_metadata.parse(NEXT))
+    if not case.constraints:
+        monkeypatch.setattr(catalog, "constraint_pins", lambda _airflow: None)
     if case.constraints:
         kept = {"3.2.1": "3.12", "2.10.3": "3.11"}
         write(tmp_path, {f"cache/constraints/constraints-{a}-py{p}.txt": CONSTRAINTS for a, p in kept.items()})

@@ -14,12 +14,15 @@ from mwaa_local.catalog.components import (
     AIRFLOW_COMPONENTS,
     ProcessFacts,
     WebFacts,
+    after_migration,
     component_processes,
+    downgrade_words,
     has,
     migration_words,
     web,
 )
 from mwaa_local.catalog.configuration import ConfigurationRow, ForcedSection, configuration_rows, forced_sections
+from mwaa_local.catalog.constraints import ConstraintPins, constraint_pins
 from mwaa_local.catalog.fields import Field, fields
 from mwaa_local.catalog.limits import Limits, limits
 from mwaa_local.catalog.log_groups import LogType, log_types
@@ -38,6 +41,7 @@ from mwaa_local.catalog.versions import Version, default_version, series, versio
 __all__ = [
     "AIRFLOW_COMPONENTS",
     "ConfigurationRow",
+    "ConstraintPins",
     "ContainerSize",
     "CountRange",
     "EnvironmentClass",
@@ -50,9 +54,12 @@ __all__ = [
     "ReservedVariable",
     "Version",
     "WebFacts",
+    "after_migration",
     "component_processes",
     "configuration_rows",
+    "constraint_pins",
     "default_version",
+    "downgrade_words",
     "environment_class",
     "environment_classes",
     "fields",

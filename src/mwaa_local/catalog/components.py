@@ -83,6 +83,22 @@ def migration_words(airflow: str) -> tuple[str, ...]:
     return next(tuple(row["words"]) for row in rows if _data.applies(row["versions"], airflow))
 
 
+def after_migration(airflow: str) -> tuple[str, ...]:
+    """The words after ``airflow`` of what a new database needs beside its schema; empty where that is all."""
+    rows: list[dict[str, Any]] = _data.read("components.toml")["migration"]
+    return next(tuple(row.get("then", ())) for row in rows if _data.applies(row["versions"], airflow))
+
+
+def downgrade_words(airflow: str, target: str) -> tuple[str, ...]:
+    """The words after ``airflow`` with which a version takes its database back to an older version's schema.
+
+    Returns:
+        Nothing where the version has no such command.
+    """
+    rows: list[dict[str, Any]] = _data.read("components.toml")["downgrade"]
+    return next(((*row["words"], target) for row in rows if _data.applies(row["versions"], airflow)), ())
+
+
 @cache
 def web(airflow: str) -> WebFacts:
     """The web server's addresses."""

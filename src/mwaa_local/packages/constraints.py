@@ -1,11 +1,12 @@
-"""Airflow's constraint files from three sources, and the image's own pins (issue of record, "Constraint source").
+"""Airflow's constraint files, and the image's own pins.
 
-1. the official file, fetched once and kept in the cache;
-2. else a folder of files ``constraints-<airflow>-py<python>.txt`` (``MWAA_CONSTRAINTS_DIR``);
-3. else the exact pins of the image's own packages (spec/10 appendix A), with Airflow's release date as a cut-off for
+1. a folder of files ``constraints-<airflow>-py<python>.txt`` that the user names (``MWAA_CONSTRAINTS_DIR``);
+2. else the pins of that file which came with the tool, so that an offline verdict equals the online one;
+3. else, for versions that the catalog does not hold, the official file, fetched once and kept in the cache;
+4. else the exact pins of the image's own packages (spec/10 appendix A), with Airflow's release date as a cut-off for
    others: that is when its constraint file was made.
 
-What was used is part of the result: parity online, honesty offline.
+``MWAA_LOCAL_REFRESH_CONSTRAINTS=1`` asks the network first. What was used is part of the result.
 """
 
 from __future__ import annotations
@@ -29,7 +30,9 @@ from mwaa_local.packages.failure import UnmetRequirementsError
 from mwaa_local.packages.paths import locate, redact
 from mwaa_local.packages.pip_settings import PipSettings
 
-SourceKind = Literal["official", "folder", "catalog", "file", "url"]
+SourceKind = Literal["official", "folder", "catalog", "image", "file", "url"]
+#: Asks the network for Airflow's constraint file before all else.
+REFRESH = "MWAA_LOCAL_REFRESH_CONSTRAINTS"
 _FRESH_S = 600.0
 # A line with a marker is no pin of every Python, and one with a star no pin at all: the resolver judges those.
 _PIN = re.compile(r"^\s*([A-Za-z0-9][\w.-]*)\s*={2,3}\s*([^\s;#*,=]+)\s*(?:$|#|--hash)")
@@ -46,7 +49,8 @@ class ConstraintSource:
     """One constraint file and where it came from.
 
     Attributes:
-        kind: ``official``, ``folder`` or ``catalog`` for Airflow's file; ``file`` or ``url`` for another one.
+        kind: ``official``, ``folder`` or ``catalog`` for Airflow's file, ``image`` for what stands in for it where
+            nothing has it; ``file`` or ``url`` for another one.
         label: The source in words, for people.
         text: Its content.
         path: The file, where it is one.
@@ -94,8 +98,8 @@ class ConstraintFinder:
         folder: ``MWAA_CONSTRAINTS_DIR``, if given.
         environment: Proxy variables.
         settings: pip's certificate and proxy.
-        address: Template of the official address with ``{airflow}`` and ``{python}``; the catalog's unless a test or a
-            company mirror says otherwise.
+        address: Template of an address with ``{airflow}`` and ``{python}`` that is asked instead of Airflow's own,
+            and of the pins that came with the tool.
     """
 
     cache: Path
@@ -108,7 +112,7 @@ class ConstraintFinder:
         """The file MWAA injects, with the image's own edits (spec/10 section 4.5)."""
         source = self.for_airflow(version.airflow, version.python)
         edits = constraint_edits(version.airflow)
-        if not edits or source.kind == "catalog":
+        if not edits or source.kind == "image":
             return source
         kept = [line for line in source.text.splitlines() if _name(line) not in edits]
         return replace(source, text="\n".join([*kept, *(f"{name}=={pin}" for name, pin in edits.items())]) + "\n")
@@ -117,12 +121,15 @@ class ConstraintFinder:
         """Airflow's own constraint file from the first source that has it.
 
         Raises:
-            UnmetRequirementsError: none of the three has it (a version the catalog does not know, and no network).
+            UnmetRequirementsError: none has it (a version the catalog does not know, and no network).
         """
+        refresh = (self.environment or {}).get(REFRESH, "").lower() in ("1", "true", "yes")
+        if not refresh and (found := self._at_hand(airflow, python)) is not None:
+            return found
         url = (self.address or catalog.limits().constraint_url).format(airflow=airflow, python=python)
         name = f"constraints-{airflow}-py{python}.txt"
         cached = self.cache / "constraints" / name
-        if (text := _read(cached)) is not None:
+        if not refresh and (text := _read(cached)) is not None:
             return ConstraintSource(
                 "official", f"Airflow's file for {airflow}, Python {python} (cached)", text, cached, airflow, python
             )
@@ -138,14 +145,25 @@ class ConstraintFinder:
                     "official", f"Airflow's file for {airflow}, Python {python}", text, cached, airflow, python
                 )
             notes = (f"{redact(url)} does not answer with a constraint file",)
+        if refresh and (found := self._at_hand(airflow, python)) is not None:
+            return replace(found, notes=notes)
+        if self.folder is not None:
+            notes = (*notes, f"MWAA_CONSTRAINTS_DIR has no {name}")
+        return self._of_the_image(airflow, python, notes)
+
+    def _at_hand(self, airflow: str, python: str) -> ConstraintSource | None:
+        """The file in the folder that the user names, or what came with the tool."""
+        name = f"constraints-{airflow}-py{python}.txt"
         if self.folder is not None:
             given = self.folder / name
             if (text := _read(given)) is not None:
-                return ConstraintSource(
-                    "folder", f"MWAA_CONSTRAINTS_DIR file {name}", text, given, airflow, python, None, notes
-                )
-            notes = (*notes, f"MWAA_CONSTRAINTS_DIR has no {name}")
-        return self._from_catalog(airflow, python, notes)
+                return ConstraintSource("folder", f"MWAA_CONSTRAINTS_DIR file {name}", text, given, airflow, python)
+        known = catalog.constraint_pins(airflow) if self.address is None else None
+        if known is None or known.python != python:
+            return None
+        text = "".join(f"{package}=={pin}\n" for package, pin in known.pins.items())
+        label = f"Airflow's file for {airflow}, Python {python} (as it came with mwaa-local)"
+        return ConstraintSource("catalog", label, text, None, airflow, python)
 
     def for_url(self, url: str) -> ConstraintSource:
         """The file a ``--constraint`` line names by URL; Airflow's own address is served from the three sources.
@@ -176,6 +194,14 @@ class ConstraintFinder:
         fetch.write_atomically(kept, text)
         return ConstraintSource("url", label, text, kept)
 
+    def fetched(self, url: str) -> str:
+        """The text at an address, fetched now.
+
+        Raises:
+            UnreachableError: It cannot be.
+        """
+        return self._fetch(url)
+
     def _airflows_own(self, url: str) -> tuple[str, str] | None:
         for template in filter(None, (self.address, catalog.limits().constraint_url)):
             pattern = re.escape(template).replace(r"\{airflow\}", r"(?P<airflow>\d[\w.]*)")
@@ -189,7 +215,7 @@ class ConstraintFinder:
             url, memory=self.cache / "constraints", environment=self.environment or {}, settings=self.settings
         )
 
-    def _from_catalog(self, airflow: str, python: str, notes: tuple[str, ...]) -> ConstraintSource:
+    def _of_the_image(self, airflow: str, python: str, notes: tuple[str, ...]) -> ConstraintSource:
         try:
             version = catalog.version(airflow)
         except DefinitionError as error:
@@ -203,7 +229,7 @@ class ConstraintFinder:
             notes = (*notes, f"the catalog's pins are for Python {version.python}, not {python}")
         text = "".join(f"{name}=={pin}\n" for name, pin in version.packages.items() if name != "pip")
         return ConstraintSource(
-            "catalog",
+            "image",
             f"pins of MWAA's image for {airflow}, other packages as of its release, {version.airflow_release}",
             text,
             None,

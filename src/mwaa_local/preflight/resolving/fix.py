@@ -117,7 +117,7 @@ def fix(workspace: Workspace) -> Fix | None:
         remaining.append(str(outcome.error.what) if outcome.error else "the constraints could not be fetched")
     else:
         verified = _versions(draft, reading, outcome, remaining)
-    if reading is not None and any(part.source.kind == "catalog" for part in reading.parts[1:]):
+    if reading is not None and any(part.source.kind == "image" for part in reading.parts[1:]):
         remaining.append("versions that only Airflow's constraint file holds were not looked at: it was not to be had")
     if not draft.changes:
         return Fix(outcome.file, original, original, (), tuple(remaining), verified)

@@ -80,7 +80,7 @@ class Outcome:
     def stand_in(self) -> ConstraintSource | None:
         """The image's pins, where they stand in for Airflow's whole constraint file."""
         parts = self.reading.parts[1:] if self.reading else ()
-        return next((part.source for part in parts if part.source.kind == "catalog"), None)
+        return next((part.source for part in parts if part.source.kind == "image"), None)
 
     @property
     def open_names(self) -> tuple[str, ...]:
