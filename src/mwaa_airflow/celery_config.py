@@ -21,7 +21,10 @@ class KnownTimeout(logging.Filter):
 
 def build():
     """Return the configuration as a new dictionary."""
-    from airflow.providers.celery.executors.default_celery import DEFAULT_CELERY_CONFIG
+    try:
+        from airflow.providers.celery.executors.default_celery import DEFAULT_CELERY_CONFIG
+    except ImportError:  # before Airflow 2.7 it was Airflow's own
+        from airflow.config_templates.default_celery import DEFAULT_CELERY_CONFIG
 
     config = dict(DEFAULT_CELERY_CONFIG)
     options = dict(config.get("broker_transport_options") or {})

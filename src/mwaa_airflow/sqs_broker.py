@@ -8,6 +8,8 @@ kombu does the work; three things differ (spec/10 section 6.3):
   that could not be deleted meanwhile is deleted later (kombu would keep its place taken for ever).
 """
 
+import inspect
+
 from botocore.exceptions import BotoCoreError, ClientError
 from kombu.log import get_logger
 from kombu.transport import SQS, virtual
@@ -23,6 +25,9 @@ RETRY_SECONDS = 1.0
 
 class Channel(SQS.Channel):
     """kombu's channel; see the module's text for the differences."""
+
+    #: kombu before 5.3 looks the queue's URL up by itself.
+    takes_url = "queue_url" in inspect.signature(SQS.Channel._get_from_sqs).parameters
 
     def __init__(self, *args, **kwargs):
         # Queues whose last receive failed; before super(), which may start receiving.
@@ -90,9 +95,10 @@ class Channel(SQS.Channel):
         name = self.canonical_queue_name(queue)
         received = transform(self._on_messages_ready, callback, url, queue)
         received.on_error = lambda *args: self._on_receive_error(queue, args[-1])
-        return self._get_from_sqs(
-            queue_name=name, queue_url=url, count=count, connection=self.asynsqs(queue=name), callback=received
-        )
+        more = {"count": count, "connection": self.asynsqs(queue=name), "callback": received}
+        if self.takes_url:
+            return self._get_from_sqs(queue_name=name, queue_url=url, **more)
+        return self._get_from_sqs(name, **more)
 
     def _on_messages_ready(self, url, queue, messages):
         # kombu hands over an empty list, not a parsed answer, when there was no proper answer.

@@ -21,8 +21,8 @@ def cache(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return tmp_path_factory.mktemp("cache")
 
 
-# The newest of each major version: the others differ in data only, and each costs a hundred megabytes.
-NEWEST = {name.split(".")[0]: name for name in reversed(catalog.version_names())}.values()
+# One of each major version: the others differ in data only, and each costs a hundred megabytes.
+NEWEST = ("3.2.1", "2.10.3")
 
 
 @pytest.fixture(scope="module", params=NEWEST)

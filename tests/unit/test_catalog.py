@@ -10,6 +10,11 @@ from packaging.version import Version as PackageVersion
 from mwaa_local import catalog
 from mwaa_local.errors import DefinitionError
 
+# Version: essential pins, installed distributions, pins of Airflow's file (spec/10 sections 4.4, 0 and 4.5).
+COUNTS = [
+    ("2.9.2", 25, 186, 712), ("2.10.1", 25, 187, 716), ("2.10.3", 25, 189, 726), ("2.11.0", 24, 188, 723),
+    ("2.11.2", 24, 189, 754), ("3.0.6", 25, 208, 796), ("3.2.1", 24, 211, 678), ("3.3.1", 22, 215, 696),
+]  # fmt: skip
 CONDITIONS = {"", "celery", "metrics", "mwaa_iam", "not_mwaa_iam", "auth_none", "workspace", "task_logs", "links"}
 
 
@@ -19,7 +24,20 @@ def test_every_version_is_whole(name: str) -> None:
     assert version.airflow == name
     assert version.packages["apache-airflow"] == name == version.essential["apache-airflow"]
     assert version.packages["watchtower"] == version.watchtower == version.essential["watchtower"]
-    assert version.airflow_release < version.mwaa_release < version.image_built
+    dates = [
+        version.airflow_release,
+        *filter(None, [version.mwaa_release]),
+        version.image_built,
+        *filter(None, [version.ended]),
+    ]
+    assert dates == sorted(dates)
+    assert (version.ended is not None) == (version.offered == "ended") == (not version.is_supported)
+    assert (version.mwaa_release is None) == (version.offered == "image")
+    known = catalog.constraint_pins(name)
+    assert known is not None
+    assert known.python == version.python
+    assert len(known.pins) > 300
+    assert re.fullmatch("[0-9a-f]{64}", known.sha256)
     assert version.python_patch.startswith(version.python + ".")
     assert version.schema_heads["alembic_version"]
     assert set(version.source_only_packages) <= set(version.packages)
@@ -27,22 +45,24 @@ def test_every_version_is_whole(name: str) -> None:
         PackageVersion(pin)
 
 
-def test_versions_are_newest_first_and_the_default_is_the_newest() -> None:
+def test_versions_are_newest_first_and_the_default_is_the_guides_newest() -> None:
     names = catalog.version_names()
     assert list(names) == sorted(names, key=PackageVersion, reverse=True)
-    assert catalog.default_version() == names[0] == "3.2.1"
+    assert names[0] == "3.3.1"
+    assert catalog.default_version() == "3.2.1", "the newest that the guide lists"
     with pytest.raises(DefinitionError, match=r"3\.2\.0"):
         catalog.version("3.2.0")
 
 
-@pytest.mark.parametrize(
-    ("name", "essential", "packages"), [("3.2.1", 24, 211), ("2.11.0", 24, 188), ("2.10.3", 25, 189)]
-)  # spec/10 sections 4.4 (count) and 4.7 (installed distributions)
-def test_counts_of_the_bill_of_materials(name: str, essential: int, packages: int) -> None:
+@pytest.mark.parametrize(("name", "essential", "packages", "pins"), COUNTS)
+def test_counts_of_the_bill_of_materials(name: str, essential: int, packages: int, pins: int) -> None:
     version = catalog.version(name)
     assert len(version.essential) == essential
     unlisted = {"pip", "setuptools", "wcwidth"}
     assert len(set(version.packages) - unlisted) == packages
+    known = catalog.constraint_pins(name)
+    assert known is not None
+    assert len(known.pins) == pins
 
 
 @pytest.mark.parametrize(

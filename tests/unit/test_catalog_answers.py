@@ -24,7 +24,7 @@ from mwaa_local.errors import DefinitionError
 
 def test_the_newest_version_is_the_default_and_names_come_newest_first() -> None:
     names = catalog.version_names()
-    assert catalog.default_version() == names[0] == "3.2.1"
+    assert (catalog.default_version(), names[0]) == ("3.2.1", "3.3.1")
     assert names.index("2.11.0") < names.index("2.10.3"), "by number and not by text"
 
 

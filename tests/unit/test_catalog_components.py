@@ -15,8 +15,11 @@ SOURCES = Path(__file__).parents[2] / "src" / "mwaa_local"
 RUNS = {
     ("scheduler", "1.10.12"): ["scheduler"],
     ("scheduler", "2.1.4"): ["scheduler"],
-    ("scheduler", "2.2.2"): ["scheduler", "triggerer"],
-    ("scheduler", "2.3.0"): ["scheduler", "dag-processor", "triggerer"],
+    ("scheduler", "2.2.2"): ["scheduler"],  # spec/09 section 1: no triggerer before 2.7.2
+    ("scheduler", "2.6.3"): ["scheduler"],
+    ("scheduler", "2.7.2"): ["scheduler", "triggerer"],
+    ("scheduler", "2.8.1"): ["scheduler", "triggerer"],
+    ("scheduler", "2.9.2"): ["scheduler", "dag-processor", "triggerer"],
     ("scheduler", "2.10.3"): ["scheduler", "dag-processor", "triggerer"],
     ("scheduler", "3.2.1"): ["scheduler", "dag-processor", "triggerer"],
     ("worker", "1.10.12"): ["worker"],
@@ -45,17 +48,16 @@ def test_what_is_known_of_each_process(version: str) -> None:
         for name in ("scheduler", "worker", "webserver")
         for facts in component_processes(name, version)
     }
-    assert {name: facts.job for name, facts in known.items()} == {
-        "scheduler": "SchedulerJob", "dag-processor": "DagProcessorJob", "triggerer": "TriggererJob", "worker": "", "webserver": "",
-    }  # fmt: skip
-    assert {name for name, facts in known.items() if facts.serves} == {"triggerer", "worker"}
-    assert {name: facts.option for name, facts in known.items() if facts.option} == {
-        "triggerer": "mwaa.triggerer_enabled"
-    }
-    assert {name: facts.log for name, facts in known.items()} == {
-        "scheduler": "SCHEDULER", "dag-processor": "DAGPROCESSOR", "triggerer": "TRIGGERER", "worker": "WORKER",
-        "webserver": "WEBSERVER",
-    }  # fmt: skip
+    there = {"scheduler", "worker", "webserver"}
+    there |= {"triggerer"} if version not in ("2.6.3", "2.5.1", "2.4.3") else set()
+    there |= {"dag-processor"} if version not in ("2.8.1", "2.7.2", "2.6.3", "2.5.1", "2.4.3") else set()
+    jobs = {"scheduler": "SchedulerJob", "dag-processor": "DagProcessorJob", "triggerer": "TriggererJob"}
+    assert {name: facts.job for name, facts in known.items()} == {name: jobs.get(name, "") for name in there}
+    assert {name for name, facts in known.items() if facts.serves} == {"triggerer", "worker"} & there
+    assert {name: facts.option for name, facts in known.items() if facts.option} == dict.fromkeys(
+        there & {"triggerer"}, "mwaa.triggerer_enabled"
+    )
+    assert {name: facts.log for name, facts in known.items()} == {name: name.replace("-", "").upper() for name in there}
 
 
 @pytest.mark.parametrize(
@@ -94,6 +96,8 @@ TRAITS = {  # the oldest version with it, the newest without it; or the other wa
     "catchup_by_default": ("2.11.0", "3.0.6"),
     "pool_that_shrinks_kills": ("3.0.6", "2.11.0"),
     "unstorable_dag_ends_processor": ("3.0.6", "2.11.0"),
+    "python_path_with_files": ("2.9.2", "2.10.1"),
+    "web_config_in_home": ("2.6.3", "2.7.2"),
     "script_lines_keep_their_level": ("3.0.6", "3.2.1"),
     "public_and_private": ("3.2.1", "3.0.6"),
     "multi_team": ("3.3.1", "3.2.1"),

@@ -25,6 +25,7 @@ OTHERS = {
     "sudo": "changes the machine: tests/docker runs docker/daemon.sh and docker/offline/build.py",
     "export": "sets a variable for the lines below it",
     "cat": "shows a file",
+    "python": "installs a whole Airflow: tests/contract/test_catalog_airflow_*.py ask the same of it",
     "mkdir": "makes a folder",
     "exit": "ends a script: tests/e2e/test_validate_workspaces.py runs the whole of it",
     "set": "the shell's own, in the same script",

@@ -390,3 +390,24 @@ def test_the_execution_api_is_one_path_below_the_servers_address(given: str, wan
     made = inputs("worker", MWAA__CORE__API_SERVER_URL=given)
     variables = environment.effective(made, {}).variables
     assert variables["AIRFLOW__CORE__EXECUTION_API_SERVER_URL"] == wanted
+
+
+@pytest.mark.parametrize(
+    ("version", "alone", "scripted"),
+    [
+        ("2.8.1", "{own}", "/mine:/more:{own}"),  # spec/09 section 10: honoured before 2.9.2; ours must stay
+        ("2.9.2", "{home}/config:{home}/dags:{own}", "{home}/config:{home}/dags:{own}"),  # spec/10 section 0
+        ("2.10.1", "{own}", "{own}"),
+        ("3.2.1", "{own}", "{own}"),
+    ],
+)
+def test_a_scripts_python_path_counts_before_2_9_and_never_hides_mwaas_own(
+    version: str, alone: str, scripted: str
+) -> None:
+    given = inputs(version=version)
+    names = {"home": given.visible_home, "own": given.python_folder}
+    assert environment.effective(given).variables["PYTHONPATH"] == alone.format(**names)
+    exports = {**environment.script_environment(given), "PYTHONPATH": "/mine:/more"}
+    found = environment.effective(given, exports)
+    assert found.variables["PYTHONPATH"] == scripted.format(**names)
+    assert ("PYTHONPATH" in found.restored) is (version != "2.8.1")

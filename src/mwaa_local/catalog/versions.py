@@ -25,14 +25,17 @@ class Version:
         python_patch: The exact Python in MWAA's image (spec/10 section 0).
         airflow_release: When Airflow released it (spec/01 section 5.2), and made its constraint file: the cut-off for
             resolving where that cannot be had.
-        mwaa_release: When MWAA offered it (spec/01 section 5.2).
+        mwaa_release: When MWAA offered it (spec/01 section 5.2); ``None`` where the guide does not say so yet.
         image_built: Date of the image's bill of materials.
         watchtower: Version the post-startup verification expects (spec/10 section 3.5).
-        support: ``available`` or ``ended`` (spec/02 section 9).
+        offered: ``guide`` where the user guide lists it (spec/02 section 9.1), ``image`` where AWS has published an
+            image and the guide does not know it yet, ``ended`` after the end of its support (spec/02 section 9.2).
+        ended: When its support ended; ``None`` where no end is announced.
         schema_heads: Alembic version table to the head this version ships.
         image_requirements: What the image build asks for (spec/10 section 4.5).
         essential: Pins a ``requirements.txt`` can never move (spec/10 section 4.4).
         packages: Every package of the image with its exact version (spec/10 appendix A and what its tool misses).
+        build_constraints: Limits of what its source packages are built with.
         source_only_packages: Packages of ``packages`` that exist only as source; value: the stand-in or ``""``.
     """
 
@@ -40,20 +43,27 @@ class Version:
     python: str
     python_patch: str
     airflow_release: date
-    mwaa_release: date
+    mwaa_release: date | None
     image_built: date
     watchtower: str
-    support: str
+    offered: str
+    ended: date | None
     schema_heads: Mapping[str, str]
     image_requirements: tuple[str, ...]
     essential: Mapping[str, str]
     packages: Mapping[str, str]
     source_only_packages: Mapping[str, str]
+    build_constraints: tuple[str, ...] = ()
 
     @property
     def series(self) -> str:
         """Airflow's major version as users say it: ``2`` or ``3``."""
         return series(self.airflow)
+
+    @property
+    def is_supported(self) -> bool:
+        """Whether MWAA makes new environments of it (spec/02 section 9.3)."""
+        return self.offered != "ended"
 
     @property
     def digits(self) -> str:
@@ -89,8 +99,11 @@ def version_names() -> tuple[str, ...]:
 
 
 def default_version() -> str:
-    """The version a definition without ``AirflowVersion`` gets: the newest the guide lists (spec/01 section 5.3)."""
-    return version_names()[0]
+    """The version a definition without ``AirflowVersion`` gets: the newest the guide lists (spec/01 section 5.3).
+
+    One that is newer and that the guide does not know yet is none: MWAA would not choose it either.
+    """
+    return next(name for name in version_names() if version(name).offered == "guide")
 
 
 @cache
@@ -112,13 +125,15 @@ def version(name: str) -> Version:
         python=raw["python"],
         python_patch=raw["python_patch"],
         airflow_release=raw["airflow_release"],
-        mwaa_release=raw["mwaa_release"],
+        mwaa_release=raw.get("mwaa_release"),
         image_built=raw["image_built"],
         watchtower=raw["watchtower"],
-        support=raw["support"],
+        offered=raw["offered"],
+        ended=raw.get("ended"),
         schema_heads=MappingProxyType(raw["schema_heads"]),
         image_requirements=tuple(raw["image_requirements"]),
         essential=MappingProxyType(raw["essential"]),
         packages=MappingProxyType({**raw["packages"], **raw["unlisted_packages"]}),
         source_only_packages=MappingProxyType(raw["source_only_packages"]),
+        build_constraints=tuple(raw.get("build_constraints", ())),
     )

@@ -130,11 +130,14 @@ def build(
     with tempfile.TemporaryDirectory(prefix="mwaa-local-") as scratch:
         pins = Path(scratch) / "image.txt"
         pins.write_text("".join(f"{n}=={p}\n" for n, p in version.packages.items() if n not in left_out(version)))
+        tools = Path(scratch) / "build.txt"
+        tools.write_text("".join(f"{line}\n" for line in version.build_constraints))
         with merged_index.opened(indexes, uv) as offered:
             options = uv_tool.resolver_options(reading, settings, None, offered.indexes)
             done = child.run(
                 [uv_tool.binary(), "pip", "install", "--python", folder / "bin" / "python", "--no-deps",
-                 *(word for word in options if word != "--no-deps"), "--requirements", pins],
+                 *(word for word in options if word != "--no-deps"), "--build-constraints", tools,
+                 "--requirements", pins],
                 env={**uv.variables(offered.indexes, folder), **offered.variables},
                 cwd=Path(scratch), timeout_s=left(), keep_open=held,
             )  # fmt: skip

@@ -86,7 +86,14 @@ def effective(inputs: RuntimeInputs, exports: Mapping[str, str] | None = None) -
     layers: dict[str, dict[str, Value]] = {
         CONTAINER: base[CONTAINER],
         OPINIONATED: base[OPINIONATED],
-        STARTUP: _values(STARTUP, {name: value for name, value in script.items() if name not in reserved}),
+        STARTUP: _values(
+            STARTUP,
+            {
+                name: _python_path(inputs, value) if name == "PYTHONPATH" else value
+                for name, value in script.items()
+                if name not in reserved
+            },
+        ),
         OPTIONS: base[OPTIONS],
         PROTECTED: {
             name: Value(
@@ -108,7 +115,7 @@ def effective(inputs: RuntimeInputs, exports: Mapping[str, str] | None = None) -
     restored = {
         name
         for name, value in script.items()
-        if name not in merged or (merged[name].layer != OPTIONS and merged[name].value != value)
+        if name not in merged or (merged[name].layer not in (OPTIONS, STARTUP) and merged[name].value != value)
     }
     return Effective(merged, tuple(sorted(restored)))
 
@@ -326,6 +333,13 @@ def _use_old_names(inputs: RuntimeInputs, layers: dict[str, dict[str, Value]], l
                 del layers[CONTAINER][row.name]
 
 
+def _python_path(inputs: RuntimeInputs, given: str = "") -> str:
+    """``PYTHONPATH``, with what a script exported first; MWAA's own modules are always found (spec/10 section 0)."""
+    home, own = inputs.visible_home, str(inputs.python_folder)
+    files = [f"{home}/config", f"{home}/dags"] if inputs.version.has("python_path_with_files") else []
+    return ":".join(dict.fromkeys(part for part in (*given.split(":"), *files, own) if part))
+
+
 def host_name(inputs: RuntimeInputs) -> str:
     """The name that the component's own processes see."""
     return inputs.hostname if inputs.placement == "mount" and inputs.hostname else socket.gethostname()
@@ -345,7 +359,7 @@ def _image_variables(inputs: RuntimeInputs) -> dict[str, Value]:
         "HOSTNAME": host_name(inputs),
         "PWD": home,
         "PATH": ":".join(dict.fromkeys(path)),
-        "PYTHONPATH": str(inputs.python_folder),
+        "PYTHONPATH": _python_path(inputs),
         "PYTHONUNBUFFERED": "1",
         "PYTHON_VERSION": inputs.version.python_patch,
         "MWAA_HOME": given.get("MWAA_HOME", "/usr/local/mwaa"),

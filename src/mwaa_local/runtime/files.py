@@ -88,6 +88,8 @@ def place(inputs: RuntimeInputs, note: Callable[[str], None] = lambda _text: Non
     with contextlib.suppress(OSError):  # a home that cannot be written is the user's own arrangement
         (home / "config").mkdir(exist_ok=True)
         point(home / "config" / "airflow_local_settings.py", settings)  # MWAA's own (spec/10 section 5.2)
+        if inputs.version.has("web_config_in_home"):
+            point(home / "webserver_config.py", inputs.python_folder / "mwaa" / "webserver" / "webserver_config.py")
     return done
 
 
