@@ -81,7 +81,7 @@ def test_variable_names() -> None:
     [
         ("Nme: x\n", 1, ["unknown field Nme", "did you mean Name?"]),
         ("Name: local\nLocal:\n  Engin: docker\n", 3, ["unknown field Local.Engin", "Engine"]),
-        ("Name: local\nAirflowVersion: 3.2.9\n", 2, ["'3.2.9' is not known", "3.2.1, 2.11.0, 2.10.3"]),
+        ("Name: local\nAirflowVersion: 3.2.9\n", 2, ["'3.2.9' is not known", "3.2.1, 3.0.6, 2.11.2, 2.11.0, 2.10.3"]),
         ("AirflowVersion: 3.2\n", 1, ["must be a string", "quotes"]),
         ("EnvironmentClass: mw1.huge\n", 1, ["mw1.micro, mw1.small"]),
         ("MaxWorkers: many\n", 1, ["must be a integer"]),

@@ -56,6 +56,7 @@ FIELDS: list[tuple[str, Any, str, Any]] = [
     ("local.resource_factor", 1.0, "Local: {ResourceFactor: 2.5}", 2.5),
     ("local.max_plugins_bytes", 1 << 30, "Local: {MaxPluginsBytes: 77}", 77),
     ("local.allow_failed_requirements", False, "Local: {AllowFailedRequirements: true}", True),
+    ("local.allow_unsupported", False, "Local: {AllowUnsupported: true}", True),
     ("local.dag_sync", "workspace", "Local: {DagSync: mwaa}", "mwaa"),
     ("local.ports.web", 8080, "Local: {Ports: {Web: 9001}}", 9001),
     ("local.ports.aws", 4566, "Local: {Ports: {Aws: 9002}}", 9002),

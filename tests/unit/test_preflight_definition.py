@@ -167,7 +167,7 @@ def test_a_version_out_of_support(tmp_path: Path, monkeypatch: pytest.MonkeyPatc
     space = workspace(tmp_path, {"mwaa.yaml": "AirflowVersion: 2.10.3\n"}, "")
     assert not hits("DEF016", space)
     reading = space.definition
-    ended = dataclasses.replace(reading.environment.version, support="ended")
+    ended = dataclasses.replace(reading.environment.version, offered="ended")
     space.__dict__["definition"] = dataclasses.replace(reading, environment=reading.environment.having(version=ended))
     (found,) = hits("DEF016", space)
     assert "out of support" in found.message

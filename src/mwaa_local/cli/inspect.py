@@ -5,6 +5,7 @@ from __future__ import annotations
 import shlex
 import time
 from collections.abc import Callable
+from datetime import date
 from typing import Annotated, Any, TypeVar
 
 import typer
@@ -23,6 +24,8 @@ from mwaa_local.observability.airflow_api import AirflowApi, ImportFailure, Refu
 from mwaa_local.runtime import crash
 
 _T = TypeVar("_T")
+# An end of support is announced so long before (spec/02 section 9.3).
+_SOON_DAYS = 180
 _COLORS = {"healthy": "green", "starting": "yellow", "restarting": "yellow", "stopped": "dim"}
 
 
@@ -298,8 +301,20 @@ def env(
     typer.echo("unset AWS_PROFILE AWS_SESSION_TOKEN")
 
 
-def versions(json: Annotated[bool, typer.Option("--json", help="The result as one JSON document.")] = False) -> None:
-    """Airflow versions that can be run."""
+_OFFERED = {"guide": "available", "image": "not in the guide yet", "ended": "ended"}
+
+
+def versions(
+    context: typer.Context,
+    packages: Annotated[
+        str | None, typer.Option(help="List what the image of this version holds: --packages 3.2.1")
+    ] = None,
+    json: Annotated[bool, typer.Option("--json", help="The result as one JSON document.")] = False,
+) -> None:
+    """Airflow versions that can be run, with their support on MWAA."""
+    if packages is not None:
+        _packages(catalog.version(packages), json=json)
+        return
     rows: list[dict[str, Any]] = []
     for name in catalog.version_names():
         version = catalog.version(name)
@@ -308,8 +323,9 @@ def versions(json: Annotated[bool, typer.Option("--json", help="The result as on
                 "airflow_version": name,
                 "python": version.python,
                 "airflow_release": version.airflow_release.isoformat(),
-                "mwaa_release": version.mwaa_release.isoformat(),
-                "support": version.support,
+                "mwaa_release": version.mwaa_release.isoformat() if version.mwaa_release else None,
+                "support": _OFFERED[version.offered],
+                "support_ended": version.ended.isoformat() if version.ended else None,
                 "packages": len(version.packages),
                 "default": name == catalog.default_version(),
             }
@@ -325,9 +341,36 @@ def versions(json: Annotated[bool, typer.Option("--json", help="The result as on
             row["airflow_version"],
             row["python"],
             row["airflow_release"],
-            row["mwaa_release"],
-            row["support"],
+            row["mwaa_release"] or "-",
+            f"ended {row['support_ended']}" if row["support_ended"] else row["support"],
             str(row["packages"]),
             "default" if row["default"] else "",
         )
     output.out.print(table)
+    _warn_of_the_end(context)
+
+
+def _warn_of_the_end(context: typer.Context) -> None:
+    """Say it where the definition's own version is out of support, or out of it soon."""
+    try:
+        version = settings(context).environment().version
+    except MwaaLocalError:
+        return  # `versions` is what such an error sends people to
+    if version.ended is None:
+        return
+    days = (version.ended - date.today()).days
+    when = "has ended" if days < 0 else f"ends in {days} days" if days <= _SOON_DAYS else ""
+    if when:
+        move = f"mwaa-local validate --target {catalog.default_version()}"
+        output.warn(f"the support of Airflow {version.airflow}, which this project names, {when}: `{move}`")
+
+
+def _packages(version: catalog.Version, *, json: bool) -> None:
+    """What the image of a version holds; where the guide's list of providers differs, the image is right."""
+    if json:
+        output.emit_json(
+            {"schema": "mwaa-local/packages/1", "airflow_version": version.airflow, "packages": dict(version.packages)}
+        )
+        return
+    for name, pin in sorted(version.packages.items()):
+        output.out.print(f"{name}=={pin}", markup=False, highlight=False)

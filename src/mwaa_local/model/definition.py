@@ -124,6 +124,7 @@ def _local(reader: Reader) -> LocalSettings:
         resource_factor=float(reader.get("Local.ResourceFactor")),
         max_plugins_bytes=int(reader.get("Local.MaxPluginsBytes", limits().plugins_zip_bytes)),
         allow_failed_requirements=bool(reader.get("Local.AllowFailedRequirements", False)),
+        allow_unsupported=bool(reader.get("Local.AllowUnsupported", False)),
         dag_sync=reader.get("Local.DagSync"),
         ports=Ports(
             web=reader.get("Local.Ports.Web"),

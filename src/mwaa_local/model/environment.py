@@ -65,6 +65,7 @@ class LocalSettings:
         aws_containers: Whether these may start containers on this machine's Docker; process engine only.
         resource_factor: Multiplies the class's CPU and memory limits.
         max_plugins_bytes: Cap on the unpacked size of ``plugins.zip``, in bytes.
+        allow_unsupported: Run an Airflow version whose support on MWAA has ended.
         dag_sync: ``workspace`` (a saved file shows in seconds) or ``mwaa`` (MWAA's intervals).
     """
 
@@ -79,6 +80,7 @@ class LocalSettings:
     resource_factor: float
     max_plugins_bytes: int
     allow_failed_requirements: bool
+    allow_unsupported: bool
     dag_sync: str
     ports: Ports
     smoke: SmokeSettings

@@ -12,7 +12,7 @@ from mwaa_local.preflight.workspace import Workspace
 
 def check(workspace: Workspace) -> Iterator[Hit]:
     version = workspace.version
-    if version.support == "ended":
+    if not version.is_supported:
         yield Hit(
             f"Airflow {version.airflow} is out of support on MWAA: no new environment of it can be made",
             workspace.definition.path,
