@@ -61,6 +61,9 @@ class FakeEngine:
         self.runs = True
         return UpResult([], self._addresses(), self.states, {}, self.verdicts, self.warnings)
 
+    def desired(self) -> None:
+        """Nothing was applied before."""
+
     def down(self, *, timeout_s: float, keep_site: bool = False) -> None:
         self._ask("down", (timeout_s, "keep_site") if keep_site else timeout_s)
         self.runs = False

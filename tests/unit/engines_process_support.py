@@ -86,6 +86,8 @@ class Rig:
         host = {"HOME": str(self.folder), "MWAA_LOCAL_CACHE_DIR": str(self.folder / "cache"), "PATH": "/usr/bin:/bin"}
         self.engine = ProcessEngine(self.environment, host)
         self.engine.busy = set  # type: ignore[method-assign,assignment]
+        self.engine.snapshot = lambda target: None  # type: ignore[method-assign]
+        self.engine.restore = lambda source: None  # type: ignore[method-assign]
 
     def _say(self, word: str, running: bool) -> bool:
         self.calls.append(word)

@@ -97,7 +97,7 @@ class FakeEngine:
         made.write(self.layout.plan)
         desired.write(self.layout.desired)
         self.machine.sites.add(environment.site)
-        self.machine.databases.setdefault(state, {})
+        self.machine.databases.setdefault(state, {})["version"] = environment.version.airflow
         touched = plan.differences(before, made)
         for item in made.components:
             if item.name in touched or item.name not in own:
@@ -162,13 +162,20 @@ class FakeEngine:
 
     # The database
 
+    def database_version(self, airflow: str) -> str | None:
+        kept = self.machine.databases.get(self.layout.state)
+        return kept.get("version") if kept else None
+
+    def downgrade(self, last: Desired, target: str, progress: Progress) -> None:
+        self._ask("downgrade")
+        self.machine.databases[self.layout.state]["version"] = target
+
     def snapshot(self, target: Path) -> None:
         self._ask("snapshot")
-        made = plan.last(self.layout.plan)
         kept = self.machine.databases.get(self.layout.state)
-        if made is None or kept is None:
+        if kept is None:
             raise EngineError("this environment has no database yet", where=str(self.layout.state))
-        with snapshots.writing(target, made.facts["airflow_version"], self._environment.name) as file:
+        with snapshots.writing(target, kept["version"], self._environment.name) as file:
             file.write(json.dumps(kept).encode() + b"\n")
 
     def restore(self, source: Path) -> None:

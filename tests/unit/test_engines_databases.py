@@ -22,17 +22,19 @@ def at(environment: model.Environment, wanted: str) -> model.Environment:
     return environment.having(version=version(wanted))
 
 
-def test_a_database_goes_up_within_its_major_and_never_back(environment: model.Environment, tmp_path: Path) -> None:
+def test_a_database_goes_back_only_from_a_version_that_is_known(environment: model.Environment, tmp_path: Path) -> None:
     databases = Databases(tmp_path)
-    databases.refuse_older(at(environment, "2.10.3"))
+    databases.refuse_unknown(at(environment, "2.10.3"))
     databases.note("2.10.3")
-    databases.refuse_older(at(environment, "2.11.0"))
+    databases.refuse_unknown(at(environment, "2.11.0"))
     databases.note("2.11.0")
-    with pytest.raises(EngineError, match=r"2\.11\.0 database, which Airflow 2\.10\.3 cannot") as caught:
-        databases.refuse_older(at(environment, "2.10.3"))
+    databases.refuse_unknown(at(environment, "2.10.3"))
+    databases.note("2.99.0")
+    with pytest.raises(EngineError, match=r"2\.99\.0 database, which Airflow 2\.10\.3 cannot") as caught:
+        databases.refuse_unknown(at(environment, "2.10.3"))
     assert "make reset" in caught.value.hint and "DAG runs" in caught.value.hint
-    databases.refuse_older(at(environment, "3.2.1"))
-    assert (databases.version("3.2.1"), databases.version("2.10.3")) == (None, "2.11.0")
+    databases.refuse_unknown(at(environment, "3.2.1"))
+    assert (databases.version("3.2.1"), databases.version("2.10.3")) == (None, "2.99.0")
 
 
 def test_what_is_told(environment: model.Environment, tmp_path: Path) -> None:
@@ -63,7 +65,7 @@ def _home(state: Path, series: str) -> Path:
 def test_a_damaged_note_is_written_anew_from_the_databases(
     text: str | None, environment: model.Environment, tmp_path: Path
 ) -> None:
-    """The refusal of older versions must not be disarmed by it."""
+    """Which version a database is of decides how it is taken along."""
     databases = Databases(tmp_path)
     for series, airflow in (("3", "3.2.1"), ("2", "2.11.0")):
         _home(tmp_path, series)
@@ -76,8 +78,7 @@ def test_a_damaged_note_is_written_anew_from_the_databases(
     said = ["databases.json: written anew from what the databases say (Airflow 2.11.0, 3.2.1)"]
     assert databases.heal("3.2.1") == (said if text is not None else [])
     assert databases.heal("3.2.1") == []
-    with pytest.raises(EngineError, match="cannot take over"):
-        databases.refuse_older(at(environment, "2.10.3"))
+    assert databases.version("2.10.3") == "2.11.0"
 
 
 def test_a_database_of_an_unknown_version_is_not_given_to_any(tmp_path: Path) -> None:

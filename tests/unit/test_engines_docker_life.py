@@ -385,11 +385,13 @@ def test_data_of_the_process_engine_is_not_hidden(fake: FakeDocker, environment:
         up(fake, environment)
 
 
-def test_a_database_never_goes_back(fake: FakeDocker, environment: Environment, tmp_path: Path) -> None:
+def test_a_database_of_a_version_that_is_not_known_never_goes_back(
+    fake: FakeDocker, environment: Environment, tmp_path: Path
+) -> None:
     older = project(tmp_path / "project", "AirflowVersion: 2.10.3\n")
     older.state.mkdir(parents=True)
-    Databases(older.state).note("2.11.0")
-    with pytest.raises(EngineError, match=r"holds an Airflow 2\.11\.0 database"):
+    Databases(older.state).note("2.99.0")
+    with pytest.raises(EngineError, match=r"holds an Airflow 2\.99\.0 database"):
         DockerEngine(older, fake.variables).prepare(older, Quiet())
     # One of another major is no hindrance: it stays aside.
     DockerEngine(environment, fake.variables).prepare(environment, Quiet())

@@ -14,7 +14,7 @@ from mwaa_local import model
 from mwaa_local.engines import desired, lifecycle, replicas, snapshots
 from mwaa_local.engines.desired import Desired
 from mwaa_local.engines.protocol import UpResult
-from mwaa_local.errors import EngineError, MachineError, RequirementsError
+from mwaa_local.errors import DefinitionError, EngineError, MachineError, RequirementsError
 from mwaa_local.workflow.revision import Revision
 
 
@@ -177,6 +177,100 @@ def test_what_this_version_does_not_understand_counts_as_nothing(tmp_path: Path,
     assert desired.read(file, tmp_path) is None
 
 
+# -- another version on the same data ----------------------------------------------------------------------------------
+
+
+def asked(project: Project) -> list[str]:
+    return [method for _, method in project.machine.calls]
+
+
+@pytest.mark.parametrize(
+    ("first", "then", "steps"),
+    [
+        ("2.10.3", "2.11.0", ["down", "snapshot", "apply", "wait"]),
+        ("2.11.0", "2.10.3", ["down", "snapshot", "downgrade", "apply", "wait"]),
+        ("3.0.6", "3.3.1", ["down", "snapshot", "apply", "wait"]),
+    ],
+)
+def test_a_copy_of_the_database_comes_first_and_the_newer_version_takes_it_back(
+    project: Project, first: str, then: str, steps: list[str]
+) -> None:
+    project.up(f"AirflowVersion: {first}\n")
+    project.machine.databases[project.environment.state]["value"] = "kept"
+    project.machine.calls.clear()
+    result = project.up(f"AirflowVersion: {then}\n")
+    assert asked(project) == ["admit", "make_packages", *steps]
+    assert project.machine.databases[project.environment.state] == {"version": then, "value": "kept"}
+    assert f"Airflow {first} -> {then}: the database was taken along, a copy of before is kept" in result.changes
+    (copy,) = (project.environment.state / "snapshots").iterdir()
+    assert snapshots.about(copy).airflow_version == first
+
+
+@pytest.mark.parametrize("step", ["apply", "wait", "downgrade"])
+def test_a_version_that_does_not_come_up_leaves_everything_as_it_was(project: Project, step: str) -> None:
+    project.up("AirflowVersion: 2.11.0\nAirflowConfigurationOptions: {core.parallelism: '7'}\n")
+    project.machine.databases[project.environment.state]["value"] = "kept"
+    project.machine.fails[step] = EngineError("no", why="because")
+    with pytest.raises(EngineError, match="no") as caught:
+        project.up("AirflowVersion: 2.10.3\nAirflowConfigurationOptions: {core.parallelism: '8'}\n")
+    assert caught.value.why.splitlines() == [
+        "because", "everything is as it was before: Airflow 2.11.0 runs with its data",
+    ]  # fmt: skip
+    observed = project.engine().observe()
+    assert observed.healthy
+    assert observed.addresses is not None
+    assert observed.addresses.airflow_version == "2.11.0"
+    assert observed.desired is not None
+    assert observed.desired.environment.spec.options["core.parallelism"] == "7"
+    assert project.machine.databases[project.environment.state] == {"version": "2.11.0", "value": "kept"}
+
+
+def test_one_that_did_not_run_is_left_stopped_with_its_data(project: Project) -> None:
+    project.up("AirflowVersion: 2.10.3\n")
+    project.engine().down(timeout_s=1)
+    project.machine.fails["wait"] = EngineError("no")
+    with pytest.raises(EngineError) as caught:
+        project.up("AirflowVersion: 2.11.0\n")
+    assert "the database is as it was before" in caught.value.why
+    assert not project.engine().observe().runs
+    assert project.machine.databases[project.environment.state]["version"] == "2.10.3"
+
+
+def test_what_does_not_come_back_is_said_with_the_place_of_the_copy(project: Project) -> None:
+    project.up("AirflowVersion: 2.10.3\n")
+    project.machine.fails |= {"wait": EngineError("no"), "restore": EngineError("the disk is gone")}
+    with pytest.raises(EngineError) as caught:
+        project.up("AirflowVersion: 2.11.0\n")
+    assert "did not come back: the disk is gone" in caught.value.why
+    assert "2.10.3-before-2.11.0.sql.gz" in caught.value.why
+
+
+def test_three_copies_are_kept(project: Project) -> None:
+    for version in ("2.10.1", "2.10.3", "2.11.0", "2.10.3", "2.10.1"):
+        project.up(f"AirflowVersion: {version}\n")
+    kept = {path.name for path in (project.environment.state / "snapshots").iterdir()}
+    assert len(kept) == 3
+    assert "2.10.3-before-2.10.1.sql.gz" in kept
+
+
+def test_another_major_has_a_database_of_its_own_and_none_is_copied(project: Project) -> None:
+    project.up("AirflowVersion: 2.11.0\n")
+    project.machine.databases[project.environment.state].clear()
+    project.machine.calls.clear()
+    project.up("AirflowVersion: 3.2.1\n")
+    assert "snapshot" not in asked(project)
+
+
+def test_a_version_out_of_support_runs_only_when_it_is_asked_for(project: Project) -> None:
+    with pytest.raises(DefinitionError, match=r"support of Airflow 2\.6\.3 on 2025-12-30") as caught:
+        project.up("AirflowVersion: 2.6.3\n")
+    assert "--allow-unsupported" in caught.value.hint
+    assert project.machine.calls == []
+    project.up("AirflowVersion: 2.6.3\nLocal: {AllowUnsupported: true}\n")
+    project.up("AirflowVersion: 2.6.3\n")
+    assert project.engine().observe().healthy, "one that is there goes on"
+
+
 # -- a database in a file ----------------------------------------------------------------------------------------------
 
 
@@ -205,7 +299,9 @@ def test_a_snapshot_that_was_not_written_to_its_end_is_not_there(tmp_path: Path)
 
 
 @pytest.mark.parametrize(
-    "content", [b"", b"plain", gzip.compress(b"-- something else\n"), gzip.compress(b"-- mwaa-local snapshot {}\n")]
+    "content",
+    [b"", b"plain", gzip.compress(b"-- something else\n"), gzip.compress(b"-- mwaa-local snapshot {}\n")],
+    ids=["empty", "plain", "another line", "no members"],
 )
 def test_another_file_is_refused_by_name(tmp_path: Path, content: bytes) -> None:
     (tmp_path / "x").write_bytes(content)

@@ -130,13 +130,14 @@ def test_the_same_version_keeps_its_homes(rig: Rig) -> None:
     assert rig.calls[-1] == "start"
 
 
-def test_a_database_never_goes_back(rig: Rig) -> None:
+def test_a_database_of_a_version_that_is_not_known_never_goes_back(rig: Rig) -> None:
     rig.load("AirflowVersion: 2.11.0\n")
     rig.up()
+    (rig.layout.state / "databases.json").write_text('{"2": "2.99.0"}')
     calls = list(rig.calls)
     rig.load("AirflowVersion: 2.10.3\n")
     for command in (rig.up, lambda: rig.engine.prepare(rig.environment, rig.progress)):
-        with pytest.raises(EngineError, match=r"holds an Airflow 2\.11\.0 database"):
+        with pytest.raises(EngineError, match=r"holds an Airflow 2\.99\.0 database"):
             command()
     assert rig.calls == calls, "and nothing that runs is touched"
 

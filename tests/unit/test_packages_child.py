@@ -25,7 +25,7 @@ ELSEWHERE = {
     "engines/process/postgres.py": "PostgreSQL",
     "engines/process/serve.py": "PostgreSQL, for a while",
     "engines/process/dump.py": "pg_dump and psql, whose text is read and written piece by piece",
-    "engines/process/template.py": "the migration of its template",
+    "engines/process/migration.py": "migrate-db, up or down",
     "engines/process/looking.py": "what a user asked to run in a component, on the user's terminal",
     "engines/docker/client.py": "docker",
     "engines/docker/commands.py": "docker",

@@ -35,6 +35,12 @@ def up(
         bool | None,
         typer.Option("--allow-failed-requirements", help="End with 0 although requirements failed, as MWAA would."),
     ] = None,
+    allow_unsupported: Annotated[
+        bool | None,
+        typer.Option(
+            "--allow-unsupported", help="Run a version whose support on MWAA has ended (mwaa-local versions)."
+        ),
+    ] = None,
     timeout: Annotated[
         float, typer.Option(help="Seconds to wait for every component to be healthy.")
     ] = DEFAULT_TIMEOUT_S,
@@ -43,7 +49,11 @@ def up(
     """Start the environment, or apply what changed since it was started."""
     chosen = settings(context)
     environment = chosen.environment(
-        **{"AirflowVersion": airflow_version, "Local.AllowFailedRequirements": allow_failed_requirements}
+        **{
+            "AirflowVersion": airflow_version,
+            "Local.AllowFailedRequirements": allow_failed_requirements,
+            "Local.AllowUnsupported": allow_unsupported,
+        }
     )
     result, engine, seconds = bring_up(chosen, environment, timeout_s=timeout)
     if json:
@@ -66,6 +76,7 @@ def bring_up(chosen: Settings, environment: Environment, *, timeout_s: float) ->
     if environment.workflow.plugins_choice:
         output.warn(environment.workflow.plugins_choice)
     progress = output.StepProgress()
+    lifecycle.refuse_unsupported(choice.engine, environment)
     choice.engine.prepare(environment, progress)
     result = lifecycle.up(choice.engine, environment, progress, timeout_s=timeout_s)
     for warning in result.warnings:

@@ -1,7 +1,8 @@
 """Which databases an environment has, and which Airflow version each belongs to; the same in both engines.
 
 An environment keeps one database per major version of Airflow: 2.x and 3.x cannot take over each other's here, and
-going from one to the other and back must lose nothing. Within a major a database goes up only.
+going from one to the other and back must lose nothing. Within a major a database goes up, and down with the newer
+version's help (:mod:`mwaa_local.engines.lifecycle`).
 """
 
 from __future__ import annotations
@@ -104,20 +105,22 @@ class Databases:
         versions = ", ".join(sorted(known.values()))
         return [f"{self._file.name}: written anew from what the databases say (Airflow {versions})"] if damaged else []
 
-    def refuse_older(self, environment: Environment) -> None:
-        """A database never goes back.
+    def refuse_unknown(self, environment: Environment) -> None:
+        """A database goes back only with the help of the newer version, which has to be one of the catalog.
 
         Raises:
-            EngineError: The database was used by a newer version of the same major.
+            EngineError: A version that this tool does not have used it last, and it is newer.
         """
         wanted = environment.version.airflow
         was = self.version(wanted)
         if was is None or PackageVersion(was) <= PackageVersion(wanted):
             return
+        if was in catalog.version_names() and catalog.downgrade_words(was, wanted):
+            return
         raise EngineError(
             f"this environment holds an Airflow {was} database, which Airflow {wanted} cannot take over",
-            where=str(environment.state),
-            why="the database would have to go back",
+            where=str(self._state),
+            why=f"the database would have to go back, and that is Airflow {was}'s work, which is not known here",
             hint=f"`make reset` wipes it (DAG runs, variables, connections, the bucket's objects, logs), or give the "
             f"{wanted} environment another Name, or set AirflowVersion back to {was}",
         )

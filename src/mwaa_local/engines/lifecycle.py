@@ -8,16 +8,28 @@ from __future__ import annotations
 
 import time
 from dataclasses import replace
+from pathlib import Path
 
+from packaging.version import Version as PackageVersion
+
+from mwaa_local import catalog
+from mwaa_local.catalog import default_version
 from mwaa_local.engines import desired as wanted
+from mwaa_local.engines.databases import SWITCH_SECONDS
 from mwaa_local.engines.desired import Desired
 from mwaa_local.engines.names import kind
-from mwaa_local.engines.protocol import Engine, Progress, UpResult
+from mwaa_local.engines.protocol import Engine, Progress, Settled, UpResult
 from mwaa_local.engines.turn import turn
 from mwaa_local.engines.verdicts import crashes, verdicts, warnings
-from mwaa_local.errors import EngineError, UsageError
+from mwaa_local.errors import DefinitionError, EngineError, MwaaLocalError, UsageError
 from mwaa_local.model import Environment
 from mwaa_local.workflow import revision
+from mwaa_local.workflow.revision import Revision
+
+# What a version that did not come up is given to end, in seconds.
+_QUICK_SECONDS = 10.0
+# How many copies of databases are kept of changes of version.
+_KEPT_SNAPSHOTS = 3
 
 
 def up(engine: Engine, environment: Environment, progress: Progress, *, timeout_s: float) -> UpResult:
@@ -34,11 +46,93 @@ def up(engine: Engine, environment: Environment, progress: Progress, *, timeout_
     Raises:
         MwaaLocalError: What cannot be had; everything that could be started keeps running.
     """
+    refuse_unsupported(engine, environment)
     with turn(engine.layout, progress):
         notes = engine.admit(environment)
         files = revision.of_workspace(environment, engine.layout.digests)
         shall = Desired(environment, files, _workers(engine, environment))
         return _bring(engine, shall, progress, notes, timeout_s)
+
+
+def _switched(engine: Engine, was: str, shall: Desired, progress: Progress, timeout_s: float) -> Settled:
+    """Another version of the same major on the same data: snapshot first, everything back on any failure (spec/04
+    section 7).
+
+    Raises:
+        MwaaLocalError: The new version does not come up; what was before runs again, or the error says why not.
+    """
+    environment = shall.environment
+    last = engine.desired()
+    kept = engine.layout.state / "snapshots" / f"{was}-before-{environment.version.airflow}.sql.gz"
+    ran = engine.observe().runs
+    if ran:
+        with progress.step(f"stopping Airflow {was}"):
+            engine.down(timeout_s=SWITCH_SECONDS, keep_site=True)
+    with progress.step("copy of the database"):
+        engine.snapshot(kept)
+        _forget_older(kept)
+    try:
+        if PackageVersion(was) > PackageVersion(environment.version.airflow):
+            engine.downgrade(_of_version(last, was, environment), environment.version.airflow, progress)
+        applied = engine.apply(shall, progress)
+        return engine.wait(applied, progress, timeout_s=timeout_s)
+    except MwaaLocalError as error:
+        error.why = "\n".join(
+            part for part in (error.why, _returned(engine, last, ran, kept, progress, timeout_s)) if part
+        )
+        raise
+
+
+def _of_version(last: Desired | None, was: str, environment: Environment) -> Desired:
+    """What the newer version ran as; where nobody kept it, the new definition under that version."""
+    if last is not None and last.environment.version.airflow == was:
+        return last
+    return Desired(environment.having(version=catalog.version(was)), Revision(), wanted.least_workers(environment))
+
+
+def _returned(engine: Engine, last: Desired | None, ran: bool, kept: Path, progress: Progress, timeout_s: float) -> str:
+    """Bring back what was before; one line that says how that ended."""
+    try:
+        with progress.step("back to what was before"):
+            engine.down(timeout_s=_QUICK_SECONDS, keep_site=True)
+            engine.restore(kept)
+        if last is None or not ran:
+            return f"the database is as it was before ({kept})"
+        engine.prepare(last.environment, progress)
+        engine.wait(engine.apply(last, progress), progress, timeout_s=timeout_s)
+    except MwaaLocalError as error:
+        return f"and what was before did not come back: {error.what}; its database is kept in {kept}"
+    return f"everything is as it was before: Airflow {last.environment.version.airflow} runs with its data"
+
+
+def _forget_older(kept: Path) -> None:
+    for other in sorted(kept.parent.glob("*.sql.gz"), key=lambda path: path.stat().st_mtime)[:-_KEPT_SNAPSHOTS]:
+        other.unlink(missing_ok=True)
+
+
+def refuse_unsupported(engine: Engine, environment: Environment) -> None:
+    """MWAA makes no environment of a version whose support has ended; one that is there goes on (spec/02 section 9.3).
+
+    Raises:
+        DefinitionError: The version is one, and nobody asked for it all the same.
+    """
+    version = environment.version
+    if version.is_supported or environment.local.allow_unsupported:
+        return
+    last = engine.desired()
+    if last is not None and last.environment.version == version:
+        return
+    raise DefinitionError(
+        f"MWAA has ended its support of Airflow {version.airflow}"
+        + (f" on {version.ended.isoformat()}" if version.ended else ""),
+        where=str(environment.sources["AirflowVersion"]),
+        why="no new environment of it can be made there",
+        hint="to try the way out of it here: `mwaa-local up --allow-unsupported`, or Local: {AllowUnsupported: true}; "
+        f"`mwaa-local validate --target {default_version()}` says what has to change",
+        code="value",
+        fields=("AirflowVersion",),
+        value=version.airflow,
+    )
 
 
 def scale(engine: Engine, workers: int, progress: Progress, *, timeout_s: float) -> UpResult:
@@ -81,8 +175,13 @@ def _workers(engine: Engine, environment: Environment) -> int:
 def _bring(engine: Engine, shall: Desired, progress: Progress, notes: list[str], timeout_s: float) -> UpResult:
     began = time.time()
     engine.make_packages(shall, progress)
-    applied = engine.apply(shall, progress)
-    settled = engine.wait(applied, progress, timeout_s=timeout_s)
+    was, version = engine.database_version(shall.environment.version.airflow), shall.environment.version.airflow
+    if was is not None and was != version:
+        settled = _switched(engine, was, shall, progress, timeout_s)
+        notes = [*notes, f"Airflow {was} -> {version}: the database was taken along, a copy of before is kept"]
+    else:
+        applied = engine.apply(shall, progress)
+        settled = engine.wait(applied, progress, timeout_s=timeout_s)
     there = [one.name for one in settled.components if kind(one.name) == "worker"]
     stay = (
         [f"{', '.join(there[shall.workers :])}: kept beyond {shall.workers} while a task may run on it"]

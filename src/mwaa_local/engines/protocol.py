@@ -232,6 +232,16 @@ class Engine(Protocol):
 
     # The database
 
+    def database_version(self, airflow: str) -> str | None:
+        """The version that last used the database which this version would get; ``None`` where it gets an empty one."""
+
+    def downgrade(self, last: Desired, target: str, progress: Progress) -> None:
+        """Have the newer version of ``last`` take the database of a stopped environment back to an older one's schema.
+
+        Raises:
+            EngineError: It failed; the database may be anywhere between the two.
+        """
+
     def snapshot(self, target: Path) -> None:
         """Write the metadata database of the running or stopped environment to a file.
 

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import threading
 from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager
+from pathlib import Path
 
 from mwaa_local.engines.layout import Layout
 from mwaa_local.engines.protocol import Progress
@@ -12,6 +14,7 @@ from mwaa_local.ground import atomic, locks
 
 BUSY = "another command is changing this environment"
 SECONDS = 900.0
+_held: set[tuple[Path, int]] = set()
 
 
 @contextmanager
@@ -22,6 +25,10 @@ def turn(layout: Layout, progress: Progress | None = None) -> Iterator[None]:
         EngineError: Another command held it for 15 minutes.
         MachineError: The disk is full or cannot be written, here or in the block.
     """
+    mine = (layout.up_lock, threading.get_ident())
+    if mine in _held:  # a step of a longer act of this thread
+        yield
+        return
     with ExitStack() as stack:
         try:
             stack.enter_context(locks.lock(layout.up_lock, seconds=0.1 if progress else SECONDS, busy=BUSY))
@@ -30,7 +37,10 @@ def turn(layout: Layout, progress: Progress | None = None) -> Iterator[None]:
                 raise
             with progress.step("waiting: " + BUSY):
                 stack.enter_context(locks.lock(layout.up_lock, seconds=SECONDS, busy=BUSY))
+        _held.add(mine)
         try:
             yield
         except OSError as error:
             raise atomic.disk_error(error, layout.state) from error
+        finally:
+            _held.discard(mine)

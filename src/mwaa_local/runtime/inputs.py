@@ -132,6 +132,7 @@ class RuntimeInputs:
     requirements_path: Path | None
     startup_path: Path | None
     database: Database | None
+    target_version: str | None
     queue_url: str
     queue_endpoint: str
     use_ssl: bool

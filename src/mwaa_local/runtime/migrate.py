@@ -4,6 +4,9 @@ Asking the database for its schema's head takes milliseconds; Airflow is started
 Startup script, requirements and configuration options (but one) take no part (spec/10 sections 1.2 and 2.2). MWAA's
 helper role ``airflow_user`` is not made: it serves RDS logins only, and spec/10 section 10 names it as not to be
 copied.
+
+With ``MWAA__DB__AIRFLOW_TARGET_VERSION`` an older version, the database goes back to that one's schema (spec/10 section
+6.8); the newer version does that work. Its repair of deferred tasks is not copied: none is left when it runs.
 """
 
 from __future__ import annotations
@@ -11,9 +14,12 @@ from __future__ import annotations
 import subprocess
 import sys
 import time
+from collections.abc import Sequence
 from typing import Any
 
-from mwaa_local.catalog import migration_words
+from packaging.version import Version as PackageVersion
+
+from mwaa_local.catalog import after_migration, downgrade_words, migration_words, version
 from mwaa_local.errors import EngineError
 from mwaa_local.runtime import entrance, environment, files, health, package_set, processes, status
 from mwaa_local.runtime.inputs import RuntimeInputs
@@ -38,10 +44,20 @@ def run(inputs: RuntimeInputs, record: Status) -> int:
         connection = _connect(inputs)
         current = heads(connection, inputs)
         connection.close()
-    if current == dict(inputs.version.schema_heads):
+    target = inputs.target_version
+    back = target is not None and PackageVersion(target) < PackageVersion(inputs.version.airflow)
+    if current == dict(inputs.version.schema_heads) and not back:
         print("The database is migrated to the current version.", flush=True)
         return _finish(record)
-    print("The database is not yet migrated. Migrating...", flush=True)
+    if back and current == dict(version(str(target)).schema_heads):
+        print(f"The database is at the schema of Airflow {target}.", flush=True)
+        return _finish(record)
+    told = (
+        f"Downgrading the database to {target}. Downgrading..."
+        if back
+        else "The database is not yet migrated. Migrating..."
+    )
+    print(told, flush=True)
     inputs = entrance.enter(inputs, record)
     with record.phase("files"):
         if not inputs.in_image:
@@ -51,11 +67,16 @@ def run(inputs: RuntimeInputs, record: Status) -> int:
     try:
         with record.phase("migrate"), lock.cursor() as cursor:
             cursor.execute("SELECT pg_advisory_lock(%s)", (_LOCK,))
-            if heads(lock, inputs) != dict(inputs.version.schema_heads):
-                _migrate(inputs, environment.effective(inputs).variables)
+            variables = environment.effective(inputs).variables
+            if back:
+                _airflow(inputs, downgrade_words(inputs.version.airflow, str(target)), variables)
+            elif heads(lock, inputs) != dict(inputs.version.schema_heads):
+                _airflow(inputs, migration_words(inputs.version.airflow), variables)
+                if more := after_migration(inputs.version.airflow):
+                    _airflow(inputs, more, variables)
     finally:
         lock.close()
-    print("The database is now migrated.", flush=True)
+    print(f"The database is now at {target}." if back else "The database is now migrated.", flush=True)
     return _finish(record)
 
 
@@ -95,13 +116,12 @@ def _connect(inputs: RuntimeInputs, statement_seconds: float | None = None) -> A
     return connection
 
 
-def _migrate(inputs: RuntimeInputs, variables: dict[str, str]) -> None:
-    """Run Airflow's own migration.
+def _airflow(inputs: RuntimeInputs, words: Sequence[str], variables: dict[str, str]) -> None:
+    """Run a command of Airflow's own.
 
     Raises:
         EngineError: it failed or took too long.
     """
-    words = migration_words(inputs.version.airflow)
     try:
         done = subprocess.run(
             [*processes.airflow_words(inputs), *words],
@@ -126,7 +146,7 @@ def _migrate(inputs: RuntimeInputs, variables: dict[str, str]) -> None:
             f"`airflow {' '.join(words)}` failed",
             where=f"exit code {code}",
             why="\n".join(lines[-10:]),
-            hint="a database of a newer Airflow cannot be used by an older one: `mwaa-local reset` begins anew",
+            hint="mwaa-local logs migrate-db",
         )
 
 

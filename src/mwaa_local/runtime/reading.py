@@ -105,6 +105,7 @@ class _Reader:
             requirements_path=Path(requirements) if requirements else None,
             startup_path=Path(startup) if startup else None,
             database=self._database(),
+            target_version=self.text("MWAA__DB__AIRFLOW_TARGET_VERSION") or None,
             queue_url=self._queue_url(named),
             queue_endpoint=self.text("MWAA__SQS__CUSTOM_ENDPOINT"),
             use_ssl=self.flag("MWAA__SQS__USE_SSL", True),

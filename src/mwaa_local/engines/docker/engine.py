@@ -13,7 +13,7 @@ from mwaa_local.catalog import limits
 from mwaa_local.engines import ahead, owner, plan, replicas, snapshots
 from mwaa_local.engines.databases import SWITCH_SECONDS, Databases, major, switch_notes, version_of
 from mwaa_local.engines.desired import Desired
-from mwaa_local.engines.docker import dump, packages, site
+from mwaa_local.engines.docker import dump, migration, packages, site
 from mwaa_local.engines.docker import image as docker_image
 from mwaa_local.engines.docker import plan as docker_plan
 from mwaa_local.engines.docker import state as docker_state
@@ -70,7 +70,7 @@ class DockerEngine(Looking):
         super().__init__(environment, variables)
         self._databases = Databases(environment.state)
         self._cpus: int | None = None
-        self._images: dict[str, str] | None = None
+        self._images: dict[str, dict[str, str]] = {}
 
     @property
     def _volumes(self) -> Volumes:
@@ -85,17 +85,19 @@ class DockerEngine(Looking):
             MwaaLocalError: Docker does not serve, or an image cannot be had; says what to do.
         """
         owner.refuse_other(self.layout, self.name, self._environment.name)
-        self._databases.refuse_older(environment)
+        self._databases.refuse_unknown(environment)
         self._have_images(environment, progress)
 
     def _have_images(self, environment: Environment, progress: Progress) -> dict[str, str]:
-        if self._images is None:
+        names = docker_image.wanted(environment)
+        if names.component not in self._images:
             with progress.step("images") as step:
                 self._cpus = self._docker.check(timeout_s=10.0)
                 context = docker_image.assets().context
-                self._images = docker_image.ensure(self._docker, environment, context, self._host, step)
-                step.note(docker_image.wanted(environment).component)
-        return self._images
+                found = docker_image.ensure(self._docker, environment, context, self._host, step)
+                self._images[names.component] = found
+                step.note(names.component)
+        return self._images[names.component]
 
     def admit(self, environment: Environment) -> list[str]:
         """See :class:`Engine`.
@@ -110,7 +112,7 @@ class DockerEngine(Looking):
         there_now = majors(volumes)
         last = version_of(self._plan())
         healed = self._databases.heal(last if last is not None and major(last) in there_now else None)
-        self._databases.refuse_older(environment)
+        self._databases.refuse_unknown(environment)
         if major(environment.version.airflow) not in there_now:
             self._refuse_lost_database(environment)
         return healed
@@ -348,6 +350,29 @@ class DockerEngine(Looking):
 
     # -- the database ------------------------------------------------------------------------------------------------
 
+    def database_version(self, airflow: str) -> str | None:
+        """See :class:`Engine`."""
+        return self._databases.version(airflow)
+
+    def downgrade(self, last: Desired, target: str, progress: Progress) -> None:
+        """See :class:`Engine`.
+
+        Raises:
+            EngineError: It failed.
+        """
+        before = self._plan()
+        if before is None:
+            raise EngineError("this environment has no database yet", where=self._project, hint="mwaa-local up")
+        shared = (str(before.facts["aws"]), self._site.volume)
+        secrets = keys.load_or_create(self.layout.secrets)
+        made = self._make(last, secrets, before.ports, [ahead.COMPONENT], shared, progress)
+        with progress.step(f"database back to Airflow {target}") as step:
+            try:
+                migration.run(self._docker, made, self._folder, {migration.TARGET: target}, step.note)
+            finally:
+                self._stop(docker_state.look(self._docker, self._project), timeout_s=_QUICK_STOP_SECONDS)
+        self._databases.note(target)
+
     def snapshot(self, target: Path) -> None:
         """See :class:`Engine`.
 
@@ -355,7 +380,8 @@ class DockerEngine(Looking):
             MwaaLocalError: There is no database, or the file cannot be written; none is left.
         """
         with turn(self.layout):
-            version = version_of(self._plan()) or self._environment.version.airflow
+            wanted_now = self._environment.version.airflow
+            version = self._databases.version(version_of(self._plan()) or wanted_now) or wanted_now
             running = self._running("postgres")
             if running is not None:
                 dump.take(self._docker, running.id, target, version=version, name=self._environment.name)

@@ -15,7 +15,17 @@ from mwaa_local.engines import ahead, owner, plan, replicas, snapshots
 from mwaa_local.engines.databases import SWITCH_SECONDS, Databases, major, switch_notes, version_of
 from mwaa_local.engines.desired import Desired
 from mwaa_local.engines.plan import Plan
-from mwaa_local.engines.process import database, dump, keeper_client, lost_ports, postgres, serve, site, soundness
+from mwaa_local.engines.process import (
+    database,
+    dump,
+    keeper_client,
+    lost_ports,
+    migration,
+    postgres,
+    serve,
+    site,
+    soundness,
+)
 from mwaa_local.engines.process import plan as process_plan
 from mwaa_local.engines.process.looking import Looking, addresses_of, workers_of
 from mwaa_local.engines.process.lost_ports import Lost, LostPortError, Watch
@@ -31,6 +41,7 @@ from mwaa_local.runtime import ahead as made_ahead
 
 # How often a port is chosen anew when somebody took it while the environment was starting.
 _PORT_CHOICES = 4
+_DOWNGRADE_SECONDS = 900.0
 
 
 class ProcessEngine(Looking):
@@ -55,7 +66,7 @@ class ProcessEngine(Looking):
             MachineError: No Python serves, or the disk is full.
             RequirementsError: The set cannot be installed.
         """
-        self._databases.refuse_older(environment)
+        self._databases.refuse_unknown(environment)
         if environment.workflow.startup_script.is_file() and shutil.which("bash", path=self._host.get("PATH")) is None:
             raise MachineError(
                 "bash is not there",
@@ -78,7 +89,7 @@ class ProcessEngine(Looking):
             self._site.refuse_damage()
             soundness.note_kept(self.layout)
         healed = self._databases.heal(version_of(self._plan()))
-        self._databases.refuse_older(environment)
+        self._databases.refuse_unknown(environment)
         return healed
 
     def make_packages(self, desired: Desired, progress: Progress) -> None:
@@ -276,6 +287,41 @@ class ProcessEngine(Looking):
 
     # -- the database ------------------------------------------------------------------------------------------------
 
+    def database_version(self, airflow: str) -> str | None:
+        """See :class:`Engine`."""
+        return self._databases.version(airflow)
+
+    def downgrade(self, last: Desired, target: str, progress: Progress) -> None:
+        """See :class:`Engine`.
+
+        Raises:
+            EngineError: It failed.
+        """
+        made = self._plan()
+        cluster = postgres.describe(self.layout.postgres(major(target)))
+        if made is None or cluster is None:
+            raise EngineError(
+                "this environment has no database yet", where=str(self.layout.state), hint="mwaa-local up"
+            )
+        parts = self._parts(last, progress, [ahead.COMPONENT], made.ports, made.facts["aws"], None)
+        step = progress.step(f"database back to Airflow {target}")
+        with step, serve.served(cluster, parts.secrets.database_password) as port:
+            wiring = parts.wiring("migrate-db", port=port)
+            variables = {
+                **process_plan.base_env(self._host, last.environment),
+                **parts.variables("migrate-db", wiring),
+                "MWAA__DB__AIRFLOW_TARGET_VERSION": target,
+            }
+            migration.run(
+                process_plan.migrate_words(),
+                variables,
+                self.layout.state,
+                log=self.layout.log("downgrade"),
+                seconds=_DOWNGRADE_SECONDS,
+                failed=f"the database could not be taken back to Airflow {target}",
+            )
+        self._databases.note(target)
+
     def snapshot(self, target: Path) -> None:
         """See :class:`Engine`.
 
@@ -284,7 +330,8 @@ class ProcessEngine(Looking):
         """
         with turn(self.layout):
             made = self._plan()
-            version = version_of(made) or self._environment.version.airflow
+            wanted_now = self._environment.version.airflow
+            version = self._databases.version(version_of(made) or wanted_now) or wanted_now
             cluster = postgres.describe(self.layout.postgres(major(version)))
             if cluster is None:
                 raise EngineError(

@@ -7,20 +7,16 @@ from __future__ import annotations
 
 import hashlib
 import json
-import os
 import secrets
 import shutil
-import subprocess
 import tempfile
 from collections.abc import Callable, Mapping
 from pathlib import Path
 
-from mwaa_local.catalog import Version
-from mwaa_local.engines.process import postgres, serve
+from mwaa_local.catalog import Version, after_migration
+from mwaa_local.engines.process import migration, postgres, serve
 from mwaa_local.errors import EngineError
-from mwaa_local.ground import atomic, locks, processes
-
-_KEPT = 12  # tail of the migration's output that goes into an error
+from mwaa_local.ground import atomic, locks
 
 Migrate = Callable[[int, str], tuple[list[str], Mapping[str, str], str]]
 """Port and password of a running server to: words, variables and working folder of the migration."""
@@ -35,6 +31,7 @@ def key(version: Version, programs: Path, options: Mapping[str, str]) -> str:
         options: Configuration options that the migration itself obeys.
     """
     parts = [version.airflow, sorted(version.schema_heads.items()), postgres.SERIES, sorted(options.items())]
+    parts += [after_migration(version.airflow)] if after_migration(version.airflow) else []
     size = (programs / "postgres").stat().st_size  # another build of the server may lay its files out differently
     digest = hashlib.sha256(json.dumps([*parts, size]).encode()).hexdigest()[:12]
     return f"{version.airflow}-pg{postgres.SERIES}-{digest}"
@@ -88,7 +85,8 @@ def _migrated(
     # Nothing here must survive a crash: the whole folder is thrown away then.
     with serve.served(cluster, password, "-c", "fsync=off") as port:
         words, variables, folder = migrate(port, password)
-        _run(words, variables, folder, seconds, version, work)
+        failed = f"the database of Airflow {version.airflow} could not be made"
+        migration.run(words, variables, Path(folder), log=work / "migrate.log", seconds=seconds, failed=failed)
         heads = postgres.schema_heads(port, password, list(version.schema_heads))
         if heads != dict(version.schema_heads):
             raise EngineError(
@@ -96,33 +94,3 @@ def _migrated(
                 why=f"expected {dict(version.schema_heads)}, found {heads}",
                 hint="report this: the catalog's schema_heads may be wrong",
             )
-
-
-def _run(
-    words: list[str], variables: Mapping[str, str], folder: str, seconds: float, version: Version, work: Path
-) -> None:
-    log = work / "migrate.log"
-    with log.open("wb") as output:
-        child = subprocess.Popen(
-            postgres.launched("same", words, parent=os.getpid()),
-            stdin=subprocess.DEVNULL,
-            stdout=output,
-            stderr=subprocess.STDOUT,
-            env=dict(variables),
-            cwd=folder,
-            start_new_session=True,
-        )
-        try:
-            code = child.wait(seconds)
-        except BaseException:
-            processes.kill(processes.tree([child.pid]))
-            child.wait(10)
-            raise
-    if code != 0:
-        tail = log.read_text(errors="replace").splitlines()[-_KEPT:]
-        raise EngineError(
-            f"the database of Airflow {version.airflow} could not be made (exit code {code})",
-            where="airflow db migrate",
-            why="\n".join(tail),
-            hint="run `make up` again; if it fails again, `mwaa-local doctor`",
-        )
