@@ -12,7 +12,7 @@ from mwaa_local.cli.app import command
 from mwaa_local.cli.context import Settings, settings
 
 # What a command insists on, whatever it is.
-WORDS = {"scale": ["2"], "diff": ["old.txt", "new.txt"]}
+WORDS = {"scale": ["2"], "rehearse": ["2.11.0"], "diff": ["old.txt", "new.txt"]}
 NAMES = sorted(str(item.name) for item in everywhere.commands(command()))
 
 

@@ -20,6 +20,7 @@ from mwaa_local.cli import (
     lifecycle,
     output,
     package,
+    rehearse,
     smoke,
     validate,
 )
@@ -83,7 +84,7 @@ def shared(
     context.obj = Settings(project=project, flags={"Local.Engine": engine, "Name": name}, variables=dict(os.environ))
 
 
-for _group in (lifecycle, inspect, config, inside, smoke, validate, package, doctor):
+for _group in (lifecycle, inspect, config, inside, smoke, rehearse, validate, package, doctor):
     _group.register(app)
 
 
