@@ -8,7 +8,7 @@ PYTHON ?= $(shell for p in python3 python3.13 python3.12 python3.11 $$(ls -d $$H
 export MWAA_LOCAL_AIRFLOW_VERSION := $(AIRFLOW_VERSION)
 export MWAA_LOCAL_ENGINE := $(ENGINE)
 
-.PHONY: help install up down restart reset status logs shell config doctor versions smoke validate package check test test-all drills lint mutants
+.PHONY: help install up down restart reset status logs shell config doctor versions smoke validate package check test test-all test-versions drills lint mutants
 help: ## List the targets
 	@awk -F':.*## ' '/^[a-z-]+:.*## / {printf "  make %-10s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
 
@@ -74,6 +74,9 @@ test: .venv/.tested ## What a newcomer needs to trust it, in minutes; what is sk
 
 test-all: .venv/.tested ## Everything that can run on this machine: every version, both engines, an hour
 	@.venv/bin/python tests/suite.py all $(PYTEST_ARGS)
+
+test-versions: .venv/.tested ## Every Airflow version of the catalog in full, half an hour
+	@MWAA_LOCAL_TEST_VERSIONS=all .venv/bin/python -m pytest tests/e2e/test_versions.py tests/contract/test_catalog_airflow_defaults.py tests/contract/test_catalog_airflow_names.py $(PYTEST_ARGS)
 
 drills: .venv/.tested ## Kill each part and everything, fill the disk, damage the state; then look for what was lost
 	@.venv/bin/python -m pytest -m drills tests/e2e $(PYTEST_ARGS)

@@ -193,26 +193,6 @@ def test_a_requirement_restarts_airflow_alone(running: Project, capfd: pytest.Ca
 
 
 @pytest.mark.timeout(900)
-def test_a_second_worker_leaves_the_others_alone(running: Project) -> None:
-    before = running.containers()
-    definition = running.folder / "mwaa.yaml"
-    text = definition.read_text()
-    definition.write_text(f"MinWorkers: 2\nMaxWorkers: 2\n{text}")
-    running.up()
-    definition.write_text(f"MinWorkers: 1\nMaxWorkers: 2\n{text}")
-    # The first call changed Airflow's default parallelism, which is an option of every component; this one nothing.
-    wide = {item.name: item.started_at for item in running.engine.components()}
-    assert wide["worker-2"]
-    result = running.up()
-    assert result.changes == ["stopped worker-2"]
-    narrow = {item.name: item.started_at for item in running.engine.components()}
-    assert narrow == {name: at for name, at in wide.items() if name != "worker-2"}
-    definition.write_text(text)
-    running.up()
-    assert running.containers().keys() == before.keys()
-
-
-@pytest.mark.timeout(900)
 @pytest.mark.parametrize("component", ["worker", "aws", "postgres"])
 def test_a_killed_component_comes_back(running: Project, component: str) -> None:
     def restarts() -> int:
