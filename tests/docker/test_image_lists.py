@@ -101,7 +101,7 @@ def test_compose_alone_gives_the_variables_the_tool_gives() -> None:
     """`docker compose up` and `mwaa-local up` must start the same environment (design principle 2)."""
     environment = definition.load(ROOT, variables={})
     wiring = Wiring(
-        database_host="postgres", database_port=5432, database_name="airflow", database_user="airflow",
+        database_host="postgres", database_port=5432, database_name="AirflowMetadata", database_user="adminuser",
         secrets=Secrets("key", "secret", "airflow"), aws_endpoint="http://aws:4566",
         queue_url="http://aws:4566/000000000000/airflow-celery-local", api_server_url="http://webserver:8080",
         web_url="http://127.0.0.1:8080", web_port=8080,

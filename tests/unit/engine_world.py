@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
@@ -14,6 +15,7 @@ from patience import until
 from mwaa_local.observability.airflow_api import AirflowApi
 
 HOLD = """
+import hashlib
 import time
 from pathlib import Path
 
@@ -25,7 +27,7 @@ def hold():
     @task
     def wait(run_id=None):
         # Beside the DAG: the one folder that every engine shows live.
-        while not Path(__file__).with_name(f"go-{run_id[-6:]}").exists():
+        while not Path(__file__).with_name("go-" + hashlib.sha256(run_id.encode()).hexdigest()).exists():
             time.sleep(0.2)
     wait()
 
@@ -63,7 +65,7 @@ def running_task(dags: Path, api: AirflowApi, engine: Callable[[], Any], avoid: 
     api.unpause("hold")
     for _ in range(20):
         run = api.trigger("hold", {})
-        go = dags / f"go-{run[-6:]}"
+        go = dags / ("go-" + hashlib.sha256(run.encode()).hexdigest())
         begun = time.monotonic()
         while not (busy := engine().busy()):
             assert time.monotonic() - begun < 120, api.task_instances("hold", run)
