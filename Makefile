@@ -90,4 +90,4 @@ mutants: .venv/.mutants ## Plant mistakes in a room and say which no test notice
 	@.venv/bin/python tests/mutants.py $(ROOM) $(if $(FROM),--from $(FROM)) $(if $(BASE),--base $(BASE)) $(if $(ALL),--all) $(if $(SAMPLE),--sample $(SAMPLE)) $(if $(SEED),--seed $(SEED)) $(if $(QUICK),--quick)
 
 lint: .venv/.tested ## Format, lint, types, imports
-	@.venv/bin/ruff check src tests bench && .venv/bin/ruff format --check src tests bench && .venv/bin/mypy && .venv/bin/lint-imports
+	@.venv/bin/ruff check src tests bench tools && .venv/bin/ruff format --check src tests bench tools && .venv/bin/mypy && .venv/bin/lint-imports

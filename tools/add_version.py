@@ -4,11 +4,11 @@
         --offered image --constraints FOLDER [--bill FILE --image-built 2026-08-20] [--essential FILE]
 
 It writes ``catalog/data/versions/VERSION.toml``, ``constraints/VERSION.toml``, ``airflow_defaults/VERSION.toml`` and
-``airflow_names/VERSION.toml``, and prints how far the image's packages agree with Airflow's constraint file. The packages
-are those of the image's bill of materials where one is given (a table of Markdown with a column for the version, or lines
-``name==version``); else what the image's build asks for, resolved under the constraint file. A run takes minutes: it
-installs the version and asks the installed Airflow. What only a person can know (another command of a process, another
-reserved variable) is in docs/development/adding-a-version.md.
+``airflow_names/VERSION.toml``, and prints how far the image's packages agree with Airflow's constraint file. The
+packages are those of the image's bill of materials where one is given (a table of Markdown with a column for the
+version, or lines ``name==version``); else what the image's build asks for, resolved under the constraint file. A run
+takes minutes: it installs the version and asks the installed Airflow. What only a person can know (another command of a
+process, another reserved variable) is in docs/development/adding-a-version.md.
 """
 
 from __future__ import annotations
@@ -133,7 +133,8 @@ def _constraints(facts: Facts, folder: Path | None) -> tuple[Mapping[str, str], 
 def _write_constraints(facts: Facts, pins: Mapping[str, str], text: str) -> None:
     digest = hashlib.sha256(text.encode()).hexdigest()
     lines = [
-        f"# The pins of Airflow {facts.airflow}'s own constraint file for Python {facts.python}; written by tools/add_version.py.\n",
+        f"# The pins of Airflow {facts.airflow}'s own constraint file for Python {facts.python}; ",
+        "written by tools/add_version.py.\n",
         f'python = "{facts.python}"\n',
         f'sha256 = "{digest}"  # of that file\n\n[pins]\n',
         *(f"{_key(name)} = {json.dumps(pin)}\n" for name, pin in sorted(pins.items())),
@@ -188,9 +189,13 @@ def _bill(text: str, version: str) -> dict[str, str]:
             if cells[0] == "Package":
                 best = max(best, found, key=len)
                 found, column = {}, cells.index(version) if version in cells else None
-            elif column is not None and re.fullmatch(r"[\w.-]+", cells[0]) and len(cells) > column:
-                if re.match(r"\d", cells[column]):
-                    found[canonicalize_name(cells[0])] = cells[column]
+            elif (
+                column is not None
+                and re.fullmatch(r"[\w.-]+", cells[0])
+                and len(cells) > column
+                and re.match(r"\d", cells[column])
+            ):
+                found[canonicalize_name(cells[0])] = cells[column]
         elif match := re.fullmatch(r"([\w.-]+)==([\w.+!-]+)\s*", line):
             found[canonicalize_name(match[1])] = match[2]
     found = max(best, found, key=len)
@@ -319,7 +324,8 @@ def _write_version(
     source = (
         "# Everything installed in the image: its bill of materials (spec/10 appendix A)."
         if from_bill
-        else "# What the image's build asks for (spec/09 section 1.1), resolved under Airflow's constraint file: no bill of materials is known."
+        else "# What the image's build asks for (spec/09 section 1.1), resolved under Airflow's constraint file: "
+        "no bill of materials is known."
     )
     ended = f"ended = {facts.ended.isoformat()}{' ' * 13}# spec/02 section 9.2\n" if facts.ended else ""
     lines = [
@@ -328,29 +334,36 @@ def _write_version(
         f"airflow_release = {version.airflow_release}\n",
         f"mwaa_release = {version.mwaa_release}\n" if version.mwaa_release else "",
         f"image_built = {version.image_built}\n",
-        f'watchtower = "{version.watchtower}"            # what the check after the startup script expects (spec/10 section 3.5)\n',
+        f'watchtower = "{version.watchtower}"            ',
+        "# what the check after the startup script expects (spec/10 section 3.5)\n",
         f'offered = "{facts.offered}"\n{ended}',
         "# Heads of the migrations that this version ships: a database that stands there needs no migration.\n",
         f'schema_heads = {{ alembic_version = "{head}" }}\n\n',
         "# What the image build asks for.\nimage_requirements = [\n",
         *(f"  {json.dumps(line)},\n" for line in version.image_requirements),
         "]\n",
-        f"# What its source packages cannot be built with later ones of.\nbuild_constraints = {json.dumps(version.build_constraints)}\n"
-        if version.build_constraints
-        else "",
+        *_build_lines(version),
         "\n# Pins a requirements.txt can never move (spec/10 section 4.4).\n[essential]\n",
         *(f"{_key(name)} = {json.dumps(pin)}\n" for name, pin in version.essential.items()),
         f"\n{source}\n[packages]\n",
         *(f"{_key(name)} = {json.dumps(pin)}\n" for name, pin in sorted(packages.items())),
         "\n# Not in that list, and required by what is (spec/10 section 4.7).\n[unlisted_packages]\n",
         *(f"{_key(name)} = {json.dumps(pin):24}# {why}\n" for name, (pin, why) in unlisted.items()),
-        '\n# Packages of the image that only exist as source and need a compiler; what stands in for each, or "" for nothing.\n',
+        "\n# Packages of the image that only exist as source and need a compiler; what stands in for each, ",
+        'or "" for nothing.\n',
         "[source_only_packages]\n",
         *(f'{name} = ""                     # {_SOURCE_ONLY[name]}\n' for name in version.source_only_packages),
     ]
     text = "".join(lines)
     tomllib.loads(text)
     (DATA / "versions" / f"{version.airflow}.toml").write_text(text, encoding="utf-8")
+
+
+def _build_lines(version: catalog.Version) -> list[str]:
+    if not version.build_constraints:
+        return []
+    given = json.dumps(version.build_constraints)
+    return ["# What its source packages cannot be built with later ones of.\n", f"build_constraints = {given}\n"]
 
 
 def _say_agreement(version: catalog.Version, pins: Mapping[str, str]) -> None:

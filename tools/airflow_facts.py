@@ -41,7 +41,9 @@ if described is None:
         rows = []
     if isinstance(rows, dict):
         rows = [dict(row, name=name) for name, row in rows.items()]
-    described = {row["name"]: {"options": {o["name"]: o for o in row["options"]} if isinstance(row["options"], list) else row["options"]} for row in rows}
+    def named(options):
+        return {option["name"]: option for option in options} if isinstance(options, list) else options
+    described = {row["name"]: {"options": named(row["options"])} for row in rows}
 def default(section, name, option):
     if hasattr(conf, "get_default_value"):
         return conf.get_default_value(section, name)
