@@ -14,6 +14,7 @@ from pathlib import Path
 
 import pytest
 from tool import Tool
+from versions_support import one_of
 
 from mwaa_local import catalog
 from mwaa_local.model.cache import cache_folder
@@ -69,7 +70,7 @@ AirflowConfigurationOptions:
 """
 
 
-@pytest.fixture(params=["3.2.1", "2.10.3"])
+@pytest.fixture(params=one_of("2.10.3", "3.2.1"))
 def up(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[Tool]:
     tool = Tool(tmp_path / "project", version=request.param, definition=DEFINITION)
     for path in (tool.folder / "dags").glob("*.py"):

@@ -12,17 +12,21 @@ from pathlib import Path
 import pytest
 from patience import Stopwatch
 from tool import EXAMPLES, ROOT, Tool, wait_for
+from versions_support import IS_ALL
 
 from mwaa_local.observability.airflow_api import AirflowApi
 
 pytestmark = pytest.mark.timeout(900)
 
 CASES = [
-    pytest.param(("process", "3.2.1"), id="process-3.2.1"),
     pytest.param(("process", "2.10.3"), id="process-2.10.3"),
     pytest.param(("docker", "3.2.1"), id="docker-3.2.1", marks=pytest.mark.docker),
-    pytest.param(("docker", "2.10.3"), id="docker-2.10.3", marks=pytest.mark.docker),
 ]
+if IS_ALL:
+    CASES += [
+        pytest.param(("process", "3.2.1"), id="process-3.2.1"),
+        pytest.param(("docker", "2.10.3"), id="docker-2.10.3", marks=pytest.mark.docker),
+    ]
 
 
 @pytest.fixture(scope="module", params=CASES)

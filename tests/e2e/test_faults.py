@@ -12,6 +12,7 @@ from pathlib import Path
 import psutil
 import pytest
 from tool import Tool, wait_for
+from versions_support import one_of
 
 from mwaa_local.observability.airflow_api import AirflowApi
 
@@ -88,7 +89,7 @@ OPTIONS = {
 }
 
 
-@pytest.fixture(scope="module", params=["3.2.1", "2.10.3"])
+@pytest.fixture(scope="module", params=one_of("2.10.3", "3.2.1"))
 def up(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Tool]:
     version = request.param
     tool = Tool(

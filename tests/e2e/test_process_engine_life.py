@@ -17,6 +17,7 @@ from urllib.parse import urlsplit
 import pytest
 from patience import Stopwatch
 from process_engine_support import AIRFLOW, Running, wait
+from versions_support import one_of
 
 from mwaa_local.catalog.airflow_names import option_of, variable_of
 from mwaa_local.cli.config import as_started, not_applied, planned
@@ -31,7 +32,7 @@ from mwaa_local.runtime.airflow_options import as_airflow_reads
 pytestmark = [pytest.mark.timeout(900), pytest.mark.skipif(not processes.LINUX, reason="reads /proc")]
 
 
-@pytest.fixture(scope="module", params=["3.2.1", "2.10.3"])
+@pytest.fixture(scope="module", params=one_of("3.2.1", "2.10.3"))
 def env(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Running]:
     """An environment that is up; tests leave it up and whole."""
     running = Running(tmp_path_factory.mktemp("project"), request.param)

@@ -15,6 +15,11 @@ OTHERS = tuple(name for name in catalog.version_names() if name not in FULL)
 IS_ALL = os.environ.get("MWAA_LOCAL_TEST_VERSIONS") == "all"
 
 
+def one_of(first: str, *others: str) -> tuple[str, ...]:
+    """Of the versions that a long suite knows, the first one; all of them when every version is asked for."""
+    return (first, *others) if IS_ALL else (first,)
+
+
 def chosen() -> tuple[str, ...]:
     """The versions of this run."""
     if IS_ALL:
