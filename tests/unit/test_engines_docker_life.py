@@ -18,14 +18,15 @@ from engines_support import Quiet
 from patience import Stopwatch
 
 from mwaa_local import model
-from mwaa_local.engines import lifecycle
+from mwaa_local.engines import lifecycle, ports
 from mwaa_local.engines.databases import Databases
+from mwaa_local.engines.docker import engine as docker_engine
 from mwaa_local.engines.docker import image as docker_image
 from mwaa_local.engines.docker import plan as docker_plan
 from mwaa_local.engines.docker import site as docker_site
 from mwaa_local.engines.docker import state as docker_state
 from mwaa_local.engines.docker import waiting as docker_waiting
-from mwaa_local.engines.docker.client import Docker
+from mwaa_local.engines.docker.client import Docker, PortTakenError
 from mwaa_local.engines.docker.engine import DockerEngine
 from mwaa_local.engines.ports import any_free
 from mwaa_local.errors import EngineError, MachineError, RequirementsError, StartupScriptError
@@ -892,3 +893,32 @@ def test_down_of_one_of_two_leaves_the_site(fake: FakeDocker, environment: Envir
     assert not stopped(), "it was to be kept"
     engine.down(timeout_s=5)
     assert stopped()
+
+
+@pytest.mark.parametrize("fixed", [False, True])
+def test_a_port_that_is_taken_during_the_start_is_replaced_unless_it_was_asked_for(
+    fake: FakeDocker, environment: Environment, monkeypatch: pytest.MonkeyPatch, fixed: bool
+) -> None:
+    if not fixed:
+        project(environment.project, f"Local: {{Ports: {{Aws: {any_free()}}}}}\n")
+    environment = model.load(environment.project, flags={}, variables={})
+    taken: list[int] = []
+    real = docker_engine.until_healthy
+
+    def until_healthy(*words: Any, **more: Any) -> Any:
+        made = DockerEngine(environment, fake.variables)._plan()
+        assert made is not None
+        if not taken:
+            taken.append(made.ports["web"])
+            monkeypatch.setattr(ports, "is_free", lambda port: port not in taken)
+            raise PortTakenError(taken[0], "process 7: a stranger")
+        return real(*words, **more)
+
+    monkeypatch.setattr(docker_engine, "until_healthy", until_healthy)
+    if fixed:
+        with pytest.raises(PortTakenError):
+            up(fake, environment)
+        return
+    result = up(fake, environment)
+    assert f"port {taken[0]} was taken during the start (process 7: a stranger): chose another one" in result.changes
+    assert not result.addresses.web.endswith(f":{taken[0]}")

@@ -5,7 +5,7 @@ from __future__ import annotations
 import time
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -17,7 +17,7 @@ from mwaa_local.engines.docker import dump, migration, packages, site
 from mwaa_local.engines.docker import image as docker_image
 from mwaa_local.engines.docker import plan as docker_plan
 from mwaa_local.engines.docker import state as docker_state
-from mwaa_local.engines.docker.client import Docker, translate
+from mwaa_local.engines.docker.client import Docker, PortTakenError, translate
 from mwaa_local.engines.docker.looking import Looking
 from mwaa_local.engines.docker.plan import Made, Parts
 from mwaa_local.engines.docker.state import PROJECT_LABEL, Container
@@ -34,6 +34,8 @@ from mwaa_local.model import Environment, Secrets
 from mwaa_local.model import secrets as keys
 
 _SITE_SECONDS = 300.0
+# How often a port is chosen anew when somebody took it while the environment was starting.
+_PORT_CHOICES = 4
 _CHECK_SECONDS = 2.5
 _QUICK_STOP_SECONDS = 20
 # What each of Airflow's components needs beside it in its own Compose project.
@@ -185,11 +187,26 @@ class DockerEngine(Looking):
         return Applied(desired, made.plan, before if living else None, (*begun.notes, *moved, *notes), token)
 
     def wait(self, applied: Applied, progress: Progress, *, timeout_s: float) -> Settled:
-        """See :class:`Engine`.
+        """See :class:`Engine`; a port that somebody took meanwhile is replaced by another one.
 
         Raises:
             MwaaLocalError: A component cannot start, or the time is over; the others keep running.
         """
+        first, notes = applied, list(applied.notes)
+        for choice in range(1, _PORT_CHOICES + 1):
+            try:
+                return self._settled(replace(applied, before=first.before, notes=tuple(notes)), progress, timeout_s)
+            except PortTakenError as error:
+                wishes = docker_plan.wishes(applied.desired.environment)
+                fixed = {applied.plan.ports.get(one.name) for one in wishes if one.explicit}
+                if choice == _PORT_CHOICES or error.port in fixed or error.port not in applied.plan.ports.values():
+                    raise
+                notes.append(f"port {error.port} was taken during the start ({error.why}): chose another one")
+                applied = self.apply(applied.desired, progress)
+                notes += applied.notes
+        raise AssertionError("the last choice returns or raises")
+
+    def _settled(self, applied: Applied, progress: Progress, timeout_s: float) -> Settled:
         token: _Begun = applied.token
         made, version = token.made, applied.desired.environment.version.airflow
         patience = 0.0
