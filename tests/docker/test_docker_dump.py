@@ -11,6 +11,7 @@ from patience import until
 
 from conftest import Run
 from mwaa_local import model
+from mwaa_local.engines import snapshots
 from mwaa_local.engines.docker import dump
 from mwaa_local.engines.docker import image as docker_image
 from mwaa_local.engines.docker.client import Docker
@@ -52,14 +53,14 @@ def test_a_database_of_0_1_gets_the_names_of_now_and_keeps_what_is_in_it(image: 
             "SELECT rolsuper AND rolcanlogin AND rolpassword LIKE 'SCRAM%' FROM pg_authid WHERE rolname = 'adminuser'"
         )
         assert dump.column(client, container, role) == ["t"]
-        dump.take(client, container, tmp_path / "copy.sql.gz", version="3.2.1", name="e")
+        snapshots.take(dump.client(client, container), tmp_path / "copy.sql.gz", version="3.2.1", name="e")
         client.call("exec", container, "psql", "-U", "adminuser", "-d", "AirflowMetadata", "-c", "DELETE FROM kept")
         damaged = tmp_path / "damaged"
         damaged.write_bytes((tmp_path / "copy.sql.gz").read_bytes()[:-30])
         with pytest.raises(EngineError):
-            dump.put(client, container, damaged)
+            snapshots.put(dump.client(client, container), damaged)
         assert dump.column(client, container, "SELECT value FROM kept") == [], "what was there is as it was"
-        dump.put(client, container, tmp_path / "copy.sql.gz")
+        snapshots.put(dump.client(client, container), tmp_path / "copy.sql.gz")
         assert dump.column(client, container, "SELECT value FROM kept") == ["of", "old"]
         names = dump.column(client, container, "SELECT datname FROM pg_database ORDER BY 1")
         assert "mwaa_local_restoring" not in names and "airflow" not in names

@@ -11,10 +11,13 @@ from pathlib import Path
 from typing import Any
 
 from mwaa_local import model
-from mwaa_local.engines import lifecycle
+from mwaa_local.engines import lifecycle, plan
+from mwaa_local.engines.layout import Layout
 from mwaa_local.engines.names import AIRFLOW, SITE
+from mwaa_local.engines.process import postgres
 from mwaa_local.engines.process.engine import ProcessEngine
 from mwaa_local.engines.protocol import ComponentState, UpResult
+from mwaa_local.model import secrets
 from mwaa_local.observability.airflow_api import AirflowApi
 
 UP_SECONDS = 240.0
@@ -133,3 +136,13 @@ def wait(condition: Callable[[], bool], seconds: float, told: Callable[[], Any] 
 
 
 AIRFLOW = set(AIRFLOW)
+
+
+def ask_database(layout: Layout, statement: str) -> list[tuple[Any, ...]]:
+    """Run a statement in the metadata database of an environment that runs; its rows."""
+    made = plan.last(layout.plan)
+    assert made is not None
+    password = secrets.load_or_create(layout.secrets).database_password
+    with postgres.connection(made.ports["postgres"], password) as opened, opened.cursor() as cursor:
+        cursor.execute(statement)
+        return list(cursor.fetchall()) if cursor.description else []

@@ -4,16 +4,14 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
 import pytest
-from process_engine_support import Running, wait
+from process_engine_support import Running, ask_database, wait
 from versions_support import IS_ALL, chosen
 
 from mwaa_local import catalog
-from mwaa_local.engines import plan
-from mwaa_local.engines.process import postgres
 from mwaa_local.errors import StartupScriptError
-from mwaa_local.model import secrets
 
 # The other tests of this folder run whole environments of these two.
 WALKED = [version for version in chosen() if IS_ALL or version not in ("3.2.1", "2.10.3")]
@@ -50,14 +48,8 @@ def test_it_comes_up_and_runs_a_dag(project: Path, version: str) -> None:
     running.engine.down(timeout_s=30)
 
 
-def ask(running: Running, statement: str) -> list[tuple[object, ...]]:
-    layout = running.engine.layout
-    made = plan.last(layout.plan)
-    assert made is not None
-    password = secrets.load_or_create(layout.secrets).database_password
-    with postgres.connection(made.ports["postgres"], password) as opened, opened.cursor() as cursor:
-        cursor.execute(statement)
-        return list(cursor.fetchall()) if cursor.description else []
+def ask(running: Running, statement: str) -> list[tuple[Any, ...]]:
+    return ask_database(running.engine.layout, statement)
 
 
 @pytest.mark.timeout(1200)

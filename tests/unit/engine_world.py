@@ -1,17 +1,20 @@
-"""What the worlds of the real engines share (tests/contract/engines): a task that runs until a file says otherwise."""
+"""What the worlds of the real engines share (tests/contract/engines)."""
 
 from __future__ import annotations
 
 import hashlib
 import time
+from abc import ABC, abstractmethod
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import AbstractContextManager, contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 from patience import until
 
+from mwaa_local import model
+from mwaa_local.model import Environment
 from mwaa_local.observability.airflow_api import AirflowApi
 
 HOLD = """
@@ -81,3 +84,43 @@ def running_task(dags: Path, api: AirflowApi, engine: Callable[[], Any], avoid: 
         assert task.end() == "success"
         until(lambda: not engine().busy(), 60)
     raise AssertionError(f"twenty tasks in a row ran on {avoid}")
+
+
+class RealWorld(ABC):
+    """A project in a real engine.
+
+    Args:
+        project: Its folder.
+        kind: The engine's name.
+    """
+
+    def __init__(self, project: Path, kind: str) -> None:
+        self.project, self._kind = project, kind
+        (project / "dags").mkdir(parents=True)
+        (project / "dags" / "hold.py").write_text(HOLD)
+
+    @abstractmethod
+    def engine(self, name: str = "a") -> Any:
+        """The engine of one of its environments."""
+
+    @abstractmethod
+    def _ask(self, name: str, statement: str) -> list[tuple[Any, ...]]:
+        """Run a statement in the metadata database; its rows."""
+
+    def environment(self, name: str = "a") -> Environment:
+        return model.load(self.project, flags={"Name": name, "Local.Engine": self._kind}, variables={})
+
+    def running_task(self, avoid: str) -> AbstractContextManager[RunningTask]:
+        addresses = self.engine().addresses()
+        assert addresses is not None
+        api = AirflowApi(addresses.web, addresses.airflow_version, timeout_s=90.0)
+        return running_task(self.project / "dags", api, self.engine, avoid)
+
+    def write(self, value: str, name: str = "a") -> None:
+        self._ask(name, "CREATE TABLE IF NOT EXISTS of_the_test (value text)")
+        self._ask(name, "DELETE FROM of_the_test")
+        self._ask(name, f"INSERT INTO of_the_test VALUES ('{value}')")
+
+    def read(self, name: str = "a") -> str | None:
+        there = self._ask(name, "SELECT table_name FROM information_schema.tables WHERE table_name = 'of_the_test'")
+        return str(self._ask(name, "SELECT value FROM of_the_test")[0][0]) if there else None

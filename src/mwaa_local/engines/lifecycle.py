@@ -13,7 +13,6 @@ from pathlib import Path
 from packaging.version import Version as PackageVersion
 
 from mwaa_local import catalog
-from mwaa_local.catalog import default_version
 from mwaa_local.engines import desired as wanted
 from mwaa_local.engines.databases import SWITCH_SECONDS
 from mwaa_local.engines.desired import Desired
@@ -64,7 +63,7 @@ def _switched(engine: Engine, was: str, shall: Desired, progress: Progress, time
     environment = shall.environment
     last = engine.desired()
     kept = engine.layout.state / "snapshots" / f"{was}-before-{environment.version.airflow}.sql.gz"
-    ran = engine.observe().runs
+    ran = engine.addresses() is not None
     if ran:
         with progress.step(f"stopping Airflow {was}"):
             engine.down(timeout_s=SWITCH_SECONDS, keep_site=True)
@@ -128,7 +127,7 @@ def refuse_unsupported(engine: Engine, environment: Environment) -> None:
         where=str(environment.sources["AirflowVersion"]),
         why="no new environment of it can be made there",
         hint="to try the way out of it here: `mwaa-local up --allow-unsupported`, or Local: {AllowUnsupported: true}; "
-        f"`mwaa-local validate --target {default_version()}` says what has to change",
+        f"`mwaa-local validate --target {catalog.default_version()}` says what has to change",
         code="value",
         fields=("AirflowVersion",),
         value=version.airflow,
@@ -153,7 +152,7 @@ def scale(engine: Engine, workers: int, progress: Progress, *, timeout_s: float)
     """
     with turn(engine.layout, progress):
         last = engine.desired()
-        if last is None or not engine.observe().runs:
+        if last is None or engine.addresses() is None:
             raise EngineError("the environment does not run", where=str(engine.layout.state), hint="mwaa-local up")
         highest = last.environment.spec.max_workers
         if not 1 <= workers <= highest:
@@ -167,7 +166,7 @@ def scale(engine: Engine, workers: int, progress: Progress, *, timeout_s: float)
 
 def _workers(engine: Engine, environment: Environment) -> int:
     least, last = wanted.least_workers(environment), engine.desired()
-    if last is None or last.workers == wanted.least_workers(last.environment) or not engine.observe().runs:
+    if last is None or last.workers == wanted.least_workers(last.environment) or engine.addresses() is None:
         return least  # nobody scaled it
     return min(max(last.workers, least), max(environment.spec.max_workers, least))
 

@@ -8,6 +8,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import IO, TYPE_CHECKING, Any, Literal, Protocol
 
+from mwaa_local.engines.names import kind
 from mwaa_local.errors import MwaaLocalError
 
 if TYPE_CHECKING:
@@ -114,7 +115,7 @@ class Observed:
     @property
     def workers(self) -> list[str]:
         """Names of the workers that are not stopped, in the order of their numbers."""
-        return [one.name for one in self.components if one.name.startswith("worker") and one.state != "stopped"]
+        return [one.name for one in self.components if kind(one.name) == "worker" and one.state != "stopped"]
 
 
 @dataclass(frozen=True)

@@ -57,16 +57,21 @@ def bring_up(
         return lifecycle.up(other, environment, progress, timeout_s=timeout_s)
     with progress.step("copy of the database"):
         source.snapshot(copy)
-    try:
-        # Taking data back to an older version needs an environment that was applied once; so does Docker's volume.
-        if _is_older(target, source):
-            raise EngineError("the other version comes first")
-        other.restore(copy)
-    except EngineError:
+    # Taking data back to an older version needs an environment that was applied once; so does Docker's volume.
+    if _is_older(target, source) or not _restored(other, copy):
         lifecycle.up(other, environment, progress, timeout_s=timeout_s)
         other.down(timeout_s=10.0, keep_site=True)
         other.restore(copy)
     return lifecycle.up(other, environment, progress, timeout_s=timeout_s)
+
+
+def _restored(other: Engine, copy: Path) -> bool:
+    """Whether there was a place for the data."""
+    try:
+        other.restore(copy)
+    except EngineError:
+        return False
+    return True
 
 
 def _is_older(target: str, source: Engine) -> bool:

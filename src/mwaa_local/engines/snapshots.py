@@ -8,23 +8,44 @@ from __future__ import annotations
 
 import gzip
 import json
+import subprocess
+import tempfile
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager, suppress
 from dataclasses import asdict, dataclass
 from pathlib import Path
 
-from mwaa_local.errors import EngineError
+from mwaa_local.engines.names import DATABASE
+from mwaa_local.errors import EngineError, MwaaLocalError
 from mwaa_local.ground import atomic
 
-#: What every engine gives ``pg_dump``.
-DUMP_WORDS = ("--no-owner", "--no-privileges", "--encoding=UTF8")
-#: What every engine gives ``psql``: all of it, or nothing.
-RESTORE_WORDS = ("--no-psqlrc", "--quiet", "--set=ON_ERROR_STOP=1", "--single-transaction", "--output=/dev/null")
+_DUMP_WORDS = ("--no-owner", "--no-privileges", "--encoding=UTF8")
+# All of it, or nothing.
+_RESTORE_WORDS = ("--no-psqlrc", "--quiet", "--set=ON_ERROR_STOP=1", "--single-transaction", "--output=/dev/null")
+_RESTORING = "mwaa_local_restoring"
+_LINES = 8
 _MARK = "-- mwaa-local snapshot "
 _PIECE = 1 << 18
 # Written since the minor releases of August 2025 around the whole text; a psql of before knows neither.
 _GUARDS = (b"\\restrict ", b"\\unrestrict ")
+
+
+@dataclass(frozen=True)
+class Client:
+    """How an engine reaches a database that is served.
+
+    Attributes:
+        words: Name and words of one of PostgreSQL's programs to the whole command.
+        variables: What the command gets.
+        execute: Runs statements outside the database, one by one; raises where one fails.
+        hint: What to do next where a program fails.
+    """
+
+    words: Callable[..., list[str]]
+    variables: Mapping[str, str]
+    execute: Callable[..., None]
+    hint: str
 
 
 @dataclass(frozen=True)
@@ -63,6 +84,80 @@ def writing(target: Path, airflow_version: str, environment: str) -> Iterator[gz
     finally:
         with suppress(OSError):
             partial.unlink()
+
+
+def take(client: Client, target: Path, *, version: str, name: str) -> None:
+    """Write a snapshot.
+
+    Args:
+        client: Of the database.
+        target: The file.
+        version: The Airflow version that used it last.
+        name: The environment's.
+
+    Raises:
+        MwaaLocalError: It could not be written whole; no file is left.
+    """
+    words = client.words("pg_dump", *_DUMP_WORDS, DATABASE)
+    with writing(target, version, name) as file, tempfile.TemporaryFile() as said:
+        dump = subprocess.Popen(
+            words, env=dict(client.variables), stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, stderr=said, cwd="/"
+        )
+        assert dump.stdout is not None
+        try:
+            while piece := dump.stdout.read(_PIECE):
+                file.write(piece)
+        except BaseException:
+            dump.kill()
+            raise
+        finally:
+            dump.stdout.close()
+            code = dump.wait()
+        if code:
+            said.seek(0)
+            raise failed("pg_dump", said.read(), str(target), client.hint)
+
+
+def put(client: Client, source: Path) -> None:
+    """Replace a database that nobody uses by a snapshot's: whole or not at all.
+
+    Raises:
+        MwaaLocalError: The snapshot is damaged or PostgreSQL refuses it; the database is as it was.
+    """
+    away = f'DROP DATABASE IF EXISTS "{_RESTORING}" WITH (FORCE)'
+    client.execute(away, f'CREATE DATABASE "{_RESTORING}"')
+    try:
+        _fill(client, source)
+    except MwaaLocalError:
+        client.execute(away)
+        raise
+    client.execute(f'DROP DATABASE IF EXISTS "{DATABASE}"', f'ALTER DATABASE "{_RESTORING}" RENAME TO "{DATABASE}"')
+
+
+def _fill(client: Client, source: Path) -> None:
+    words = client.words("psql", *_RESTORE_WORDS, _RESTORING)
+    with tempfile.TemporaryFile() as said:
+        psql = subprocess.Popen(
+            words, env=dict(client.variables), stdin=subprocess.PIPE, stdout=said, stderr=subprocess.STDOUT, cwd="/"
+        )
+        assert psql.stdin is not None
+        try:
+            with suppress(BrokenPipeError), psql.stdin:  # it says why
+                for line in lines(source):
+                    psql.stdin.write(line)
+        except BaseException:
+            psql.kill()
+            psql.wait()
+            raise
+        if psql.wait():
+            said.seek(0)
+            raise failed("psql", said.read(), str(source), client.hint)
+
+
+def failed(program: str, said: bytes, where: str, hint: str) -> EngineError:
+    """One of PostgreSQL's programs ended badly; holds the end of what it said."""
+    told = said.decode(errors="replace").strip().splitlines()[-_LINES:]
+    return EngineError(f"{program} failed", where=where, why="\n".join(told), hint=hint)
 
 
 def about(source: Path) -> About:

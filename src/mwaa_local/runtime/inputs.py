@@ -45,6 +45,10 @@ _HOST_NAMES = (
 CUSTOM_DOMAIN = "AIRFLOW__WEBSERVER__BASE_URL"
 
 
+#: The version to whose schema ``migrate-db`` takes the database back (spec/10 section 6.8).
+TARGET_VERSION = "MWAA__DB__AIRFLOW_TARGET_VERSION"
+
+
 @dataclass(frozen=True)
 class Database:
     """The metadata database (spec/10 section 6.5)."""

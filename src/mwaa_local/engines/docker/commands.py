@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import os
-import signal
 import subprocess
 import threading
 import time
@@ -11,6 +10,7 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import IO
 
+from mwaa_local.engines import attended
 from mwaa_local.engines.docker import state as docker_state
 from mwaa_local.engines.docker.client import Docker, translate
 from mwaa_local.engines.docker.state import Container
@@ -58,17 +58,8 @@ def execute(
         whole.append("--tty")
     for name in terminal:
         whole += ["--env", name]
-    source = stdin.open("rb") if isinstance(stdin, Path) else stdin
-    # Ctrl-C is for the command: it decides whether to end, and its exit code is the answer.
-    before = signal.signal(signal.SIGINT, signal.SIG_IGN) if interactive else None
-    try:
-        code = subprocess.Popen([*whole, container, *words], env=dict(docker.variables), cwd="/", stdin=source).wait()
-    finally:
-        if interactive:
-            signal.signal(signal.SIGINT, before)
-        if isinstance(stdin, Path) and source is not None:
-            source.close()
-    return code if code >= 0 else 128 - code
+    whole += [container, *words]
+    return attended.run(whole, variables=docker.variables, folder="/", interactive=interactive, stdin=stdin)
 
 
 def logs(docker: Docker, item: Container, *, follow: bool, lines: int) -> Iterator[str]:

@@ -1,22 +1,19 @@
-"""The metadata database of a container: asked, written into a file and put back, with the programs of its own image."""
+"""The metadata database of a container: served for a while, asked, given the names of now."""
 
 from __future__ import annotations
 
-import subprocess
-import tempfile
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
-from pathlib import Path
 
 from mwaa_local.engines import snapshots
 from mwaa_local.engines.docker.client import Docker
 from mwaa_local.engines.names import DATABASE, DATABASE_USER
-from mwaa_local.errors import EngineError, MwaaLocalError
+from mwaa_local.errors import EngineError
 
 _READY_SECONDS = 60.0
 _LINES = 8
-_RESTORING = "mwaa_local_restoring"
+_HINT = "mwaa-local logs postgres"
 # The names of before 0.2.
 _OLD = "airflow"
 
@@ -55,75 +52,21 @@ def served(docker: Docker, image: str, volume: str, name: str) -> Iterator[str]:
         docker.call("rm", "--force", "--volumes", container, timeout_s=60.0)
 
 
-def take(docker: Docker, container: str, target: Path, *, version: str, name: str) -> None:
-    """Write a snapshot of the database that a container serves.
+def client(docker: Docker, container: str) -> snapshots.Client:
+    """How the database that a container serves is taken into a file and put back.
 
     Args:
         docker: The client.
         container: Its id.
-        target: The file.
-        version: The Airflow version that used it last.
-        name: The environment's.
-
-    Raises:
-        MwaaLocalError: It could not be written whole; no file is left.
     """
-    words = [docker.program, "exec", container, *_words("pg_dump", *snapshots.DUMP_WORDS, DATABASE)]
-    with snapshots.writing(target, version, name) as file, tempfile.TemporaryFile() as said:
-        dump = subprocess.Popen(
-            words, env=dict(docker.variables), stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, stderr=said, cwd="/"
-        )
-        assert dump.stdout is not None
-        try:
-            while piece := dump.stdout.read(1 << 18):
-                file.write(piece)
-        except BaseException:
-            dump.kill()
-            raise
-        finally:
-            dump.stdout.close()
-            code = dump.wait()
-        if code:
-            said.seek(0)
-            raise _failed("pg_dump", said.read(), str(target))
 
+    def words(program: str, *more: str) -> list[str]:
+        return [docker.program, "exec", "--interactive", container, *_words(program, *more)]
 
-def put(docker: Docker, container: str, source: Path) -> None:
-    """Replace the database that a container serves, and that nobody uses, by a snapshot's: whole or not at all.
+    def execute(*statements: str) -> None:
+        _execute(docker, container, *statements)
 
-    Raises:
-        MwaaLocalError: The snapshot is damaged or PostgreSQL refuses it; the database is as it was.
-    """
-    away = f'DROP DATABASE IF EXISTS "{_RESTORING}" WITH (FORCE)'
-    _execute(docker, container, away, f'CREATE DATABASE "{_RESTORING}"')
-    words = [docker.program, "exec", "--interactive", container]
-    words += _words("psql", *snapshots.RESTORE_WORDS, _RESTORING)
-    with tempfile.TemporaryFile() as said:
-        psql = subprocess.Popen(
-            words, env=dict(docker.variables), stdin=subprocess.PIPE, stdout=said, stderr=subprocess.STDOUT, cwd="/"
-        )
-        assert psql.stdin is not None
-        try:
-            with psql.stdin:
-                for line in snapshots.lines(source):
-                    psql.stdin.write(line)
-        except BrokenPipeError:
-            pass  # it says why
-        except MwaaLocalError:
-            psql.kill()
-            psql.wait()
-            _execute(docker, container, away)
-            raise
-        if psql.wait():
-            said.seek(0)
-            _execute(docker, container, away)
-            raise _failed("psql", said.read(), str(source))
-    _execute(
-        docker,
-        container,
-        f'DROP DATABASE IF EXISTS "{DATABASE}"',
-        f'ALTER DATABASE "{_RESTORING}" RENAME TO "{DATABASE}"',
-    )
+    return snapshots.Client(words, docker.variables, execute, _HINT)
 
 
 def column(docker: Docker, container: str, query: str) -> list[str]:
@@ -135,7 +78,7 @@ def column(docker: Docker, container: str, query: str) -> list[str]:
     words = _words("psql", "--no-psqlrc", "--tuples-only", "--no-align", "--command", query, DATABASE)
     done = docker.call("exec", container, *words)
     if done.returncode:
-        raise _failed("psql", done.stderr, f"container {container[:12]}")
+        raise snapshots.failed("psql", done.stderr, f"container {container[:12]}", _HINT)
     return done.stdout.decode().split()
 
 
@@ -175,14 +118,9 @@ def _execute(docker: Docker, container: str, *statements: str, user: str = DATAB
     words += _words("psql", "--no-psqlrc", "--quiet", "--set=ON_ERROR_STOP=1", "postgres", user=user)
     done = docker.call(*words, timeout_s=120.0, given="".join(f"{one};\n" for one in statements).encode())
     if done.returncode:
-        raise _failed("psql", done.stderr, f"container {container[:12]}")
+        raise snapshots.failed("psql", done.stderr, f"container {container[:12]}", _HINT)
 
 
 def _words(program: str, *words: str, user: str = DATABASE_USER) -> list[str]:
     # The socket inside the container asks no password.
     return [program, "--username", user, *words]
-
-
-def _failed(program: str, said: bytes, where: str) -> EngineError:
-    told = said.decode(errors="replace").strip().splitlines()[-_LINES:]
-    return EngineError(f"{program} failed", where=where, why="\n".join(told), hint="mwaa-local logs postgres")

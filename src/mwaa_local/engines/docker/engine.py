@@ -11,16 +11,17 @@ from typing import Any
 
 from mwaa_local.catalog import limits
 from mwaa_local.engines import ahead, owner, plan, replicas, snapshots
-from mwaa_local.engines.databases import SWITCH_SECONDS, Databases, major, switch_notes, version_of
+from mwaa_local.engines.base import timed
+from mwaa_local.engines.databases import SWITCH_SECONDS, major, switch_notes, version_of
 from mwaa_local.engines.desired import Desired
-from mwaa_local.engines.docker import dump, migration, packages, site
+from mwaa_local.engines.docker import dump, migration, packages, removing, site
 from mwaa_local.engines.docker import image as docker_image
 from mwaa_local.engines.docker import plan as docker_plan
 from mwaa_local.engines.docker import state as docker_state
 from mwaa_local.engines.docker.client import Docker, PortTakenError, translate
 from mwaa_local.engines.docker.looking import Looking
 from mwaa_local.engines.docker.plan import Made, Parts
-from mwaa_local.engines.docker.state import PROJECT_LABEL, Container
+from mwaa_local.engines.docker.state import Container
 from mwaa_local.engines.docker.volumes import Volumes, majors
 from mwaa_local.engines.docker.waiting import Compose, compose_words, named, until_healthy
 from mwaa_local.engines.names import AIRFLOW, DATABASE, JOBS
@@ -32,17 +33,15 @@ from mwaa_local.errors import EngineError, MwaaLocalError
 from mwaa_local.ground import atomic
 from mwaa_local.model import Environment, Secrets
 from mwaa_local.model import secrets as keys
+from mwaa_local.runtime.inputs import TARGET_VERSION
 
 _SITE_SECONDS = 300.0
 # How often a port is chosen anew when somebody took it while the environment was starting.
 _PORT_CHOICES = 4
 _CHECK_SECONDS = 2.5
-_QUICK_STOP_SECONDS = 20
 # What each of Airflow's components needs beside it in its own Compose project.
 _NEIGHBOURS = ("postgres", "guardian")
 _COMPOSE_SECONDS = 30.0
-# Tasks end first; on Airflow 3 they talk to the web server until then, and all of them need queue and database.
-_STOP_ORDER = (("worker", "scheduler", "migrate-db"), ("webserver", "guardian", "control"), ("aws", "postgres"))
 
 
 def why_unusable(environment: Environment, variables: Mapping[str, str]) -> str | None:
@@ -70,7 +69,6 @@ class DockerEngine(Looking):
 
     def __init__(self, environment: Environment, variables: Mapping[str, str]) -> None:
         super().__init__(environment, variables)
-        self._databases = Databases(environment.state)
         self._cpus: int | None = None
         self._images: dict[str, dict[str, str]] = {}
 
@@ -116,7 +114,7 @@ class DockerEngine(Looking):
         healed = self._databases.heal(last if last is not None and major(last) in there_now else None)
         self._databases.refuse_unknown(environment)
         if major(environment.version.airflow) not in there_now:
-            self._refuse_lost_database(environment)
+            self._volumes.refuse_lost_database(environment.version.airflow, self._databases)
         return healed
 
     def make_packages(self, desired: Desired, progress: Progress) -> None:
@@ -155,23 +153,23 @@ class DockerEngine(Looking):
             environment, before, fresh=major(environment.version.airflow) not in majors(volumes)
         )
         chosen, moved = self._ports(environment, before, there)
-        with _timed(seconds, "site"):
+        with timed(seconds, "site"):
             begun = self._site.up(images, there, progress, timeout_s=_SITE_SECONDS)
         there = [item for item in there if item.service != "aws"]
         was = version_of(before)
         if was is not None and was != environment.version.airflow and any(item.lives for item in there):
             # No process of the old version may meet the new one's database, queue or API.
             with progress.step(f"stopping Airflow {was}"):
-                self._stop(there, timeout_s=SWITCH_SECONDS)
+                removing.stop(self._docker, self._project, there, timeout_s=SWITCH_SECONDS)
             there = []
         old = self._volumes.with_old_names(volumes) if _had_old_names(before) else set()
         if old:
             with progress.step("database"):
-                self._stop(there, timeout_s=SWITCH_SECONDS)
+                removing.stop(self._docker, self._project, there, timeout_s=SWITCH_SECONDS)
                 self._take_over(old, images, secrets)
             there = []
         workers, there = self._scaled(desired.workers, there, progress)
-        with _timed(seconds, "plan"):
+        with timed(seconds, "plan"):
             made = self._make(desired, secrets, chosen, workers, (begun.aws, begun.volume), progress)
         applied = atomic.read_json(self._applied) or {}
         living = {item.name: item.id for item in there if item.lives}
@@ -222,7 +220,6 @@ class DockerEngine(Looking):
                 token.compose.close(patience_s=patience)
             volumes = self._volumes.there()
             self._volumes.note(volumes)
-            self._volumes.note_names(volumes)
             if major(version) in majors(volumes):  # not before: a cut `up` made none
                 self._databases.note(version)
         now = {item.name: item.id for item in containers if item.name in made.names}
@@ -265,7 +262,7 @@ class DockerEngine(Looking):
         """The environment's keys, and what to tell of them and of its database."""
         notes = []
         if not self.layout.secrets.exists():
-            self._refuse_orphaned_data()
+            self._volumes.refuse_orphaned(self.layout.secrets)
             notes.append(f"its containers: docker compose --project-name {self._project} ps")
         notes = [*switch_notes(environment, self._databases, version_of(before), made=fresh), *notes]
         return keys.load_or_create(self.layout.secrets), notes
@@ -345,31 +342,7 @@ class DockerEngine(Looking):
             )
         return self._site.endpoint_state(repair=repair)
 
-    def _refuse_lost_database(self, environment: Environment) -> None:
-        used = self._databases.version(environment.version.airflow)
-        if used is not None:
-            raise EngineError(
-                f"the database of this environment is gone (Airflow {used} used it)",
-                where=f"volume {docker_plan.database_volume(environment)}",
-                why="it was removed outside mwaa-local; an empty one is not put in its place unasked",
-                hint="restore the volume, or `mwaa-local reset` to begin anew",
-            )
-
-    def _refuse_orphaned_data(self) -> None:
-        listed = self._docker.output("volume", "ls", "--quiet", "--filter", f"name=^{self._project}_database").split()
-        if listed:
-            raise EngineError(
-                "there is a database of this environment, but its keys are gone",
-                where=f"volume {', '.join(listed)}",
-                why=f"{self.layout.secrets} was removed while the volume stayed",
-                hint="restore that file, or `mwaa-local reset` to begin anew",
-            )
-
     # -- the database ------------------------------------------------------------------------------------------------
-
-    def database_version(self, airflow: str) -> str | None:
-        """See :class:`Engine`."""
-        return self._databases.version(airflow)
 
     def downgrade(self, last: Desired, target: str, progress: Progress) -> None:
         """See :class:`Engine`.
@@ -385,9 +358,14 @@ class DockerEngine(Looking):
         made = self._make(last, secrets, before.ports, [ahead.COMPONENT], shared, progress)
         with progress.step(f"database back to Airflow {target}") as step:
             try:
-                migration.run(self._docker, made, self._folder, {migration.TARGET: target}, step.note)
+                migration.run(self._docker, made, self._folder, {TARGET_VERSION: target}, step.note)
             finally:
-                self._stop(docker_state.look(self._docker, self._project), timeout_s=_QUICK_STOP_SECONDS)
+                removing.stop(
+                    self._docker,
+                    self._project,
+                    docker_state.look(self._docker, self._project),
+                    timeout_s=removing.QUICK_STOP_SECONDS,
+                )
         self._databases.note(target)
 
     def snapshot(self, target: Path) -> None:
@@ -397,14 +375,17 @@ class DockerEngine(Looking):
             MwaaLocalError: There is no database, or the file cannot be written; none is left.
         """
         with turn(self.layout):
-            wanted_now = self._environment.version.airflow
-            version = self._databases.version(version_of(self._plan()) or wanted_now) or wanted_now
+            version = self._database_in_use()
             running = self._running("postgres")
             if running is not None:
-                dump.take(self._docker, running.id, target, version=version, name=self._environment.name)
+                snapshots.take(
+                    dump.client(self._docker, running.id), target, version=version, name=self._environment.name
+                )
                 return
             with self._served(version) as container:
-                dump.take(self._docker, container, target, version=version, name=self._environment.name)
+                snapshots.take(
+                    dump.client(self._docker, container), target, version=version, name=self._environment.name
+                )
 
     def restore(self, source: Path) -> None:
         """See :class:`Engine`.
@@ -423,7 +404,7 @@ class DockerEngine(Looking):
                     hint="mwaa-local down, then this again",
                 )
             with self._served(about.airflow_version) as container:
-                dump.put(self._docker, container, source)
+                snapshots.put(dump.client(self._docker, container), source)
             self._databases.note(about.airflow_version)
 
     @contextmanager
@@ -444,35 +425,11 @@ class DockerEngine(Looking):
         The site stops with its last environment, unless ``keep_site``.
         """
         with self._changing():
-            self._stop(docker_state.look(self._docker, self._project), timeout_s=timeout_s)
+            removing.stop(
+                self._docker, self._project, docker_state.look(self._docker, self._project), timeout_s=timeout_s
+            )
             if not keep_site:
                 self._site.release()
-
-    def _stop(self, there: Sequence[Container], *, timeout_s: float) -> None:
-        for number, services in enumerate(_STOP_ORDER):
-            seconds = max(1, int(timeout_s) if number == 0 else min(_QUICK_STOP_SECONDS, int(timeout_s)))
-            ids = [item.id for item in there if item.service in services and item.lives]
-            if ids:
-                self._docker.output("stop", "--time", str(seconds), *ids, timeout_s=seconds + 60.0)
-        self._remove(there)
-
-    def _remove(self, there: Sequence[Container]) -> None:
-        """Containers and network; the daemon may still be about to remove one by itself."""
-        docker = self._docker
-        if there:
-            done = docker.call("rm", "--force", "--volumes", *(item.id for item in there), timeout_s=90.0)
-            left = docker_state.look(docker, self._project) if done.returncode else []
-            if left:
-                raise EngineError(
-                    f"{', '.join(item.name for item in left)} could not be removed",
-                    why=done.stderr.decode(errors="replace").strip(),
-                    hint="run the command again",
-                )
-        for network in self._labelled("network"):
-            docker.output("network", "rm", network, timeout_s=60.0)
-
-    def _labelled(self, kind: str) -> list[str]:
-        return self._docker.output(kind, "ls", "--quiet", "--filter", f"label={PROJECT_LABEL}={self._project}").split()
 
     def reset(self) -> None:
         """Stop everything at once and wipe the data: volumes, keys, the state folder.
@@ -482,11 +439,11 @@ class DockerEngine(Looking):
         """
         with self._changing():
             there = docker_state.look(self._docker, self._project)
-            self._remove(there)
+            removing.remove(self._docker, self._project, there)
             self._site.forget(resources(self._environment))
             if any(item.lives for item in there):
                 self._site.release()
-            volumes = self._labelled("volume")
+            volumes = removing.labelled(self._docker, "volume", self._project)
             if volumes:
                 self._docker.output("volume", "rm", *volumes, timeout_s=120.0)
             if not self.layout.state.exists():
@@ -533,12 +490,3 @@ def _had_old_names(before: Plan | None) -> bool:
     """Whether database and user of the last plan, or of one that cannot be read, are those of before 0.2."""
     worker = before.component("worker") if before is not None else None
     return worker is None or worker.env.get("MWAA__DB__POSTGRES_DB") != DATABASE
-
-
-@contextmanager
-def _timed(seconds: dict[str, float], name: str) -> Iterator[None]:
-    began = time.monotonic()
-    try:
-        yield
-    finally:
-        seconds[name] = round(time.monotonic() - began, 2)

@@ -8,44 +8,33 @@ from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import IO, Any
 
-from mwaa_local.engines import desired as wanted
-from mwaa_local.engines import plan, ports
+from mwaa_local.engines import plan
+from mwaa_local.engines.base import Base
 from mwaa_local.engines.databases import BUSY_HOSTS
-from mwaa_local.engines.desired import Desired
 from mwaa_local.engines.docker import commands, dump
 from mwaa_local.engines.docker import state as docker_state
 from mwaa_local.engines.docker.client import Docker
 from mwaa_local.engines.docker.plan import project_name
 from mwaa_local.engines.docker.site import Site
 from mwaa_local.engines.docker.state import PROJECT_LABEL, Container
-from mwaa_local.engines.layout import Layout
 from mwaa_local.engines.names import AIRFLOW, JOBS
 from mwaa_local.engines.plan import Plan
-from mwaa_local.engines.protocol import Addresses, ComponentState, Observed
+from mwaa_local.engines.protocol import Addresses, ComponentState
 from mwaa_local.errors import EngineError
 from mwaa_local.model import Environment
-from mwaa_local.model.cache import cache_folder
 from mwaa_local.runtime.execute import TERMINAL
 from mwaa_local.runtime.files import ENVIRONMENT_FILE
 
 
-class Looking:
-    """The half of the engine that only looks.
-
-    Args:
-        environment: Which one.
-        variables: The caller's process environment.
-    """
+class Looking(Base):
+    """The half of the engine that only looks; see :class:`Base`."""
 
     name = "docker"
 
     def __init__(self, environment: Environment, variables: Mapping[str, str]) -> None:
-        self._environment = environment
-        self._host = dict(variables)
-        self.layout = Layout(environment.state)
+        super().__init__(environment, variables)
         self._folder = environment.state / "docker"
         self._project = project_name(environment)
-        self._registry = ports.Registry(cache_folder(variables) / "ports.json")
         self._found: Docker | None = None
 
     @property
@@ -65,14 +54,6 @@ class Looking:
     def _memory(self) -> Path:
         return self._folder / self.layout.desired.name
 
-    def desired(self) -> Desired | None:
-        """What was applied last; ``None`` before the first time."""
-        return wanted.read(self._memory, self._environment.project)
-
-    def observe(self) -> Observed:
-        """What is at this moment; memory is not measured."""
-        return Observed(self.desired(), self.addresses(), tuple(self._states(memory=False)))
-
     def environments(self) -> list[str]:
         """See :class:`Engine`."""
         return self._site.environments()
@@ -86,10 +67,6 @@ class Looking:
         workers = [one for one in docker_state.look(self._docker, self._project) if one.service == "worker"]
         hosts = dump.column(self._docker, self._container("postgres").id, BUSY_HOSTS)
         return {one.name for one in workers for host in hosts if one.id.startswith(host)}
-
-    def components(self) -> list[ComponentState]:
-        """State of every component."""
-        return self._states(memory=True)
 
     def _states(self, *, memory: bool) -> list[ComponentState]:
         made = self._plan()

@@ -8,12 +8,10 @@ from pathlib import Path
 from typing import Any
 
 from mwaa_local.engines import ahead
-from mwaa_local.engines.docker import commands
+from mwaa_local.engines.docker import apart, commands
 from mwaa_local.engines.docker.client import Docker
 from mwaa_local.engines.docker.plan import Made
-from mwaa_local.engines.docker.waiting import compose_words
 from mwaa_local.engines.protocol import Progress
-from mwaa_local.ground import atomic
 from mwaa_local.runtime.ahead import EXPORTS
 
 
@@ -33,16 +31,8 @@ def make(docker: Docker, made: Made, folder: Path, exports: Mapping[str, str], p
     Raises:
         MwaaLocalError: The container could not be run.
     """
-    overlay = folder / "compose.ahead.yaml"
-    words = compose_words(made.project, [*made.files[:-1], overlay])
-    words += ["run", "--rm", "--no-deps", "--no-TTY", "--name", f"{made.project}-packages"]
-    # Of the variable only the name stands on the command line.
-    words += ["--env", EXPORTS, "--entrypoint", commands.PYTHON, ahead.COMPONENT]
-    words += ["-m", "mwaa_local.runtime", "packages", ahead.COMPONENT]
     variables = {**made.variables, EXPORTS: json.dumps(dict(exports))}
-    try:
-        atomic.replace(overlay, made.overlay.encode())
-        with progress.step(ahead.STEP) as step:
-            return ahead.read(commands.told(docker, words, variables, step.note, timeout_s=ahead.SECONDS))
-    finally:
-        overlay.unlink(missing_ok=True)
+    with apart.composed(made, folder, "ahead") as words, progress.step(ahead.STEP) as step:
+        words += [*apart.run_words(made, "packages", [EXPORTS]), "--entrypoint", commands.PYTHON, ahead.COMPONENT]
+        words += ["-m", "mwaa_local.runtime", "packages", ahead.COMPONENT]
+        return ahead.read(commands.told(docker, words, variables, step.note, timeout_s=ahead.SECONDS))

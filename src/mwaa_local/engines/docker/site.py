@@ -17,6 +17,7 @@ import mwaa_local
 from mwaa_local.aws import client
 from mwaa_local.engines import names, plan, ports
 from mwaa_local.engines.docker import image as docker_image
+from mwaa_local.engines.docker import removing
 from mwaa_local.engines.docker import state as docker_state
 from mwaa_local.engines.docker.client import Docker
 from mwaa_local.engines.docker.overlay import Tagged, dump
@@ -342,8 +343,9 @@ class Site:
             return
         with locks.lock(self._lock, seconds=_LOCK_SECONDS, busy=BUSY):
             self._remove(self.containers())
-            words = ["volume", "ls", "--quiet", "--filter", f"label={PROJECT_LABEL}={self.project}"]
-            volumes = set(self._docker.output(*words).split()) | ({self.volume} if self._exists(self.volume) else set())
+            volumes = set(removing.labelled(self._docker, "volume", self.project)) | (
+                {self.volume} if self._exists(self.volume) else set()
+            )
             if volumes:
                 self._docker.output("volume", "rm", *sorted(volumes), timeout_s=120.0)
             try:
@@ -361,8 +363,7 @@ class Site:
     def _remove(self, there: list[Container]) -> None:
         if there:
             self._docker.output("rm", "--force", "--volumes", *(item.id for item in there), timeout_s=90.0)
-        words = ["network", "ls", "--quiet", "--filter", f"label={PROJECT_LABEL}={self.project}"]
-        for network in self._docker.output(*words).split():
+        for network in removing.labelled(self._docker, "network", self.project):
             self._docker.call("network", "rm", network, timeout_s=60.0)  # stays while a stranger is on it
 
 

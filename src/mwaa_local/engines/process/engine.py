@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json
 import shutil
-import time
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass, replace
@@ -12,7 +11,8 @@ from pathlib import Path
 
 import mwaa_local
 from mwaa_local.engines import ahead, owner, plan, replicas, snapshots
-from mwaa_local.engines.databases import SWITCH_SECONDS, Databases, major, switch_notes, version_of
+from mwaa_local.engines.base import timed
+from mwaa_local.engines.databases import SWITCH_SECONDS, major, switch_notes, version_of
 from mwaa_local.engines.desired import Desired
 from mwaa_local.engines.plan import Plan
 from mwaa_local.engines.process import (
@@ -38,6 +38,7 @@ from mwaa_local.errors import EngineError, MachineError, MwaaLocalError
 from mwaa_local.model import Environment
 from mwaa_local.model import secrets as keys
 from mwaa_local.runtime import ahead as made_ahead
+from mwaa_local.runtime.inputs import TARGET_VERSION
 
 # How often a port is chosen anew when somebody took it while the environment was starting.
 _PORT_CHOICES = 4
@@ -54,7 +55,6 @@ class ProcessEngine(Looking):
 
     def __init__(self, environment: Environment, variables: Mapping[str, str]) -> None:
         super().__init__(environment, variables)
-        self._databases = Databases(environment.state)
         self._base: tuple[str, Path, tuple[str, ...]] | None = None
 
     # -- what shall be -------------------------------------------------------------------------------------------------
@@ -131,13 +131,13 @@ class ProcessEngine(Looking):
         chosen, moved = self._ports(environment, before, workers, lost)
         begun = self._site.begin(process_plan.base_env(self._host, environment), lost)
         with self._no_site_alone(running):
-            with _timed(seconds, "plan"):
+            with timed(seconds, "plan"):
                 parts = self._parts(desired, progress, workers, chosen, begun.aws, before)
                 parts, more = self._with_database(parts, before, seconds, progress)
                 made = process_plan.build(parts)
             made.write(self.layout.plan)
             self._databases.note(environment.version.airflow)
-            with _timed(seconds, "keeper"):
+            with timed(seconds, "keeper"):
                 if running:
                     keeper_client.reload(self.layout)
                 else:
@@ -251,7 +251,7 @@ class ProcessEngine(Looking):
         cluster = postgres.describe(self._database(environment))
         notes = switch_notes(environment, self._databases, version_of(before), made=cluster is None)
         if cluster is None:
-            with _timed(seconds, "database"), progress.step("database"):
+            with timed(seconds, "database"), progress.step("database"):
                 cluster = database.make(parts, self._database(environment), self._cache)
             self._databases.note(environment.version.airflow)  # at once: a cut `up` must not leave it nameless
         return replace(parts, cluster=cluster), notes
@@ -287,10 +287,6 @@ class ProcessEngine(Looking):
 
     # -- the database ------------------------------------------------------------------------------------------------
 
-    def database_version(self, airflow: str) -> str | None:
-        """See :class:`Engine`."""
-        return self._databases.version(airflow)
-
     def downgrade(self, last: Desired, target: str, progress: Progress) -> None:
         """See :class:`Engine`.
 
@@ -310,7 +306,7 @@ class ProcessEngine(Looking):
             variables = {
                 **process_plan.base_env(self._host, last.environment),
                 **parts.variables("migrate-db", wiring),
-                "MWAA__DB__AIRFLOW_TARGET_VERSION": target,
+                TARGET_VERSION: target,
             }
             migration.run(
                 process_plan.migrate_words(),
@@ -330,8 +326,7 @@ class ProcessEngine(Looking):
         """
         with turn(self.layout):
             made = self._plan()
-            wanted_now = self._environment.version.airflow
-            version = self._databases.version(version_of(made) or wanted_now) or wanted_now
+            version = self._database_in_use()
             cluster = postgres.describe(self.layout.postgres(major(version)))
             if cluster is None:
                 raise EngineError(
@@ -340,10 +335,10 @@ class ProcessEngine(Looking):
             password = keys.load_or_create(self.layout.secrets, data=[cluster.data]).database_password
             about = {"version": version, "name": self._environment.name}
             if made is not None and keeper_client.runs(self.layout):
-                dump.take(cluster, made.ports["postgres"], password, target, **about)
+                snapshots.take(dump.client(cluster, made.ports["postgres"], password), target, **about)
                 return
             with serve.served(cluster, password) as port:
-                dump.take(cluster, port, password, target, **about)
+                snapshots.take(dump.client(cluster, port, password), target, **about)
 
     def restore(self, source: Path) -> None:
         """See :class:`Engine`.
@@ -366,7 +361,7 @@ class ProcessEngine(Looking):
             password = keys.load_or_create(self.layout.secrets, data=data).database_password
             cluster = postgres.describe(home) or postgres.create(home, password=password)
             with serve.served(cluster, password) as port:
-                dump.put(cluster, port, password, source)
+                snapshots.put(dump.client(cluster, port, password), source)
             self._databases.note(about.airflow_version)
 
     # -- down ----------------------------------------------------------------------------------------------------------
@@ -431,15 +426,6 @@ class _Begun:
 
     site: site.Begun
     seconds: Mapping[str, float]
-
-
-@contextmanager
-def _timed(seconds: dict[str, float], name: str) -> Iterator[None]:
-    began = time.monotonic()
-    try:
-        yield
-    finally:
-        seconds[name] = round(time.monotonic() - began, 2)
 
 
 def _changes(before: Plan, made: Plan) -> list[str]:

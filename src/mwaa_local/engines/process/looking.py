@@ -2,28 +2,23 @@
 
 from __future__ import annotations
 
-import signal
-import subprocess
 from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import IO
 
-from mwaa_local.engines import desired as wanted
-from mwaa_local.engines import plan, ports
+from mwaa_local.engines import attended, plan
+from mwaa_local.engines.base import Base
 from mwaa_local.engines.databases import BUSY_HOSTS
-from mwaa_local.engines.desired import Desired
-from mwaa_local.engines.layout import Layout
 from mwaa_local.engines.names import AIRFLOW, kind
 from mwaa_local.engines.plan import Plan
 from mwaa_local.engines.process import keeper_client, postgres
 from mwaa_local.engines.process import plan as process_plan
 from mwaa_local.engines.process import view as process_view
 from mwaa_local.engines.process.site import Site
-from mwaa_local.engines.protocol import Addresses, ComponentState, Observed
+from mwaa_local.engines.protocol import Addresses, ComponentState
 from mwaa_local.errors import EngineError
 from mwaa_local.model import Environment
 from mwaa_local.model import secrets as keys
-from mwaa_local.model.cache import cache_folder
 from mwaa_local.runtime.execute import TERMINAL
 
 
@@ -38,34 +33,21 @@ def addresses_of(made: Plan) -> Addresses:
     return Addresses(facts["web"], facts["aws"], facts["bucket"], facts["airflow_version"])
 
 
-class Looking:
-    """The half of the engine that only looks.
-
-    Args:
-        environment: Which one.
-        variables: The caller's process environment.
-    """
+class Looking(Base):
+    """The half of the engine that only looks; see :class:`Base`."""
 
     name = "process"
 
     def __init__(self, environment: Environment, variables: Mapping[str, str]) -> None:
-        self._environment = environment
-        self._host = dict(variables)
-        self.layout = Layout(environment.state)
-        self._cache = cache_folder(variables)
-        self._registry = ports.Registry(self._cache / "ports.json")
+        super().__init__(environment, variables)
         self._site = Site(environment, self._host, self._registry)
+
+    @property
+    def _memory(self) -> Path:
+        return self.layout.desired
 
     def _plan(self) -> Plan | None:
         return plan.last(self.layout.plan)
-
-    def desired(self) -> Desired | None:
-        """What was applied last; ``None`` before the first time."""
-        return wanted.read(self.layout.desired, self._environment.project)
-
-    def observe(self) -> Observed:
-        """What is at this moment; memory is not measured."""
-        return Observed(self.desired(), self.addresses(), tuple(self._states(memory=False)))
 
     def environments(self) -> list[str]:
         """See :class:`Engine`."""
@@ -84,10 +66,6 @@ class Looking:
         hosts = postgres.column(made.ports["postgres"], password, BUSY_HOSTS)
         names = {process_plan.hostname(self._environment, name): name for name in workers_of(made)}
         return {names[host] for host in hosts if host in names}
-
-    def components(self) -> list[ComponentState]:
-        """State of every component, the site's included."""
-        return self._states(memory=True)
 
     def _states(self, *, memory: bool) -> list[ComponentState]:
         own = process_view.states(self.layout, self._plan(), memory=memory)
@@ -151,17 +129,5 @@ class Looking:
             )
         words = process_plan.execute_words(component, argv)
         terminal = {name: self._host[name] for name in TERMINAL if name in self._host}
-        source = stdin.open("rb") if isinstance(stdin, Path) else stdin
-        # Ctrl-C is for the command: it decides whether to end, and its exit code is the answer.
-        before = signal.signal(signal.SIGINT, signal.SIG_IGN) if interactive else None
-        try:
-            command = subprocess.Popen(
-                words, env={**made.base_env, **item.env, **terminal}, cwd=str(self.layout.state), stdin=source
-            )
-            code = command.wait()
-        finally:
-            if interactive:
-                signal.signal(signal.SIGINT, before)
-            if isinstance(stdin, Path) and source is not None:
-                source.close()
-        return code if code >= 0 else 128 - code
+        variables = {**made.base_env, **item.env, **terminal}
+        return attended.run(words, variables=variables, folder=self.layout.state, interactive=interactive, stdin=stdin)
